@@ -1,0 +1,68 @@
+"""Exceptions of the package.
+
+Every message gives three things: the offending value, the rule it breaks, and the remedy. All classes derive from
+`PtychoPINNError`, and from the builtin that existing scripts catch (`ValueError`, `RuntimeError`, ...).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PtychoPINNError(Exception):
+    """Base class: catching it catches every error this package raises on purpose."""
+
+
+class ConfigError(PtychoPINNError, ValueError):
+    """A configuration value, name or file breaks a rule."""
+
+
+class DataError(PtychoPINNError, ValueError):
+    """Scan data are missing, malformed or do not fit what was asked for."""
+
+
+class DataFileNotFoundError(DataError, FileNotFoundError):
+    """A data file that was named does not exist."""
+
+
+class ArchiveError(PtychoPINNError, ValueError):
+    """A `wts.h5.zip` archive cannot be used; subclasses say why."""
+
+
+class ArchiveNotFoundError(ArchiveError, FileNotFoundError):
+    """No archive lies where one was looked for."""
+
+
+class ForeignArchiveError(ArchiveError):
+    """The file is not an archive written by this package."""
+
+
+class DamagedArchiveError(ArchiveError):
+    """The archive is ours, but truncated, altered or incomplete."""
+
+
+class NewerArchiveError(ArchiveError):
+    """The archive was written in a format version newer than this package reads."""
+
+
+class UnsafeArchiveError(ArchiveError):
+    """The archive holds something that must not be opened (path traversal, decompression bomb, external link)."""
+
+
+class BackendUnavailableError(PtychoPINNError, RuntimeError):
+    """The framework of the selected backend is not installed."""
+
+
+class UnsupportedOptionError(ConfigError):
+    """The selected backend does not offer an option; the message names those that do."""
+
+
+class TrainingError(PtychoPINNError, RuntimeError):
+    """Training cannot go on (for example a loss that is not finite)."""
+
+
+def nearest_name(name: str, valid_names: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?` for the valid name nearest to `name`, or an empty string when none is near."""
+    matches = difflib.get_close_matches(name, list(valid_names), n=1, cutoff=0.5)
+    return f" Did you mean '{matches[0]}'?" if matches else ""
