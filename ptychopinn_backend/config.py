@@ -1,0 +1,363 @@
+"""Frozen configuration of model, training and inference; every rule is checked in the constructor.
+
+Names, defaults and legacy keys are the contract `specs/config.md`. Run-time options (device, precision, logging) are in
+`ptychopinn_backend.execution` and never reach `params.cfg`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ptychopinn_backend.config_checks import (
+    require_bool,
+    require_choice,
+    require_in_unit_interval,
+    require_non_negative,
+    require_non_negative_integer,
+    require_positive,
+    require_positive_integer,
+)
+from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.generators import generator_names
+
+ARCHIVE_NAME: Final = "wts.h5.zip"
+BACKENDS: Final = ("tensorflow", "pytorch")
+PATTERN_SIZES: Final = (32, 64, 128, 256, 512)
+AMP_ACTIVATIONS: Final = ("sigmoid", "swish", "softplus", "relu")
+DEFAULT_N_GROUPS: Final = 512
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What the network is: sizes, activations and how patches meet the probe."""
+
+    N: int = 64
+    """Side of patterns and patches in pixels: 32, 64, 128, 256 or 512."""
+    gridsize: int = 1
+    """Neighbouring patterns a group holds along each side; channel = gridsize**2."""
+    n_filters_scale: int = 2
+    """Multiplies the number of feature maps of every convolution."""
+    model_type: str = "pinn"
+    """'pinn' trains against the measured counts, 'supervised' against given patches."""
+    architecture: str = "cnn"
+    """Name of the generator; see `ptychopinn_backend.generators`."""
+    amp_activation: str = "sigmoid"
+    """Activation of the amplitude head: sigmoid, swish (alias silu), softplus, relu."""
+    object_big: bool = True
+    """One patch per pattern, averaged where the group's patches overlap; False: one patch for the group."""
+    probe_big: bool = True
+    """Adds a low-resolution border outside the central N/2 pixels."""
+    probe_mask: bool = False
+    """Cuts the probe to a circle before it illuminates the patch."""
+    probe_mask_sigma: float = 1.0
+    """Width of the mask's soft edge in pixels; 0 is a hard edge."""
+    probe_mask_diameter: float | None = None
+    """Diameter of the mask in pixels; None means N/2."""
+    pad_object: bool = True
+    """The network fills the central N/2 pixels; False: the whole patch."""
+    probe_scale: float = 4.0
+    """The normalised probe has mean masked amplitude 1 / probe_scale."""
+    gaussian_smoothing_sigma: float = 0.0
+    """Sigma in pixels of a 3 x 3 smoothing of the illuminated patch; 0 is none."""
+    fno_modes: int = 12
+    """Fourier modes kept by Fourier-operator generators."""
+    fno_width: int = 32
+    """Feature maps of Fourier-operator generators."""
+    fno_blocks: int = 4
+    """Spectral blocks of Fourier-operator generators."""
+    fno_cnn_blocks: int = 2
+    """Convolutional blocks of hybrid generators."""
+    fno_input_transform: str = "none"
+    """Transform of the input of Fourier-operator generators: none, sqrt, log1p, instancenorm."""
+    generator_output_mode: str = "real_imag"
+    """How those generators express a patch: real_imag, amp_phase, amp_phase_logits."""
+    max_hidden_channels: int | None = None
+    """Upper limit of feature maps in hybrid generators; None is no limit."""
+    resnet_width: int | None = None
+    """Feature maps of the residual bottleneck of 'hybrid_resnet'; None lets the generator choose."""
+
+    def __post_init__(self) -> None:
+        """Check every field and translate the activation alias 'silu'.
+
+        Raises:
+            ConfigError: a field breaks its rule.
+        """
+        if isinstance(self.amp_activation, str) and self.amp_activation.lower() == "silu":
+            object.__setattr__(self, "amp_activation", "swish")
+        require_choice("N", self.N, PATTERN_SIZES)
+        for name in ("gridsize", "n_filters_scale", "fno_modes", "fno_width", "fno_blocks", "fno_cnn_blocks"):
+            require_positive_integer(name, getattr(self, name))
+        for name in ("max_hidden_channels", "resnet_width"):
+            if getattr(self, name) is not None:
+                require_positive_integer(name, getattr(self, name))
+        for name in ("object_big", "probe_big", "probe_mask", "pad_object"):
+            require_bool(name, getattr(self, name))
+        require_choice("model_type", self.model_type, ("pinn", "supervised"))
+        require_choice("architecture", self.architecture, generator_names())
+        require_choice("amp_activation", self.amp_activation, AMP_ACTIVATIONS)
+        require_choice("fno_input_transform", self.fno_input_transform, ("none", "sqrt", "log1p", "instancenorm"))
+        require_choice(
+            "generator_output_mode", self.generator_output_mode, ("real_imag", "amp_phase", "amp_phase_logits")
+        )
+        require_positive("probe_scale", self.probe_scale)
+        require_non_negative("probe_mask_sigma", self.probe_mask_sigma)
+        if self.probe_mask_diameter is not None:
+            require_positive("probe_mask_diameter", self.probe_mask_diameter)
+        require_non_negative("gaussian_smoothing_sigma", self.gaussian_smoothing_sigma)
+
+    @property
+    def channels(self) -> int:
+        """Patterns in a group, gridsize**2."""
+        return self.gridsize**2
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What training minimises, on which groups, and for how long."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The network that is trained."""
+    train_data_file: Path | None = None
+    """NPZ file to train on."""
+    test_data_file: Path | None = None
+    """NPZ file to validate on; None splits `validation_fraction` off the training groups."""
+    batch_size: int = 16
+    """Groups per optimiser step; a power of two."""
+    nepochs: int = 50
+    """Passes over the training groups."""
+    mae_weight: float = 0.0
+    """Weight of the mean absolute error of the far-field amplitude."""
+    nll_weight: float = 1.0
+    """Weight of the Poisson negative log-likelihood."""
+    realspace_mae_weight: float = 0.0
+    """Weight, inside the real-space term, of the mean absolute error to the labels."""
+    realspace_weight: float = 0.0
+    """Weight of the real-space term."""
+    nphotons: float = 1e9
+    """Expected photon count of a pattern."""
+    n_groups: int | None = None
+    """Groups drawn from the scan; 512 when neither this nor n_images is given."""
+    n_images: int | None = None
+    """Deprecated alias of n_groups."""
+    n_subsample: int | None = None
+    """Scan points kept before grouping; None keeps all."""
+    subsample_seed: int | None = None
+    """Seed of the subsampling and of the group draw."""
+    neighbor_count: int = 4
+    """Nearest neighbours of a scan point from which its group is drawn (K)."""
+    enable_oversampling: bool = False
+    """Allows more groups than scan points by drawing several subsets of each pool of neighbours."""
+    neighbor_pool_size: int | None = None
+    """Neighbours in that pool; None means neighbor_count."""
+    positions_provided: bool = True
+    """The scan positions are those of the file (legacy flag)."""
+    probe_trainable: bool = False
+    """The probe is refined with the network."""
+    intensity_scale_trainable: bool = True
+    """The factor from far-field amplitude to counts is refined with the network."""
+    output_dir: Path = Path("training_outputs")
+    """Folder for archive, history and figures."""
+    sequential_sampling: bool = False
+    """Take the first n_groups scan points in order, neighbours deterministic."""
+    backend: str = "tensorflow"
+    """'tensorflow' or 'pytorch'."""
+    torch_loss_mode: str = "poisson"
+    """Legacy choice of the PyTorch loss: 'mae' swaps the roles of nll_weight and mae_weight there."""
+    gradient_clip_val: float | None = None
+    """Gradient limit; None is no clipping."""
+    gradient_clip_algorithm: str = "norm"
+    """How gradients are limited: norm, value, agc."""
+    optimizer: str = "adam"
+    """adam, adamw, sgd."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    weight_decay: float = 0.0
+    """Decay of adamw (decoupled), adam and sgd (added to the gradient)."""
+    adam_beta1: float = 0.9
+    """First moment decay of adam and adamw."""
+    adam_beta2: float = 0.999
+    """Second moment decay of adam and adamw."""
+    scheduler: str = "Default"
+    """Default (constant), Exponential, WarmupCosine, ReduceLROnPlateau, MultiStage, Adaptive."""
+    lr_warmup_epochs: int = 0
+    """Linear warm-up of WarmupCosine."""
+    lr_min_ratio: float = 0.1
+    """Final over initial learning rate of WarmupCosine."""
+    plateau_factor: float = 0.5
+    """Factor by which ReduceLROnPlateau lowers the learning rate."""
+    plateau_patience: int = 2
+    """Epochs without improvement ReduceLROnPlateau waits."""
+    plateau_min_lr: float = 5e-5
+    """Lower limit of ReduceLROnPlateau."""
+    plateau_threshold: float = 0.0
+    """Relative improvement that counts for ReduceLROnPlateau."""
+    tv_weight: float = 0.0
+    """Weight, inside the real-space term, of the total variation of the object."""
+    mean_deviation_weight: float = 0.0
+    """Weight, inside the real-space term, of the mean absolute deviation of the amplitude from its mean."""
+    validation_fraction: float = 0.1
+    """Fraction of the groups kept for validation when no test_data_file is given; 0 trains on all."""
+
+    def __post_init__(self) -> None:
+        """Check every field, resolve the deprecated alias and make paths `Path`.
+
+        Raises:
+            ConfigError: a field breaks its rule.
+        """
+        _resolve_paths(self, ("train_data_file", "test_data_file", "output_dir"))
+        _resolve_n_groups(self, default=DEFAULT_N_GROUPS)
+        _check_sampling(self)
+        require_positive_integer("batch_size", self.batch_size)
+        if self.batch_size & (self.batch_size - 1):
+            lower = 1 << (self.batch_size.bit_length() - 1)
+            raise ConfigError(
+                f"batch_size = {self.batch_size} must be a power of two. Use {lower} or {2 * lower} instead."
+            )
+        require_positive_integer("nepochs", self.nepochs)
+        require_positive("nphotons", self.nphotons)
+        require_choice("backend", self.backend, BACKENDS)
+        self._check_losses()
+        self._check_optimizer()
+
+    def _check_losses(self) -> None:
+        for name in ("mae_weight", "nll_weight", "realspace_mae_weight", "realspace_weight"):
+            require_in_unit_interval(name, getattr(self, name))
+        for name in ("tv_weight", "mean_deviation_weight"):
+            require_non_negative(name, getattr(self, name))
+        for name in ("realspace_mae_weight", "tv_weight", "mean_deviation_weight"):
+            if getattr(self, name) > 0 and self.realspace_weight == 0:
+                raise ConfigError(
+                    f"{name} = {getattr(self, name)} has no effect while realspace_weight = 0: the real-space term "
+                    "needs both. Set realspace_weight above 0."
+                )
+        require_choice("torch_loss_mode", self.torch_loss_mode, ("poisson", "mae"))
+        if not 0 <= self.validation_fraction < 1:
+            raise ConfigError(
+                f"validation_fraction = {self.validation_fraction!r} must lie in [0, 1). Keep some groups to train on."
+            )
+
+    def _check_optimizer(self) -> None:
+        for name in ("probe_trainable", "intensity_scale_trainable", "positions_provided"):
+            require_bool(name, getattr(self, name))
+        require_choice("optimizer", self.optimizer, ("adam", "adamw", "sgd"))
+        require_choice(
+            "scheduler",
+            self.scheduler,
+            ("Default", "Exponential", "WarmupCosine", "ReduceLROnPlateau", "MultiStage", "Adaptive"),
+        )
+        require_choice("gradient_clip_algorithm", self.gradient_clip_algorithm, ("norm", "value", "agc"))
+        if self.gradient_clip_val is not None:
+            require_positive("gradient_clip_val", self.gradient_clip_val)
+        for name in ("momentum", "adam_beta1", "adam_beta2", "lr_min_ratio", "plateau_factor"):
+            require_in_unit_interval(name, getattr(self, name))
+        for name in ("weight_decay", "plateau_min_lr", "plateau_threshold"):
+            require_non_negative(name, getattr(self, name))
+        for name in ("lr_warmup_epochs", "plateau_patience"):
+            require_non_negative_integer(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """Which archive reconstructs which scan."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The network the archive holds."""
+    model_path: Path = Path(ARCHIVE_NAME)
+    """The archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'."""
+    test_data_file: Path = Path("test_data.npz")
+    """NPZ file to reconstruct."""
+    n_groups: int | None = None
+    """Groups to reconstruct from; None takes one for every scan point."""
+    n_images: int | None = None
+    """Deprecated alias of n_groups."""
+    n_subsample: int | None = None
+    """Scan points kept before grouping; None keeps all."""
+    subsample_seed: int | None = None
+    """Seed of the subsampling and of the group draw."""
+    neighbor_count: int = 4
+    """Nearest neighbours of a scan point from which its group is drawn (K)."""
+    enable_oversampling: bool = False
+    """Allows more groups than scan points."""
+    neighbor_pool_size: int | None = None
+    """Neighbours in the pool of oversampling; None means neighbor_count."""
+    debug: bool = False
+    """Logs more."""
+    output_dir: Path = Path("inference_outputs")
+    """Folder for the reconstruction."""
+    backend: str = "tensorflow"
+    """'tensorflow' or 'pytorch'."""
+
+    def __post_init__(self) -> None:
+        """Check every field and that the archive exists.
+
+        Raises:
+            ConfigError: a field breaks its rule, or no archive lies at `model_path`.
+        """
+        _resolve_paths(self, ("model_path", "test_data_file", "output_dir"))
+        _resolve_n_groups(self, default=None)
+        _check_sampling(self)
+        require_bool("debug", self.debug)
+        require_choice("backend", self.backend, BACKENDS)
+        find_archive(self.model_path)
+
+
+def find_archive(model_path: Path) -> Path:
+    """Return the archive file that `model_path` means.
+
+    Args:
+        model_path: the archive itself, a folder holding `wts.h5.zip`, or the archive's path without its '.zip'.
+
+    Returns:
+        Path of an existing file.
+
+    Raises:
+        ConfigError: nothing lies there; the message names what was looked for.
+    """
+    if model_path.is_dir():
+        looked_for = [model_path / ARCHIVE_NAME]
+    else:
+        looked_for = [model_path, model_path.with_name(model_path.name + ".zip")]
+    for candidate in looked_for:
+        if candidate.is_file():
+            return candidate
+    listed = " and ".join(str(path) for path in looked_for)
+    raise ConfigError(
+        f"model_path = {str(model_path)!r} holds no archive: looked for {listed}. "
+        f"Give the folder that training wrote, or the path of its {ARCHIVE_NAME}."
+    )
+
+
+def _resolve_paths(config: Any, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is None:
+            continue
+        try:
+            object.__setattr__(config, name, Path(value))
+        except TypeError:
+            raise ConfigError(f"{name} = {value!r} must be a path. Give a string or a pathlib.Path.") from None
+
+
+def _resolve_n_groups(config: Any, default: int | None) -> None:
+    if config.n_images is not None:
+        warnings.warn("n_images is deprecated; use n_groups instead.", DeprecationWarning, stacklevel=4)
+        require_positive_integer("n_images", config.n_images)
+    if config.n_groups is None:
+        object.__setattr__(config, "n_groups", config.n_images if config.n_images is not None else default)
+    if config.n_groups is not None:
+        require_positive_integer("n_groups", config.n_groups)
+
+
+def _check_sampling(config: TrainingConfig | InferenceConfig) -> None:
+    require_positive_integer("neighbor_count", config.neighbor_count)
+    require_bool("enable_oversampling", config.enable_oversampling)
+    for name in ("n_subsample", "neighbor_pool_size"):
+        if getattr(config, name) is not None:
+            require_positive_integer(name, getattr(config, name))
+    if config.subsample_seed is not None:
+        require_non_negative_integer("subsample_seed", config.subsample_seed)
+    if not isinstance(config.model, ModelConfig):
+        raise ConfigError(f"model = {config.model!r} must be a ModelConfig. Build one with ModelConfig(...).")

@@ -1,0 +1,63 @@
+"""Checks that configuration constructors share; each raises `ConfigError` with the value, the rule and the remedy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+from ptychopinn_backend.errors import ConfigError, nearest_name
+
+
+def is_number(value: Any) -> bool:
+    """Return whether `value` is a finite real number (bool and NaN are not)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_integer(value: Any) -> bool:
+    """Return whether `value` is an int and not a bool."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def require_positive_integer(name: str, value: Any) -> None:
+    """Raise unless `value` is an int above zero."""
+    if not is_integer(value) or value <= 0:
+        raise ConfigError(f"{name} = {value!r} must be a whole number above 0. Set {name} to 1 or more.")
+
+
+def require_non_negative_integer(name: str, value: Any) -> None:
+    """Raise unless `value` is an int of at least zero."""
+    if not is_integer(value) or value < 0:
+        raise ConfigError(f"{name} = {value!r} must be a whole number of at least 0. Set {name} to 0 or more.")
+
+
+def require_positive(name: str, value: Any) -> None:
+    """Raise unless `value` is a finite number above zero."""
+    if not is_number(value) or value <= 0:
+        raise ConfigError(f"{name} = {value!r} must be a finite number above 0. Set {name} to a positive number.")
+
+
+def require_non_negative(name: str, value: Any) -> None:
+    """Raise unless `value` is a finite number of at least zero."""
+    if not is_number(value) or value < 0:
+        raise ConfigError(f"{name} = {value!r} must be a finite number of at least 0. Set {name} to 0 or more.")
+
+
+def require_in_unit_interval(name: str, value: Any) -> None:
+    """Raise unless `value` is a number in [0, 1]."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ConfigError(f"{name} = {value!r} must lie in [0, 1]. Choose a number from 0 to 1.")
+
+
+def require_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Raise unless `value` is one of `choices`; the nearest choice is suggested."""
+    if not any(value == choice and type(value) is type(choice) for choice in choices):
+        listed = ", ".join(repr(choice) for choice in choices)
+        hint = nearest_name(str(value), [str(choice) for choice in choices])
+        raise ConfigError(f"{name} = {value!r} is not one of {listed}.{hint} Set {name} to one of these.")
+
+
+def require_bool(name: str, value: Any) -> None:
+    """Raise unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} = {value!r} must be true or false. Set {name} to True or False.")

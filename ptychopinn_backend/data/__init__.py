@@ -1,0 +1,1 @@
+"""Scan data: reading, grouping, scaling, containers, simulation."""

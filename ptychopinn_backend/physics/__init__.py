@@ -1,0 +1,1 @@
+"""NumPy reference of the physics: the oracle both backends are tested against."""
