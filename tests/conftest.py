@@ -1,0 +1,30 @@
+"""Fixtures every test may use, and the settings that must be made before a framework or matplotlib is imported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Folder of the recorded numbers."""
+    return PROJECT_ROOT / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    """Folder `shared` beside the project root, with measured data that is too large for the repository."""
+    folder = PROJECT_ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"the folder '{folder}' with measured data is not there")
+    return folder
