@@ -1,0 +1,156 @@
+"""Patches of an object at sub-pixel scan positions, and the exact adjoint that adds patches back onto a canvas.
+
+A scan position is the centre of its patch: `patch[i, j] = object[row - N/2 + i, column - N/2 + j]`, bilinear between
+pixels and zero outside, with `(row, column) = origin_rc + (y, x)`. The cost of both directions is proportional to the
+area of the patches, never to that of the object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ptychopinn_backend.arrays import Float64Array, FloatArray, IntArray, require_shape
+from ptychopinn_backend.errors import DataError
+
+Scalar = TypeVar("Scalar", bound=np.inexact[Any])
+
+_WORKING_SET_BYTES = 1 << 20
+"""Patches are handled in chunks of about this size, so that intermediate arrays stay in the processor's cache."""
+
+
+def window_corners(origin_rc: npt.ArrayLike, positions_xy: FloatArray, N: int) -> tuple[IntArray, Float64Array]:
+    """Return where the `(N + 1, N + 1)` windows lie that bilinear patches touch.
+
+    Args:
+        origin_rc: (row, column) in the object of scan coordinate (0, 0), pixels.
+        positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
+        N: patch side in pixels.
+
+    Returns:
+        The first (row, column) of every window, integers (pattern, 2), and the fractions in [0, 1) that remain, of the
+        same shape.
+
+    Raises:
+        DataError: the positions have the wrong shape or are not finite.
+    """
+    require_shape("positions_xy", positions_xy, (None, 2), "(pattern, 2)")
+    corners = np.asarray(origin_rc, np.float64) + np.asarray(positions_xy, np.float64)[:, ::-1] - N / 2
+    if not np.isfinite(corners).all():
+        raise DataError("positions_xy or origin_rc holds NaN or infinity; every position must be finite. Drop those.")
+    whole = np.floor(corners)
+    return whole.astype(np.int64), corners - whole
+
+
+def extract_patches(
+    obj: npt.NDArray[Scalar], origin_rc: npt.ArrayLike, positions_xy: FloatArray, N: int
+) -> npt.NDArray[Scalar]:
+    """Cut the patches of an object at the scan positions.
+
+    Args:
+        obj: the object (row, column), real or complex.
+        origin_rc: (row, column) in `obj` of scan coordinate (0, 0), pixels.
+        positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
+        N: patch side in pixels.
+
+    Returns:
+        Patches (pattern, N, N) of the object's type; zero where they leave the object.
+
+    Raises:
+        DataError: the positions have the wrong shape or are not finite.
+    """
+    corners, fractions = window_corners(origin_rc, positions_xy, N)
+    patches = np.empty((len(corners), N, N), obj.dtype)
+    for chunk in _chunks(len(corners), N, obj.itemsize):
+        windows = np.zeros((len(corners[chunk]), N + 1, N + 1), obj.dtype)
+        for window, corner in zip(windows, corners[chunk], strict=True):
+            inside, within = _overlap(corner, N + 1, obj.shape)
+            window[within] = obj[inside]
+        patches[chunk] = _interpolate(windows, fractions[chunk])
+    return patches
+
+
+def add_patches(
+    canvas: npt.NDArray[Scalar],
+    patches: npt.NDArray[Scalar],
+    origin_rc: npt.ArrayLike,
+    positions_xy: FloatArray,
+) -> None:
+    """Add patches to a canvas in place; the exact adjoint of `extract_patches`.
+
+    Args:
+        canvas: (row, column), real or complex; what falls outside of it is dropped.
+        patches: (pattern, N, N) of the canvas's type.
+        origin_rc: (row, column) in `canvas` of scan coordinate (0, 0), pixels.
+        positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
+
+    Raises:
+        DataError: patches and positions do not fit each other.
+    """
+    N = patches.shape[-1]
+    require_shape("patches", patches, (len(positions_xy), N, N), "(pattern, N, N)")
+    corners, fractions = window_corners(origin_rc, positions_xy, N)
+    for chunk in _chunks(len(corners), N, canvas.itemsize):
+        windows = spread_windows(patches[chunk].astype(canvas.dtype, copy=False), fractions[chunk])
+        for window, corner in zip(windows, corners[chunk], strict=True):
+            inside, within = _overlap(corner, N + 1, canvas.shape)
+            canvas[inside] += window[within]
+
+
+def spread_windows(patches: npt.NDArray[Scalar], fractions: Float64Array) -> npt.NDArray[Scalar]:
+    """Spread every patch over the window it touches; the adjoint of bilinear interpolation.
+
+    Args:
+        patches: (pattern, N, N).
+        fractions: (pattern, 2), axis 1 = (row, column), in [0, 1), as from `window_corners`.
+
+    Returns:
+        Windows (pattern, N + 1, N + 1) of the patches' type.
+    """
+    step, values = _as_real(patches)
+    n, N, width = values.shape
+    row, column = _factors(fractions, values)
+    tall = np.zeros((n, N + 1, width), values.dtype)
+    np.multiply(values, 1 - row, out=tall[:, :N])
+    tall[:, 1:] += values * row
+    windows = np.zeros((n, N + 1, width + step), values.dtype)
+    np.multiply(tall, 1 - column, out=windows[:, :, :width])
+    windows[:, :, step:] += tall * column
+    return windows.view(patches.dtype)
+
+
+def _interpolate(windows: npt.NDArray[Scalar], fractions: Float64Array) -> npt.NDArray[Any]:
+    step, values = _as_real(windows)
+    row, column = _factors(fractions, values)
+    short = values[:, :-1] * (1 - row)
+    short += values[:, 1:] * row
+    patches = short[:, :, :-step] * (1 - column)
+    patches += short[:, :, step:] * column
+    return patches.view(windows.dtype)
+
+
+def _as_real(array: npt.NDArray[Scalar]) -> tuple[int, npt.NDArray[Any]]:
+    """View complex values as interleaved real ones (twice as fast as complex products); also return values a pixel."""
+    contiguous = np.ascontiguousarray(array)
+    return (2 if np.iscomplexobj(array) else 1), contiguous.view(contiguous.real.dtype)
+
+
+def _factors(fractions: Float64Array, values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    column_vectors = fractions.astype(values.dtype)[:, :, None, None]
+    return column_vectors[:, 0], column_vectors[:, 1]
+
+
+def _chunks(n: int, N: int, itemsize: int) -> Iterator[slice]:
+    size = max(1, _WORKING_SET_BYTES // ((N + 1) ** 2 * itemsize))
+    return (slice(start, start + size) for start in range(0, n, size))
+
+
+def _overlap(corner: IntArray, side: int, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return the overlap of a window with an array, as slices of the array and of the window (maybe empty)."""
+    r, c = int(corner[0]), int(corner[1])
+    top, bottom = min(max(r, 0), shape[0]), min(max(r + side, 0), shape[0])
+    left, right = min(max(c, 0), shape[1]), min(max(c + side, 0), shape[1])
+    return (slice(top, bottom), slice(left, right)), (slice(top - r, bottom - r), slice(left - c, right - c))
