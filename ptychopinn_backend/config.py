@@ -14,11 +14,13 @@ from typing import Any, Final
 from ptychopinn_backend.config_checks import (
     require_bool,
     require_choice,
+    require_fraction_below_one,
     require_in_unit_interval,
     require_non_negative,
     require_non_negative_integer,
     require_positive,
     require_positive_integer,
+    unwrap_numpy_scalars,
 )
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.generators import generator_names
@@ -85,6 +87,7 @@ class ModelConfig:
         Raises:
             ConfigError: a field breaks its rule.
         """
+        unwrap_numpy_scalars(self)
         if isinstance(self.amp_activation, str) and self.amp_activation.lower() == "silu":
             object.__setattr__(self, "amp_activation", "swish")
         require_choice("N", self.N, PATTERN_SIZES)
@@ -141,7 +144,7 @@ class TrainingConfig:
     n_groups: int | None = None
     """Groups drawn from the scan; 512 when neither this nor n_images is given."""
     n_images: int | None = None
-    """Deprecated alias of n_groups."""
+    """Deprecated alias of n_groups; used, with a warning, only when n_groups is None."""
     n_subsample: int | None = None
     """Scan points kept before grouping; None keeps all."""
     subsample_seed: int | None = None
@@ -207,7 +210,8 @@ class TrainingConfig:
         Raises:
             ConfigError: a field breaks its rule.
         """
-        _resolve_paths(self, ("train_data_file", "test_data_file", "output_dir"))
+        unwrap_numpy_scalars(self)
+        _resolve_paths(self, optional=("train_data_file", "test_data_file"), required=("output_dir",))
         _resolve_n_groups(self, default=DEFAULT_N_GROUPS)
         _check_sampling(self)
         require_positive_integer("batch_size", self.batch_size)
@@ -234,13 +238,10 @@ class TrainingConfig:
                     "needs both. Set realspace_weight above 0."
                 )
         require_choice("torch_loss_mode", self.torch_loss_mode, ("poisson", "mae"))
-        if not 0 <= self.validation_fraction < 1:
-            raise ConfigError(
-                f"validation_fraction = {self.validation_fraction!r} must lie in [0, 1). Keep some groups to train on."
-            )
+        require_fraction_below_one("validation_fraction", self.validation_fraction)
 
     def _check_optimizer(self) -> None:
-        for name in ("probe_trainable", "intensity_scale_trainable", "positions_provided"):
+        for name in ("probe_trainable", "intensity_scale_trainable", "positions_provided", "sequential_sampling"):
             require_bool(name, getattr(self, name))
         require_choice("optimizer", self.optimizer, ("adam", "adamw", "sgd"))
         require_choice(
@@ -251,8 +252,10 @@ class TrainingConfig:
         require_choice("gradient_clip_algorithm", self.gradient_clip_algorithm, ("norm", "value", "agc"))
         if self.gradient_clip_val is not None:
             require_positive("gradient_clip_val", self.gradient_clip_val)
-        for name in ("momentum", "adam_beta1", "adam_beta2", "lr_min_ratio", "plateau_factor"):
+        for name in ("momentum", "lr_min_ratio"):
             require_in_unit_interval(name, getattr(self, name))
+        for name in ("adam_beta1", "adam_beta2", "plateau_factor"):
+            require_fraction_below_one(name, getattr(self, name))
         for name in ("weight_decay", "plateau_min_lr", "plateau_threshold"):
             require_non_negative(name, getattr(self, name))
         for name in ("lr_warmup_epochs", "plateau_patience"):
@@ -296,7 +299,8 @@ class InferenceConfig:
         Raises:
             ConfigError: a field breaks its rule, or no archive lies at `model_path`.
         """
-        _resolve_paths(self, ("model_path", "test_data_file", "output_dir"))
+        unwrap_numpy_scalars(self)
+        _resolve_paths(self, optional=(), required=("model_path", "test_data_file", "output_dir"))
         _resolve_n_groups(self, default=None)
         _check_sampling(self)
         require_bool("debug", self.debug)
@@ -330,10 +334,10 @@ def find_archive(model_path: Path) -> Path:
     )
 
 
-def _resolve_paths(config: Any, names: tuple[str, ...]) -> None:
-    for name in names:
+def _resolve_paths(config: Any, optional: tuple[str, ...], required: tuple[str, ...]) -> None:
+    for name in (*optional, *required):
         value = getattr(config, name)
-        if value is None:
+        if value is None and name in optional:
             continue
         try:
             object.__setattr__(config, name, Path(value))
@@ -343,9 +347,10 @@ def _resolve_paths(config: Any, names: tuple[str, ...]) -> None:
 
 def _resolve_n_groups(config: Any, default: int | None) -> None:
     if config.n_images is not None:
-        warnings.warn("n_images is deprecated; use n_groups instead.", DeprecationWarning, stacklevel=4)
         require_positive_integer("n_images", config.n_images)
     if config.n_groups is None:
+        if config.n_images is not None:
+            warnings.warn("n_images is deprecated; use n_groups instead.", DeprecationWarning, stacklevel=4)
         object.__setattr__(config, "n_groups", config.n_images if config.n_images is not None else default)
     if config.n_groups is not None:
         require_positive_integer("n_groups", config.n_groups)

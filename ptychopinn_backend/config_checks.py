@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
 from ptychopinn_backend.errors import ConfigError, nearest_name
+
+
+def unwrap_numpy_scalars(config: Any) -> None:
+    """Turn NumPy scalars in the fields of a frozen dataclass into Python's own, as YAML and JSON need them.
+
+    Args:
+        config: the instance being constructed; changed in place.
+    """
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if isinstance(value, np.generic):
+            object.__setattr__(config, item.name, value.item())
 
 
 def is_number(value: Any) -> bool:
@@ -47,6 +62,12 @@ def require_in_unit_interval(name: str, value: Any) -> None:
     """Raise unless `value` is a number in [0, 1]."""
     if not is_number(value) or not 0 <= value <= 1:
         raise ConfigError(f"{name} = {value!r} must lie in [0, 1]. Choose a number from 0 to 1.")
+
+
+def require_fraction_below_one(name: str, value: Any) -> None:
+    """Raise unless `value` is a number in [0, 1)."""
+    if not is_number(value) or not 0 <= value < 1:
+        raise ConfigError(f"{name} = {value!r} must lie in [0, 1). Choose a number from 0 to just below 1.")
 
 
 def require_choice(name: str, value: Any, choices: Collection[Any]) -> None:

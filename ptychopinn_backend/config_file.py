@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Hashable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -13,9 +14,22 @@ from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.errors import ConfigError, nearest_name
 from ptychopinn_backend.execution import ExecutionConfig
 
+_SECTIONS: Final[dict[str, type[Any]]] = {
+    "model": ModelConfig,
+    "training": TrainingConfig,
+    "execution": ExecutionConfig,
+}
+_HOMES: Final[dict[str, type[Any]]] = {
+    item.name: owner for owner in _SECTIONS.values() for item in fields(owner) if item.name not in _SECTIONS
+}
+
 
 class ConfigSyntaxError(ConfigError, yaml.parser.ParserError):
     """A configuration file is not valid YAML."""
+
+    def __init__(self, message: str) -> None:
+        yaml.MarkedYAMLError.__init__(self, problem=message)
+        self.args = (message,)
 
 
 class RunConfig(NamedTuple):
@@ -25,6 +39,22 @@ class RunConfig(NamedTuple):
     execution: ExecutionConfig
     given: frozenset[str]
     """Names of the fields the file or the overrides set, for precedence rules."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key written twice and reads '1e9' as a number, which YAML 1.1 takes for text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        written = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in written:
+            if written.count(key) > 1:
+                raise yaml.MarkedYAMLError(problem=f"'{key}' is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+\Z"), list("-+0123456789")
+)
 
 
 def load_yaml_config(path: str | Path) -> dict[str, Any]:
@@ -38,24 +68,35 @@ def load_yaml_config(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ConfigSyntaxError: the file is not valid YAML.
+        ConfigSyntaxError: the file is not valid YAML, or a key is written twice.
         ConfigError: the file holds something else than a mapping.
     """
     file = Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"Configuration file '{file}' does not exist. Check the path.")
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        first_line = " ".join(str(error).split())
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
         raise ConfigSyntaxError(
-            None, None, f"'{file}' is not valid YAML ({first_line}). Correct the file, one 'key: value' a line.", None
+            f"'{file}' is not valid YAML ({reason}). Correct the file, one 'key: value' a line."
         ) from error
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(f"'{file}' holds a {type(content).__name__}; expected 'key: value' lines. Correct the file.")
     return content
+
+
+def _owner_of(name: Any, section: str | None) -> type[Any]:
+    owner = _HOMES.get(name) if isinstance(name, str) else None
+    if owner is None or (section is not None and _SECTIONS[section] is not owner):
+        where = f" in section '{section}'" if section else ""
+        valid = [known for known, home in _HOMES.items() if section is None or home is _SECTIONS[section]]
+        raise ConfigError(
+            f"'{name}' is not a configuration key{where}.{nearest_name(str(name), valid)} See specs/config.md."
+        )
+    return owner
 
 
 def run_config_from_mapping(content: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> RunConfig:
@@ -73,36 +114,26 @@ def run_config_from_mapping(content: Mapping[str, Any], overrides: Mapping[str, 
     Raises:
         ConfigError: an unknown key, a key given twice, or an invalid value.
     """
-    homes: dict[str, type[Any]] = {}
-    for owner in (ExecutionConfig, TrainingConfig, ModelConfig):
-        homes.update({item.name: owner for item in fields(owner) if item.name != "model"})
-    sections = {"model": ModelConfig, "training": TrainingConfig, "execution": ExecutionConfig}
-    values: dict[type[Any], dict[str, Any]] = {owner: {} for owner in sections.values()}
+    values: dict[type[Any], dict[str, Any]] = {owner: {} for owner in _SECTIONS.values()}
 
     def place(name: Any, value: Any, section: str | None) -> None:
-        owner = homes.get(name) if isinstance(name, str) else None
-        if owner is None or (section is not None and sections[section] is not owner):
-            where = f" in section '{section}'" if section else ""
-            valid = [n for n, home in homes.items() if section is None or home is sections[section]]
-            raise ConfigError(
-                f"'{name}' is not a configuration key{where}.{nearest_name(str(name), valid)} See specs/config.md."
-            )
-        if name in values[owner]:
+        owned = values[_owner_of(name, section)]
+        if name in owned:
             raise ConfigError(f"'{name}' is given twice, at the top level and in a section. Keep one of them.")
-        values[owner][name] = value
+        owned[name] = value
 
     for name, value in content.items():
-        if name in sections:
-            if not isinstance(value, dict):
-                raise ConfigError(f"Section '{name}' is {value!r}; expected indented 'key: value' lines.")
-            for inner_name, inner_value in value.items():
-                place(inner_name, inner_value, name)
-        else:
+        if name not in _SECTIONS:
             place(name, value, None)
+            continue
+        if value is not None and not isinstance(value, dict):
+            raise ConfigError(f"Section '{name}' is {value!r}; expected indented 'key: value' lines. Correct the file.")
+        for inner_name, inner_value in (value or {}).items():
+            place(inner_name, inner_value, name)
     for name, value in (overrides or {}).items():
+        owner = _owner_of(name, None)
         if value is not None:
-            values[homes[name]].pop(name, None) if name in homes else None
-            place(name, value, None)
+            values[owner][name] = value
     given = frozenset(name for owned in values.values() for name in owned)
     return RunConfig(
         training=TrainingConfig(model=ModelConfig(**values[ModelConfig]), **values[TrainingConfig]),

@@ -13,6 +13,7 @@ from ptychopinn_backend.config_checks import (
     require_non_negative_integer,
     require_positive,
     require_positive_integer,
+    unwrap_numpy_scalars,
 )
 from ptychopinn_backend.errors import ConfigError, nearest_name
 
@@ -82,6 +83,7 @@ class ExecutionConfig:
         Raises:
             ConfigError: a field breaks its rule.
         """
+        unwrap_numpy_scalars(self)
         self._check_device()
         self._check_counts()
         require_positive("learning_rate", self.learning_rate)
@@ -96,6 +98,11 @@ class ExecutionConfig:
             require_bool(name, getattr(self, name))
         require_bool("recon_log_stitch", self.recon_log_stitch)
         if self.recon_log_fixed_indices is not None:
+            if not isinstance(self.recon_log_fixed_indices, (list, tuple)):
+                raise ConfigError(
+                    f"recon_log_fixed_indices = {self.recon_log_fixed_indices!r} must be a list of group indices. "
+                    "Write for example [0, 5]."
+                )
             object.__setattr__(self, "recon_log_fixed_indices", tuple(self.recon_log_fixed_indices))
             for index in self.recon_log_fixed_indices:
                 require_non_negative_integer("recon_log_fixed_indices", index)

@@ -111,10 +111,12 @@ def set(key: str, value: Any) -> None:  # noqa: A001 - the legacy name
         value: its new value.
 
     Raises:
-        ConfigError: the value breaks a rule; `cfg` is left as it was.
+        ConfigError: the value breaks a rule, or the key is a derived one; `cfg` is left as it was.
     """
+    if key in _DERIVED:
+        raise ConfigError(f"{key} = {value!r} cannot be set: it is computed. Set N, gridsize or the offsets instead.")
     proposed = {**cfg, key: value}
-    if proposed.get("data_source") not in DATA_SOURCES:
+    if key == "data_source" and value not in DATA_SOURCES:
         raise ConfigError(f"data_source = {value!r} is not one of {', '.join(DATA_SOURCES)}. Choose one of these.")
     if (proposed.get("realspace_mae_weight") or 0) > 0 and not (proposed.get("realspace_weight") or 0) > 0:
         raise ConfigError(

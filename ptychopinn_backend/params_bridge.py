@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
 from ptychopinn_backend.config import InferenceConfig, ModelConfig, TrainingConfig
+from ptychopinn_backend.errors import ConfigError
 
 KEY_MAPPINGS: Final[dict[str, str]] = {
     "object_big": "object.big",
@@ -34,12 +35,20 @@ def dataclass_to_legacy_dict(config: ModelConfig | TrainingConfig | InferenceCon
 
     Returns:
         Legacy key -> value; paths as `str`; fields that are None are included as None.
+
+    Raises:
+        ConfigError: `config` is something else; execution options in particular never reach `params.cfg`.
     """
+    if not isinstance(config, (ModelConfig, TrainingConfig, InferenceConfig)):
+        raise ConfigError(
+            f"{type(config).__name__} has no legacy keys; only ModelConfig, TrainingConfig and InferenceConfig "
+            "reach params.cfg. Pass one of these."
+        )
     flat: dict[str, Any] = {}
     for item in fields(config):
         value = getattr(config, item.name)
-        if is_dataclass(value) and not isinstance(value, type):
-            flat.update(dataclass_to_legacy_dict(value))  # type: ignore[arg-type]
+        if isinstance(value, ModelConfig):
+            flat.update(dataclass_to_legacy_dict(value))
         else:
             flat[KEY_MAPPINGS.get(item.name, item.name)] = str(value) if isinstance(value, Path) else value
     return flat
@@ -51,5 +60,8 @@ def update_legacy_dict(cfg: MutableMapping[str, Any], config: ModelConfig | Trai
     Args:
         cfg: the mapping to update in place, usually `params.cfg`.
         config: the configuration; fields that are None never overwrite an existing key.
+
+    Raises:
+        ConfigError: `config` is not one of the three configurations.
     """
     cfg.update({key: value for key, value in dataclass_to_legacy_dict(config).items() if value is not None})
