@@ -1,0 +1,49 @@
+"""From object patches to far-field intensity: probe, optional smoothing, unitary FFT, incoherent sum of modes."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import convolve
+
+from ptychopinn_backend.arrays import ComplexArray, FloatArray
+
+
+def smoothing_kernel(sigma_px: float) -> FloatArray:
+    """Return the normalised 3 x 3 Gaussian kernel of `gaussian_smoothing_sigma`, (3, 3)."""
+    line = np.exp(-(np.array([-1.0, 0.0, 1.0]) ** 2) / (2 * sigma_px**2))
+    kernel = np.outer(line, line)
+    return np.asarray(kernel / kernel.sum())
+
+
+def exit_waves(patches: ComplexArray, probe: ComplexArray, smoothing_sigma_px: float = 0.0) -> ComplexArray:
+    """Return psi_m = P_m * O, optionally smoothed with a 3 x 3 Gaussian (zeros outside).
+
+    Args:
+        patches: (..., N, N) object patches.
+        probe: (mode, N, N).
+        smoothing_sigma_px: sigma in pixels; 0 is none.
+
+    Returns:
+        (..., mode, N, N).
+    """
+    waves = np.asarray(patches)[..., np.newaxis, :, :] * probe
+    if smoothing_sigma_px > 0:
+        kernel = smoothing_kernel(smoothing_sigma_px).reshape((1,) * (waves.ndim - 2) + (3, 3))
+        waves = convolve(waves, kernel, mode="constant")
+    return np.asarray(waves)
+
+
+def far_field_intensity(waves: ComplexArray) -> FloatArray:
+    """Return sum over modes of |F psi_m|^2, F the unitary 2-D FFT with zero frequency at the array centre.
+
+    The sum of the intensity equals the sum of |psi|^2 (Parseval).
+
+    Args:
+        waves: (..., mode, N, N) exit waves.
+
+    Returns:
+        (..., N, N).
+    """
+    spectrum = np.fft.fft2(waves, norm="ortho")
+    intensity = np.sum(spectrum.real**2 + spectrum.imag**2, axis=-3)
+    return np.asarray(np.fft.fftshift(intensity, axes=(-2, -1)))

@@ -1,0 +1,154 @@
+"""Reference forward model of a batch: patches -> group object -> far field -> loss terms, in NumPy float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptychopinn_backend.arrays import Complex64Array, ComplexArray, Float32Array, FloatArray
+from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.data.source import GroupBatch
+from ptychopinn_backend.physics.far_field import exit_waves, far_field_intensity
+from ptychopinn_backend.physics.losses import (
+    MODULUS_FLOOR,
+    LossWeights,
+    complex_mae,
+    mean_deviation,
+    poisson_nll_terms,
+    total_variation,
+    weighted_mean,
+)
+from ptychopinn_backend.physics.placement import assemble_groups, extract_from_groups, patch_window
+from ptychopinn_backend.physics.probe import probe_mask
+
+
+@dataclass(frozen=True)
+class ForwardConstants:
+    """Fixed arrays of the forward model; they depend on the configuration alone."""
+
+    probe_mask: Float32Array | None
+    """(N, N) the probe is multiplied with, or None."""
+    smoothing_sigma_px: float
+    """Sigma of the 3 x 3 smoothing of the illuminated patch; 0 is none."""
+    window: FloatArray
+    """1-D weight of a patch in the overlap average, (N,)."""
+    label_window: FloatArray
+    """(N, N) weight of the real-space error: the central N/2 with pad_object, else everything."""
+
+
+def forward_constants(model: ModelConfig) -> ForwardConstants:
+    """Return the fixed arrays a model configuration means.
+
+    A network that fills only the central N/2 (pad_object without probe_big) is averaged with the weight of that centre,
+    or the zeros outside it would dilute the neighbours.
+
+    Args:
+        model: the configuration.
+
+    Returns:
+        The arrays.
+    """
+    mask = probe_mask(model.N, model.probe_mask_diameter, model.probe_mask_sigma) if model.probe_mask else None
+    central = patch_window(model.N, central_only=model.pad_object)
+    return ForwardConstants(
+        probe_mask=mask,
+        smoothing_sigma_px=model.gaussian_smoothing_sigma,
+        window=patch_window(model.N, central_only=model.pad_object and not model.probe_big),
+        label_window=np.outer(central, central),
+    )
+
+
+def group_patches(
+    network_patches: ComplexArray, local_offsets: FloatArray, canvas_px: int, model: ModelConfig
+) -> ComplexArray:
+    """Return the patch every position of a group sees, consistent within the group.
+
+    Args:
+        network_patches: (group, N, N, channel) with object_big, else (group, N, N, 1).
+        local_offsets: (group, 1, 2, channel), pixels.
+        canvas_px: canvas side.
+        model: the configuration.
+
+    Returns:
+        (group, N, N, channel): overlapping patches averaged in the group frame and cut out again; without object_big
+        the one patch of the group, padded, cut out at every position.
+    """
+    if model.channels == 1:
+        return network_patches
+    if model.object_big:
+        canvases = assemble_groups(network_patches, local_offsets, canvas_px, forward_constants(model).window)
+    else:
+        margin = (canvas_px - model.N) // 2
+        canvases = np.pad(network_patches[..., 0], ((0, 0), (margin, margin), (margin, margin)))
+    return extract_from_groups(canvases, local_offsets, model.N)
+
+
+def predicted_intensity(
+    patches: ComplexArray, probes: ComplexArray, log_scale: float, model: ModelConfig
+) -> FloatArray:
+    """Return exp(2 log_scale) * sum over modes |F(P_m O)|^2 in counts.
+
+    Args:
+        patches: (group, N, N, channel).
+        probes: probe of every group, (group, mode, N, N), normalised.
+        log_scale: logarithm of the intensity scale.
+        model: the configuration.
+
+    Returns:
+        (group, N, N, channel).
+    """
+    constants = forward_constants(model)
+    masked = probes if constants.probe_mask is None else probes * constants.probe_mask
+    by_channel = np.moveaxis(patches, -1, 1)
+    waves = np.stack(
+        [exit_waves(by_channel[g], masked[g], constants.smoothing_sigma_px) for g in range(len(by_channel))]
+    )
+    return np.moveaxis(np.exp(2 * log_scale) * far_field_intensity(waves), 1, -1)
+
+
+def loss_terms(
+    patches: ComplexArray,
+    batch: GroupBatch,
+    probes: Complex64Array,
+    valid_pixels: Float32Array,
+    *,
+    intensity_scale: float,
+    log_scale: float,
+    model: ModelConfig,
+    weights: LossWeights,
+) -> dict[str, float]:
+    """Return every active loss term and their weighted sum 'loss'.
+
+    Args:
+        patches: consistent patches of the batch, (group, N, N, channel); see `group_patches`.
+        batch: the groups.
+        probes: the source's normalised probes, (scan, mode, N, N).
+        valid_pixels: the source's valid pixels, (scan, N, N).
+        intensity_scale: factor from X to the square root of counts.
+        log_scale: the model's present logarithm of it.
+        model: the configuration.
+        weights: weights of the terms.
+
+    Returns:
+        Term name -> value.
+    """
+    terms: dict[str, float] = {}
+    if weights.needs_far_field:
+        intensity = predicted_intensity(patches, probes[batch.scan_index], log_scale, model)
+        target = batch.X.astype(np.float64) * intensity_scale
+        valid = valid_pixels[batch.scan_index][..., np.newaxis]
+        if weights.nll > 0:
+            terms["nll"] = weighted_mean(poisson_nll_terms(intensity, target**2), valid)
+        if weights.mae > 0:
+            terms["mae"] = weighted_mean(np.abs(np.sqrt(intensity + MODULUS_FLOOR) - target), valid)
+    if weights.realspace_mae > 0:
+        if batch.Y is None:
+            raise ValueError("the batch carries no labels")
+        terms["realspace_mae"] = complex_mae(patches, batch.Y, forward_constants(model).label_window)
+    if weights.tv > 0:
+        terms["tv"] = total_variation(patches)
+    if weights.mean_deviation > 0:
+        terms["mean_deviation"] = mean_deviation(patches)
+    terms["loss"] = sum(weight * terms[name] for name, weight in weights.active().items())
+    return terms

@@ -1,0 +1,118 @@
+"""Bilinear placement of patches into the frame of their group, and its adjoint, extraction.
+
+Both are separable: one matrix for rows, one for columns, W[i, j] = hat(i - j - margin - shift) with
+hat(u) = max(0, 1 - |u|). Placing is W p W^T, extracting with the same matrices is W^T c W, so the two are exactly
+adjoint, and the formula is differentiable in any framework without gathers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray, ComplexArray, FloatArray
+
+MINIMUM_COVERAGE = 1e-6
+"""Smallest sum of weights an average is divided by; below it a canvas pixel counts as not covered."""
+
+
+def canvas_size(N: int, max_local_offset_px: float) -> int:
+    """Return the side of the square canvas that holds every patch of every group.
+
+    Args:
+        N: patch side in pixels.
+        max_local_offset_px: largest absolute local offset in pixels.
+
+    Returns:
+        N plus twice the offset, rounded up to whole pixels.
+    """
+    return N + 2 * math.ceil(max_local_offset_px)
+
+
+def interpolation_matrices(shift_px: FloatArray, n_out: int, n_in: int) -> FloatArray:
+    """Return the matrices that move content of n_in pixels by a shift, centred in n_out pixels.
+
+    Args:
+        shift_px: shifts in pixels, any shape.
+        n_out: output length; n_out - n_in must be even.
+        n_in: input length.
+
+    Returns:
+        shift shape + (n_out, n_in).
+    """
+    margin = (n_out - n_in) / 2
+    distance = (
+        np.arange(n_out)[:, np.newaxis]
+        - np.arange(n_in)[np.newaxis, :]
+        - margin
+        - np.asarray(shift_px)[..., np.newaxis, np.newaxis]
+    )
+    return np.asarray(np.maximum(0.0, 1.0 - np.abs(distance)))
+
+
+def translate(images: AnyArray, shift_xy: FloatArray) -> AnyArray:
+    """Move image content by (+dx columns, +dy rows), bilinear, zeros entering.
+
+    Args:
+        images: (image, row, column).
+        shift_xy: (image, 2) in pixels, (dx, dy).
+
+    Returns:
+        (image, row, column), same type of number.
+    """
+    rows, columns = images.shape[1:]
+    along_rows = interpolation_matrices(shift_xy[:, 1], rows, rows)
+    along_columns = interpolation_matrices(shift_xy[:, 0], columns, columns)
+    return np.asarray(along_rows @ images @ np.swapaxes(along_columns, -1, -2))
+
+
+def patch_window(N: int, central_only: bool) -> FloatArray:
+    """Return the 1-D weight of a patch along each axis: ones, or ones in the central N/2 only, (N,)."""
+    window = np.ones(N)
+    if central_only:
+        window[: N // 4] = 0
+        window[N - N // 4 :] = 0
+    return window
+
+
+def _matrices(local_offsets: FloatArray, n_out: int, n_in: int) -> tuple[FloatArray, FloatArray]:
+    # A patch at `position` lies at position - mean = -local_offset in the group frame.
+    shift = -np.asarray(local_offsets, dtype=np.float64)[:, 0]
+    return interpolation_matrices(shift[:, 1], n_out, n_in), interpolation_matrices(shift[:, 0], n_out, n_in)
+
+
+def assemble_groups(
+    patches: ComplexArray, local_offsets: FloatArray, canvas_px: int, window: FloatArray
+) -> ComplexArray:
+    """Average the patches of every group on a canvas in the group frame, weighting sum and divisor alike.
+
+    Args:
+        patches: (group, N, N, channel).
+        local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
+        canvas_px: canvas side, see `canvas_size`.
+        window: 1-D weight of a patch along each axis, (N,).
+
+    Returns:
+        (group, canvas, canvas); zero where nothing covers.
+    """
+    along_rows, along_columns = _matrices(local_offsets, canvas_px, patches.shape[1])
+    weighted = patches * np.outer(window, window)[np.newaxis, :, :, np.newaxis]
+    total = np.einsum("gcmi,gijc,gcnj->gmn", along_rows, weighted, along_columns, optimize=True)
+    coverage = np.einsum("gcm,gcn->gmn", along_rows @ window, along_columns @ window)
+    return np.asarray(total / np.maximum(coverage, MINIMUM_COVERAGE))
+
+
+def extract_from_groups(canvases: ComplexArray, local_offsets: FloatArray, N: int) -> ComplexArray:
+    """Cut the patch of every channel out of its group's canvas; the adjoint of placing.
+
+    Args:
+        canvases: (group, canvas, canvas).
+        local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
+        N: patch side.
+
+    Returns:
+        (group, N, N, channel).
+    """
+    along_rows, along_columns = _matrices(local_offsets, canvases.shape[1], N)
+    return np.asarray(np.einsum("gcmi,gmn,gcnj->gijc", along_rows, canvases, along_columns, optimize=True))

@@ -1,0 +1,104 @@
+"""Probe: mode stack, circular mask, normalisation and the default guess."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, Float64Array
+from ptychopinn_backend.errors import DataError
+
+_DEFAULT_PROBE_RADIUS = 0.1193  # of N, at default_probe_scale 1; inside the interval the recorded default probes allow
+
+
+def as_mode_stack(probe: AnyArray) -> Complex64Array:
+    """Return a probe as a stack of incoherent modes.
+
+    Args:
+        probe: (N, N) or (mode, N, N), real or complex.
+
+    Returns:
+        (mode, N, N) complex64.
+
+    Raises:
+        DataError: another rank, not square, not finite, or without light.
+    """
+    stack = np.asarray(probe)
+    if stack.ndim == 2:
+        stack = stack[np.newaxis]
+    if stack.ndim != 3 or stack.shape[1] != stack.shape[2] or stack.shape[0] == 0:
+        raise DataError(
+            f"The probe has shape {np.shape(probe)}; expected (N, N) or (mode, N, N). Check the probe array."
+        )
+    stack = stack.astype(np.complex64)
+    if not np.isfinite(stack).all():
+        raise DataError("The probe holds values that are not finite (NaN or infinity). Repair it before training.")
+    if not np.any(stack[0]):
+        raise DataError("The first probe mode is zero everywhere. Give a probe that carries light in its first mode.")
+    return stack
+
+
+def pixel_distance(N: int) -> Float64Array:
+    """Return the distance of every pixel centre from the array centre, (N, N) in pixels."""
+    axis = np.arange(N) - N / 2 + 0.5
+    return np.hypot(axis[:, np.newaxis], axis[np.newaxis, :])
+
+
+def hard_mask(N: int) -> BoolArray:
+    """Return the circular mask of diameter N/2: pixel-centre distance below N//4, (N, N)."""
+    return pixel_distance(N) < N // 4
+
+
+def probe_mask(N: int, diameter_px: float | None = None, sigma_px: float = 0.0) -> Float32Array:
+    """Return the mask a probe is multiplied with when `probe_mask` is on.
+
+    Args:
+        N: side in pixels.
+        diameter_px: diameter of the circle; None means N/2.
+        sigma_px: width of the Gaussian that softens the edge; 0 is a hard edge.
+
+    Returns:
+        (N, N) float32 in [0, 1].
+    """
+    radius_px = N // 4 if diameter_px is None else diameter_px / 2
+    mask = (pixel_distance(N) < radius_px).astype(np.float64)
+    if sigma_px > 0:
+        mask = gaussian_filter(mask, sigma_px, mode="constant")
+    return mask.astype(np.float32)
+
+
+def normalise_probe(probe: AnyArray, probe_scale: float) -> Complex64Array:
+    """Scale a probe so that its masked first mode has mean amplitude 1 / probe_scale.
+
+    P / (probe_scale * mean |mask * P|) with the hard mask; one factor for all modes, taken from the first
+    (specs/data.md).
+
+    Args:
+        probe: (N, N) or (mode, N, N).
+        probe_scale: positive scale.
+
+    Returns:
+        (mode, N, N) complex64.
+
+    Raises:
+        DataError: a malformed probe, or no light inside the mask.
+    """
+    stack = as_mode_stack(probe)
+    mean_amplitude = float(np.mean(np.abs(stack[0].astype(np.complex128)) * hard_mask(stack.shape[-1])))
+    if mean_amplitude == 0:
+        raise DataError("The probe carries no light within N/4 pixels of the array centre. Centre the probe.")
+    return (stack / (probe_scale * mean_amplitude)).astype(np.complex64)
+
+
+def default_probe(N: int, default_probe_scale: float = 0.7) -> Float64Array:
+    """Return the historical default guess: a disk with a softened edge, on a floor of 1e-9.
+
+    Args:
+        N: side in pixels.
+        default_probe_scale: the disk's radius is inversely proportional to it.
+
+    Returns:
+        (N, N) float64, amplitude.
+    """
+    disk = pixel_distance(N) <= _DEFAULT_PROBE_RADIUS * N / default_probe_scale
+    return np.asarray(gaussian_filter(disk.astype(np.float64), 1.0) + 1e-9, dtype=np.float64)
