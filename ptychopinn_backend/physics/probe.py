@@ -41,7 +41,7 @@ def as_mode_stack(probe: AnyArray) -> Complex64Array:
 def pixel_distance(N: int) -> Float64Array:
     """Return the distance of every pixel centre from the array centre, (N, N) in pixels."""
     axis = np.arange(N) - N / 2 + 0.5
-    return np.hypot(axis[:, np.newaxis], axis[np.newaxis, :])
+    return np.asarray(np.hypot(axis[:, np.newaxis], axis[np.newaxis, :]), dtype=np.float64)
 
 
 def hard_mask(N: int) -> BoolArray:

@@ -1,0 +1,131 @@
+"""Which backend, and how to get it: a table of strings, so that choosing one never imports the other."""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Final, NamedTuple, cast
+
+from ptychopinn_backend.config import BACKENDS
+from ptychopinn_backend.errors import BackendUnavailableError, ConfigError, nearest_name
+from ptychopinn_backend.interface import Backend, BackendSetup
+
+logger = logging.getLogger(__name__)
+
+ENVIRONMENT_VARIABLE: Final = "PTYCHOPINN_BACKEND"
+DEFAULT_BACKEND: Final = "tensorflow"
+
+
+class _Provider(NamedTuple):
+    module: str
+    class_name: str
+    title: str
+    packages: tuple[str, ...]
+    extra: str
+
+
+_PROVIDERS: Final = {
+    "tensorflow": _Provider(
+        "ptychopinn_backend.tf_backend.backend",
+        "TensorFlowBackend",
+        "TensorFlow",
+        ("tensorflow", "keras"),
+        "tensorflow",
+    ),
+    "pytorch": _Provider(
+        "ptychopinn_backend.torch_backend.backend", "TorchBackend", "PyTorch", ("torch", "lightning"), "torch"
+    ),
+}
+
+
+def resolve_backend(explicit: str | None = None, setting: str | None = None, archive: str | None = None) -> str:
+    """Return the backend to use: explicit > PTYCHOPINN_BACKEND > setting > archive > 'tensorflow'.
+
+    Args:
+        explicit: argument or command-line flag.
+        setting: value of a settings or YAML file.
+        archive: backend recorded in the archive to be opened.
+
+    Returns:
+        'tensorflow' or 'pytorch'.
+
+    Raises:
+        ConfigError: the value that decides is not a backend; names its origin and the valid ones.
+    """
+    candidates = (
+        ("the argument", explicit),
+        (f"the environment variable {ENVIRONMENT_VARIABLE}", os.environ.get(ENVIRONMENT_VARIABLE)),
+        ("the setting", setting),
+        ("the archive", archive),
+    )
+    for origin, value in candidates:
+        if value is None or value == "":
+            continue
+        name = value.strip().lower()
+        if name not in BACKENDS:
+            raise ConfigError(
+                f"Backend {value!r} from {origin} is not one of {', '.join(BACKENDS)}.{nearest_name(name, BACKENDS)} "
+                "Set it to one of these."
+            )
+        logger.info("Backend %s, chosen by %s.", name, origin)
+        return name
+    return DEFAULT_BACKEND
+
+
+def installed_backends() -> dict[str, bool]:
+    """Return for every backend whether its framework is installed; imports none."""
+    return {
+        name: all(find_spec(package) is not None for package in provider.packages)
+        for name, provider in _PROVIDERS.items()
+    }
+
+
+def backend_class(name: str) -> type[Backend]:
+    """Import a backend.
+
+    Args:
+        name: 'tensorflow' or 'pytorch'.
+
+    Returns:
+        Its class.
+
+    Raises:
+        ConfigError: unknown name.
+        BackendUnavailableError: its framework is not installed; says what to install.
+    """
+    if name not in _PROVIDERS:
+        raise ConfigError(
+            f"Backend {name!r} is not one of {', '.join(BACKENDS)}.{nearest_name(name, BACKENDS)} Use one of these."
+        )
+    provider = _PROVIDERS[name]
+    try:
+        module = import_module(provider.module)
+    except ImportError as error:
+        missing = error.name or ""
+        if missing.partition(".")[0] not in provider.packages:
+            raise
+        raise BackendUnavailableError(
+            f"{provider.title} backend selected, but the package '{missing}' is not installed. "
+            f"Install it with: pip install 'ptychopinn-backend[{provider.extra}]', or select another backend."
+        ) from error
+    return cast(type[Backend], getattr(module, provider.class_name))
+
+
+def create_backend(name: str, setup: BackendSetup) -> Backend:
+    """Build a backend with freshly initialised weights.
+
+    Args:
+        name: 'tensorflow' or 'pytorch'.
+        setup: configuration and constants.
+
+    Returns:
+        The backend.
+
+    Raises:
+        ConfigError: unknown name.
+        BackendUnavailableError: its framework is not installed.
+        UnsupportedOptionError: an option the backend does not offer.
+    """
+    return backend_class(name)(setup)

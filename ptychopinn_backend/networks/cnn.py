@@ -1,0 +1,109 @@
+"""Plan of the 'cnn' generator: one encoder, an amplitude and a phase decoder, no skip connections.
+
+All convolutions are 3 x 3, 'same', with bias. With s = n_filters_scale and N = 64 the encoder has 32s, 64s, 128s maps,
+the decoders 64s, 32s; larger N adds stages (see `encoder_widths`). Every encoder stage is conv-relu, conv-relu,
+2 x 2 max-pool; every decoder stage conv-relu, conv-relu, nearest-neighbour up-sampling by 2, so that decoders end at
+N/2. The head then fills the central N/2 (pad_object) or, by one more up-sampling, all of N.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.networks.weights import Convolution
+
+BRANCHES: Final = ("amplitude", "phase")
+BORDER_CHANNELS: Final = 4
+"""Decoder maps that make the low-resolution border when `probe_big` is on."""
+
+
+@dataclass(frozen=True)
+class DecoderPlan:
+    """One decoder with its head; `centre` with pad_object, `border` with probe_big too, `full` without pad_object."""
+
+    stages: tuple[tuple[Convolution, Convolution], ...]
+    centre: Convolution | None
+    border: tuple[Convolution, Convolution, Convolution] | None
+    full: tuple[Convolution, Convolution, Convolution] | None
+
+
+@dataclass(frozen=True)
+class CnnPlan:
+    """The whole network."""
+
+    encoder: tuple[tuple[Convolution, Convolution], ...]
+    amplitude: DecoderPlan
+    phase: DecoderPlan
+    out_channels: int
+
+    @property
+    def convolutions(self) -> tuple[Convolution, ...]:
+        """Every convolution of the network."""
+        found = [convolution for stage in self.encoder for convolution in stage]
+        for decoder in (self.amplitude, self.phase):
+            found += [convolution for stage in decoder.stages for convolution in stage]
+            found += [decoder.centre] if decoder.centre else []
+            found += [*(decoder.border or ()), *(decoder.full or ())]
+        return tuple(found)
+
+
+def encoder_widths(N: int, n_filters_scale: int) -> tuple[int, ...]:
+    """Return the feature maps of the encoder stages: 2048/N, doubling up to 128, times n_filters_scale."""
+    widths = []
+    width = 2048 // N
+    while width <= 128:
+        widths.append(width * n_filters_scale)
+        width *= 2
+    return tuple(widths)
+
+
+def decoder_widths(N: int, n_filters_scale: int) -> tuple[int, ...]:
+    """Return the feature maps of the decoder stages: one stage fewer than the encoder, N halving down to 32."""
+    stages = len(encoder_widths(N, n_filters_scale)) - 1
+    return tuple(32 * 2**k * n_filters_scale for k in reversed(range(stages)))
+
+
+def _pair(prefix: str, in_channels: int, width: int) -> tuple[Convolution, Convolution]:
+    return (
+        Convolution(f"{prefix}/conv0", in_channels, width),
+        Convolution(f"{prefix}/conv1", width, width),
+    )
+
+
+def _block(prefix: str, in_channels: int, width: int, out: int) -> tuple[Convolution, Convolution, Convolution]:
+    return (*_pair(prefix, in_channels, width), Convolution(f"{prefix}/conv2", width, out))
+
+
+def _decoder(branch: str, in_channels: int, out_channels: int, model: ModelConfig) -> DecoderPlan:
+    stages = []
+    for index, width in enumerate(decoder_widths(model.N, model.n_filters_scale)):
+        stages.append(_pair(f"{branch}/stage{index}", in_channels, width))
+        in_channels = width
+    head_width = model.n_filters_scale * 2048 // model.N
+    if not model.pad_object:
+        full = _block(f"{branch}/full", in_channels, head_width, out_channels)
+        return DecoderPlan(tuple(stages), centre=None, border=None, full=full)
+    centre = Convolution(f"{branch}/centre", in_channels - BORDER_CHANNELS, out_channels)
+    border = _block(f"{branch}/border", BORDER_CHANNELS, head_width, out_channels) if model.probe_big else None
+    return DecoderPlan(tuple(stages), centre=centre, border=border, full=None)
+
+
+def cnn_plan(model: ModelConfig) -> CnnPlan:
+    """Return the plan of the 'cnn' generator for a model configuration.
+
+    Args:
+        model: the configuration.
+
+    Returns:
+        Stages and heads with canonical names and channel counts.
+    """
+    encoder = []
+    in_channels = model.channels
+    for index, width in enumerate(encoder_widths(model.N, model.n_filters_scale)):
+        encoder.append(_pair(f"encoder/stage{index}", in_channels, width))
+        in_channels = width
+    out_channels = model.channels if model.object_big else 1
+    amplitude, phase = (_decoder(branch, in_channels, out_channels, model) for branch in BRANCHES)
+    return CnnPlan(tuple(encoder), amplitude, phase, out_channels)
