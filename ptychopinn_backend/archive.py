@@ -1,0 +1,331 @@
+"""The model archive `wts.h5.zip`: one file both backends write and read; contract in `specs/archive.md`.
+
+Nothing in an archive is executed, and nothing is unpacked before names and sizes are checked. Writing is atomic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import math
+import platform
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from ptychopinn_backend.archive_container import (
+    METADATA,
+    PARAMS,
+    WEIGHTS,
+    check_members,
+    explained,
+    open_container,
+    read_member,
+    write_container,
+)
+from ptychopinn_backend.archive_json import dump_json, load_json
+from ptychopinn_backend.archive_weights import dump_arrays, load_arrays
+from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.config import BACKENDS, ModelConfig, TrainingConfig, find_archive
+from ptychopinn_backend.errors import (
+    ArchiveError,
+    ArchiveNotFoundError,
+    ConfigError,
+    DamagedArchiveError,
+    ForeignArchiveError,
+    NewerArchiveError,
+)
+from ptychopinn_backend.generators import generator_names
+
+FORMAT: Final = "ptychopinn-backend archive"
+FORMAT_VERSION: Final = 1
+UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+"""Format version -> function that turns metadata of that version into metadata of the next one."""
+
+_T = TypeVar("_T")
+
+
+def package_version() -> str:
+    """Return the version of this package, or 'unknown' where it runs from a source tree."""
+    try:
+        return importlib.metadata.version("ptychopinn-backend")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _utc_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _base_versions() -> dict[str, str]:
+    return {"python": platform.python_version(), "numpy": np.__version__}
+
+
+@dataclass(frozen=True)
+class ArchiveContent:
+    """Everything an archive holds."""
+
+    backend: str
+    """Backend that trained the weights: 'tensorflow' or 'pytorch'."""
+    model: ModelConfig
+    """The network the weights belong to."""
+    training: TrainingConfig
+    """How it was trained."""
+    intensity_scale: float
+    """Initial factor from normalised amplitudes to the square root of counts that the network was given."""
+    weights: dict[str, AnyArray]
+    """Canonical name -> array, for example 'encoder/0/conv0/kernel'; finite numbers."""
+    history: dict[str, list[float]] = field(default_factory=dict)
+    """Metric name -> one value an epoch."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Snapshot of `params.cfg`, for `ptychopinn_backend.params.restore`."""
+    versions: dict[str, str] = field(default_factory=_base_versions)
+    """Python, NumPy and framework versions of the writer."""
+    created: str = field(default_factory=_utc_now)
+    """Time of writing, ISO 8601, UTC."""
+    package_version: str = field(default_factory=package_version)
+    """Version of this package that wrote the archive."""
+
+
+def write_archive(path: str | Path, content: ArchiveContent) -> Path:
+    """Write an archive; `path` is at any moment the old file or the new one, whole.
+
+    Args:
+        path: the file, usually '.../wts.h5.zip'; its folder is made when missing.
+        content: what to save.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ArchiveError: a value that cannot be restored exactly, weights that are not finite, or a refusing disk.
+    """
+    file = Path(path)
+    weights = {name: np.asarray(array) for name, array in content.weights.items()}
+    for name, array in weights.items():
+        if not _is_finite(array):
+            raise ArchiveError(
+                f"Archive '{file}' is not written: weights '{name}' hold values that are not finite, so training "
+                "diverged. Train with a lower learning rate; an earlier archive there is unchanged."
+            )
+    params_arrays: dict[str, AnyArray] = {}
+    params_text = dump_json(content.params, "params", params_arrays)
+    image = dump_arrays(
+        {f"weights/{name}": array for name, array in weights.items()}
+        | {f"params/{name}": array for name, array in params_arrays.items()}
+    )
+    metadata = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "backend": content.backend,
+        "package_version": content.package_version,
+        "versions": content.versions,
+        "created": content.created,
+        "model": _config_to_dict(content.model),
+        "training": _config_to_dict(content.training),
+        "intensity_scale": float(content.intensity_scale),
+        "history": {name: [float(value) for value in values] for name, values in content.history.items()},
+        "weights": {name: {"shape": list(a.shape), "dtype": a.dtype.name} for name, a in weights.items()},
+        "checksums": {PARAMS: _checksum(params_text), WEIGHTS: _checksum(image)},
+    }
+    write_container(file, {METADATA: dump_json(metadata, "metadata"), PARAMS: params_text, WEIGHTS: image})
+    return file
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Read what an archive says about itself, without its weights.
+
+    Args:
+        path: the archive, its folder, or its path without '.zip'.
+
+    Returns:
+        The checked contents of metadata.json: format, format_version, backend, package_version, versions, created,
+        model, training, intensity_scale, history, weights (name -> shape and dtype), checksums.
+
+    Raises:
+        ArchiveNotFoundError: no archive there.
+        ArchiveError: a subclass says whether it is foreign, damaged, newer or unsafe.
+    """
+    file = _existing(path)
+    with explained(file), open_container(file) as container:
+        metadata = _parse_metadata(read_member(container, METADATA))
+        check_members(container)
+        _model_from_dict(metadata["model"])
+    return metadata
+
+
+def read_archive(path: str | Path) -> ArchiveContent:
+    """Read an archive.
+
+    Args:
+        path: the archive, its folder, or its path without '.zip'.
+
+    Returns:
+        What `write_archive` was given, bit for bit.
+
+    Raises:
+        ArchiveNotFoundError: no archive there.
+        ArchiveError: a subclass says whether it is foreign, damaged, newer or unsafe; the class itself when it holds
+            a network this installation does not know.
+    """
+    file = _existing(path)
+    with explained(file), open_container(file) as container:
+        metadata = _parse_metadata(read_member(container, METADATA))
+        check_members(container)
+        model = _model_from_dict(metadata["model"])
+        params_text, image = read_member(container, PARAMS), read_member(container, WEIGHTS)
+        for name, member in ((PARAMS, params_text), (WEIGHTS, image)):
+            if metadata["checksums"].get(name) != _checksum(member):
+                raise DamagedArchiveError(f"its member {name} does not match its checksum")
+        arrays = load_arrays(image)
+        return ArchiveContent(
+            backend=metadata["backend"],
+            model=model,
+            training=_training_from_dict(metadata["training"], model),
+            intensity_scale=metadata["intensity_scale"],
+            weights=_checked_weights(_below("weights/", arrays), metadata["weights"]),
+            history=metadata["history"],
+            params=_parse_params(params_text, _below("params/", arrays)),
+            versions=metadata["versions"],
+            created=metadata["created"],
+            package_version=metadata["package_version"],
+        )
+
+
+def _existing(path: str | Path) -> Path:
+    try:
+        return find_archive(Path(path))
+    except (ConfigError, OSError, ValueError) as error:
+        raise ArchiveNotFoundError(str(error)) from error
+
+
+def _parse_metadata(text: bytes) -> dict[str, Any]:
+    try:
+        metadata = load_json(text)
+    except ValueError as error:
+        raise DamagedArchiveError(f"its {METADATA} is not valid JSON ({error})") from error
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise ForeignArchiveError(f"its {METADATA} does not say '{FORMAT}'")
+    version = _member(metadata, "format_version", int)
+    if version > FORMAT_VERSION:
+        writer = metadata.get("package_version", "unknown")
+        raise NewerArchiveError(
+            f"it has format version {version}, written by ptychopinn-backend {str(writer)[:40]}; this is "
+            f"{package_version()}, which reads up to {FORMAT_VERSION}"
+        )
+    if version < 1:
+        raise DamagedArchiveError(f"format version {version} never existed")
+    document: dict[str, Any] = metadata
+    for step in range(version, FORMAT_VERSION):
+        document = UPGRADES[step](document)
+    _check_metadata(document)
+    return document
+
+
+def _check_metadata(metadata: dict[str, Any]) -> None:
+    for name in ("backend", "package_version", "created"):
+        _member(metadata, name, str)
+    for name in ("versions", "model", "training", "history", "weights", "checksums"):
+        _member(metadata, name, dict)
+    if metadata["backend"] not in BACKENDS:
+        raise DamagedArchiveError(f"its backend {metadata['backend'][:40]!r} is not one of {', '.join(BACKENDS)}")
+    if not 0 < _member(metadata, "intensity_scale", float) < math.inf:
+        raise DamagedArchiveError(f"its intensity_scale is {metadata['intensity_scale']}, not a number above 0")
+    if not all(type(text) is str for text in metadata["versions"].values()):
+        raise DamagedArchiveError("its versions are not text")
+    for name, values in metadata["history"].items():
+        if type(values) is not list or not all(type(value) is float for value in values):
+            raise DamagedArchiveError(f"its history '{name}' is not a list of numbers")
+    for name, entry in metadata["weights"].items():
+        shape = _member(entry, "shape", list) if isinstance(entry, dict) else None
+        if shape is None or not all(type(n) is int and n >= 0 for n in shape):
+            raise DamagedArchiveError(f"its weights '{name}' are not described by a shape")
+        _member(entry, "dtype", str)
+    try:
+        datetime.fromisoformat(metadata["created"])
+    except ValueError as error:
+        raise DamagedArchiveError(f"its creation time {metadata['created'][:40]!r} is not ISO 8601") from error
+
+
+def _member(document: dict[str, Any], name: str, kind: type[_T]) -> _T:
+    value = document.get(name)
+    if type(value) is not kind:
+        found = type(value).__name__ if name in document else "missing"
+        raise DamagedArchiveError(f"'{name}' in its {METADATA} is {found} instead of {kind.__name__}")
+    return value
+
+
+def _parse_params(text: bytes, arrays: Mapping[str, AnyArray]) -> dict[str, Any]:
+    try:
+        params = load_json(text, arrays)
+    except ValueError as error:
+        raise DamagedArchiveError(f"its {PARAMS} cannot be read ({error})") from error
+    if not isinstance(params, dict):
+        raise DamagedArchiveError(f"its {PARAMS} holds a {type(params).__name__} instead of key: value pairs")
+    return params
+
+
+def _config_to_dict(config: ModelConfig | TrainingConfig) -> dict[str, Any]:
+    """Return the fields of a config as JSON values; paths as str, the nested model left out."""
+    values = {item.name: getattr(config, item.name) for item in fields(config) if item.name != "model"}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def _model_from_dict(values: dict[str, Any]) -> ModelConfig:
+    architecture = values.get("architecture", "cnn")
+    if isinstance(architecture, str) and architecture not in generator_names():
+        raise ArchiveError(
+            f"its network is of architecture '{architecture[:80]}', which this installation does not know (known: "
+            f"{', '.join(generator_names())}). Install the package that offers it, or update ptychopinn-backend"
+        )
+    return _config_from_dict(ModelConfig, values)
+
+
+def _training_from_dict(values: dict[str, Any], model: ModelConfig) -> TrainingConfig:
+    if "model" in values:
+        raise DamagedArchiveError("its training configuration has a field 'model', which has its own place")
+    return _config_from_dict(TrainingConfig, {**values, "model": model})
+
+
+def _config_from_dict(owner: type[_T], values: dict[str, Any]) -> _T:
+    """Build a config; fields the writer did not know yet take their defaults."""
+    unknown = sorted(set(values) - {item.name for item in fields(owner)})  # type: ignore[arg-type]
+    if unknown:
+        raise DamagedArchiveError(f"its {owner.__name__} has unknown fields ({', '.join(map(repr, unknown[:5]))})")
+    try:
+        with warnings.catch_warnings():
+            # A deprecated field was warned about when the model was trained.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return owner(**values)
+    except (ConfigError, TypeError, ValueError, OverflowError) as error:
+        raise DamagedArchiveError(f"its {owner.__name__} is not valid ({error})") from error
+
+
+def _below(prefix: str, arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _checked_weights(weights: dict[str, AnyArray], described: dict[str, Any]) -> dict[str, AnyArray]:
+    """Return the weights in the order of the description, after comparing the two."""
+    if weights.keys() != described.keys():
+        differing = sorted(weights.keys() ^ described.keys())[:5]
+        raise DamagedArchiveError(f"its weights and their description differ in {', '.join(map(repr, differing))}")
+    for name, array in weights.items():
+        if list(array.shape) != described[name]["shape"] or array.dtype.name != described[name]["dtype"]:
+            raise DamagedArchiveError(f"its weights '{name}' have shape {array.shape}, {array.dtype}; not as described")
+        if not _is_finite(array):
+            raise DamagedArchiveError(f"its weights '{name}' hold values that are not finite")
+    return {name: weights[name] for name in described}
+
+
+def _is_finite(array: AnyArray) -> bool:
+    return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
