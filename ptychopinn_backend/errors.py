@@ -63,6 +63,7 @@ class TrainingError(PtychoPINNError, RuntimeError):
 
 
 def nearest_name(name: str, valid_names: Iterable[str]) -> str:
-    """Return ` Did you mean 'x'?` for the valid name nearest to `name`, or an empty string when none is near."""
-    matches = difflib.get_close_matches(name, list(valid_names), n=1, cutoff=0.5)
-    return f" Did you mean '{matches[0]}'?" if matches else ""
+    """Return ` Did you mean 'x'?` for the valid name nearest to `name`, whatever its case, or '' when none is near."""
+    by_lower_case = {valid.lower(): valid for valid in valid_names}
+    matches = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.5)
+    return f" Did you mean '{by_lower_case[matches[0]]}'?" if matches else ""

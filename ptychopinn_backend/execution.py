@@ -84,6 +84,14 @@ class ExecutionConfig:
             ConfigError: a field breaks its rule.
         """
         unwrap_numpy_scalars(self)
+        for name in (
+            "pin_memory",
+            "persistent_workers",
+            "enable_progress_bar",
+            "enable_checkpointing",
+            "recon_log_stitch",
+        ):
+            require_bool(name, getattr(self, name))
         self._check_device()
         self._check_counts()
         require_positive("learning_rate", self.learning_rate)
@@ -94,9 +102,6 @@ class ExecutionConfig:
                 f"checkpoint_monitor_metric = {self.checkpoint_monitor_metric!r} must name a history key. "
                 "Use 'val_loss'."
             )
-        for name in ("pin_memory", "persistent_workers", "enable_progress_bar", "enable_checkpointing"):
-            require_bool(name, getattr(self, name))
-        require_bool("recon_log_stitch", self.recon_log_stitch)
         if self.recon_log_fixed_indices is not None:
             if not isinstance(self.recon_log_fixed_indices, (list, tuple)):
                 raise ConfigError(
@@ -135,7 +140,8 @@ class ExecutionConfig:
                 require_positive_integer(name, getattr(self, name))
         if self.num_workers == 0 and (self.persistent_workers or self.prefetch_factor is not None):
             raise ConfigError(
-                "persistent_workers and prefetch_factor need num_workers above 0. Set num_workers to 1 or more."
+                f"persistent_workers = {self.persistent_workers} and prefetch_factor = {self.prefetch_factor} "
+                "need num_workers above 0. Set num_workers to 1 or more."
             )
 
 

@@ -1,0 +1,205 @@
+"""Configuration files: sections, precedence, and errors that tell a newcomer what to change."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ptychopinn_backend.config import AMP_ACTIVATIONS, PATTERN_SIZES, ModelConfig, TrainingConfig
+from ptychopinn_backend.config_file import (
+    ConfigSyntaxError,
+    RunConfig,
+    load_run_config,
+    load_yaml_config,
+    run_config_from_mapping,
+)
+from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.execution import ExecutionConfig
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "run.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_top_level_keys_find_their_home(tmp_path: Path) -> None:
+    file = write(tmp_path, "N: 128\nnepochs: 3\nlearning_rate: 0.01\ntrain_data_file: a.npz\n")
+    run = load_run_config(file)
+    assert run.training.model.N == 128
+    assert run.training.nepochs == 3
+    assert run.training.train_data_file == Path("a.npz")
+    assert run.execution.learning_rate == 0.01
+    assert run.given == {"N", "nepochs", "learning_rate", "train_data_file"}
+
+
+def test_sections(tmp_path: Path) -> None:
+    text = "model:\n  gridsize: 2\ntraining:\n  nphotons: 1e6\nexecution:\n  recon_log_fixed_indices: [0, 4]\nseed: 3\n"
+    run = load_run_config(write(tmp_path, text))
+    assert (run.training.model.gridsize, run.training.nphotons) == (2, 1e6)
+    assert (run.execution.recon_log_fixed_indices, run.execution.seed) == ((0, 4), 3)
+
+
+def test_empty_file_and_empty_section_give_defaults(tmp_path: Path) -> None:
+    defaults = RunConfig(TrainingConfig(), ExecutionConfig(), frozenset())
+    assert load_run_config(write(tmp_path, "# nothing yet\n")) == defaults
+    assert load_run_config(write(tmp_path, "model:\n  # N: 64\n")) == defaults
+    assert load_run_config(None) == defaults
+
+
+def test_overrides_win_and_none_means_not_given(tmp_path: Path) -> None:
+    file = write(tmp_path, "training:\n  nepochs: 3\n  batch_size: 8\nN: 128\n")
+    run = load_run_config(file, {"nepochs": 5, "batch_size": None, "gridsize": 2})
+    assert (run.training.nepochs, run.training.batch_size) == (5, 8)
+    assert (run.training.model.N, run.training.model.gridsize) == (128, 2)
+    assert run.given == {"nepochs", "batch_size", "N", "gridsize"}
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1e9", 1e9), ("1E9", 1e9), ("+2e5", 2e5), ("1.5e3", 1500.0), ("1.e2", 100.0), ("5.0e-01", 0.5), ("7", 7)],
+)
+def test_numbers_in_scientific_notation(tmp_path: Path, text: str, number: float) -> None:
+    assert load_run_config(write(tmp_path, f"nphotons: {text}\n")).training.nphotons == number
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("gridsiz: 2\n", "'gridsiz' is not a configuration key. Did you mean 'gridsize'? See specs/config.md"),
+        ("3: 2\n", "'3' is not a configuration key. See specs/config.md"),
+        (
+            "model:\n  nepochs: 2\n",
+            "'nepochs' is not a configuration key in section 'model'.",
+        ),
+        ("training:\n  nepoch: 2\n", "key in section 'training'. Did you mean 'nepochs'?"),
+        ("training:\n  model: {}\n", "'model' is not a configuration key in section 'training'."),
+        ("model: 64\n", "Section 'model' is 64; expected indented 'key: value' lines"),
+        ("N: 64\nmodel:\n  N: 64\n", "'N' is given twice, at the top level and in a section. Keep one of them"),
+        ("- N\n- 64\n", "holds a list; expected 'key: value' lines. Correct the file"),
+        ("N: 100\n", "N = 100 is not one of 32, 64, 128, 256, 512."),
+        ("nepochs: '3'\n", "nepochs = '3' must be a whole number above 0"),
+    ],
+)
+def test_refused_content(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load_run_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("value", [2, None])
+def test_unknown_override_is_refused_even_without_a_value(value: int | None) -> None:
+    with pytest.raises(ConfigError, match=r"'gridsiz' is not a configuration key. Did you mean 'gridsize'"):
+        run_config_from_mapping({}, {"gridsiz": value})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a: [1, 2\nb: 3\n", "line 1"),
+        (b"N: 64\nN: 128\n", "'N' is given twice"),
+        (b"{a: 1}: 2\n", "unhashable key"),
+        (b"N: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
+        (b"\xff\xfe\xff", "codec can't decode"),
+        (b"[" * 3000, "recursion"),
+    ],
+)
+def test_syntax_errors_say_where_and_what(tmp_path: Path, content: bytes, words: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigSyntaxError) as caught:
+        load_yaml_config(file)
+    message = str(caught.value)
+    assert message.startswith(f"'{file}' is not valid YAML (")
+    assert words in message
+    assert message.endswith("Correct the file, one 'key: value' a line.")
+    assert "\n" not in message
+    assert isinstance(caught.value, yaml.parser.ParserError)
+    assert isinstance(caught.value, ConfigError)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no.yaml' does not exist. Check the path"):
+        load_run_config(tmp_path / "no.yaml")
+
+
+def fraction(top: float = 1.0) -> st.SearchStrategy[float]:
+    return st.floats(0, top, exclude_max=True)
+
+
+positive = st.floats(1e-6, 1e12, allow_subnormal=False)
+count = st.integers(1, 10_000)
+optional_count = st.none() | count
+models = st.builds(
+    ModelConfig,
+    N=st.sampled_from(PATTERN_SIZES),
+    gridsize=st.integers(1, 5),
+    n_filters_scale=st.integers(1, 8),
+    model_type=st.sampled_from(["pinn", "supervised"]),
+    amp_activation=st.sampled_from([*AMP_ACTIVATIONS, "silu"]),
+    probe_mask=st.booleans(),
+    probe_mask_diameter=st.none() | positive,
+    probe_scale=positive,
+    gaussian_smoothing_sigma=fraction(5.0),
+    fno_input_transform=st.sampled_from(["none", "sqrt", "log1p", "instancenorm"]),
+    resnet_width=optional_count,
+)
+file_names = st.text(st.characters(min_codepoint=32, max_codepoint=0x24F, exclude_characters="\x7f\x85"), min_size=1)
+trainings = st.builds(
+    TrainingConfig,
+    model=models,
+    train_data_file=st.none() | file_names.map(Path),
+    output_dir=file_names.map(Path),
+    batch_size=st.integers(0, 12).map(lambda power: 2**power),
+    nepochs=count,
+    nll_weight=fraction(),
+    nphotons=positive,
+    n_groups=count,
+    n_subsample=optional_count,
+    subsample_seed=st.none() | st.integers(0, 2**40),
+    realspace_weight=st.floats(0.01, 1),
+    realspace_mae_weight=fraction(),
+    backend=st.sampled_from(["tensorflow", "pytorch"]),
+    gradient_clip_val=st.none() | positive,
+    adam_beta1=fraction(),
+    scheduler=st.sampled_from(["Default", "WarmupCosine"]),
+    validation_fraction=fraction(),
+)
+executions = st.builds(
+    ExecutionConfig,
+    accelerator=st.sampled_from(["auto", "cpu", "gpu", "cuda", "mps"]),
+    devices=st.just("auto") | count,
+    deterministic=st.sampled_from([True, False, "warn"]),
+    num_workers=count,
+    prefetch_factor=optional_count,
+    learning_rate=positive,
+    logger_backend=st.sampled_from(["csv", "tensorboard", "mlflow", "none"]),
+    recon_log_fixed_indices=st.none() | st.lists(st.integers(0, 99)).map(tuple),
+)
+
+
+def as_yaml(training: TrainingConfig, execution: ExecutionConfig, sections: bool) -> str:
+    plain: dict[str, Any] = {
+        name: str(value) if isinstance(value, Path) else value for name, value in asdict(training).items()
+    }
+    model = plain.pop("model")
+    options = asdict(execution)
+    content = {"model": model, "training": plain, "execution": options} if sections else {**plain, **model, **options}
+    return yaml.safe_dump(content, allow_unicode=True)
+
+
+@given(training=trainings, execution=executions, sections=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_any_configuration_survives_yaml(
+    tmp_path_factory: pytest.TempPathFactory, training: TrainingConfig, execution: ExecutionConfig, sections: bool
+) -> None:
+    file = write(tmp_path_factory.mktemp("yaml"), as_yaml(training, execution, sections))
+    run = load_run_config(file)
+    assert run.training == training
+    assert run.execution == execution
