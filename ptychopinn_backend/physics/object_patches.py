@@ -67,7 +67,7 @@ def extract_patches(
     for chunk in _chunks(len(corners), N, obj.itemsize):
         windows = np.zeros((len(corners[chunk]), N + 1, N + 1), obj.dtype)
         for window, corner in zip(windows, corners[chunk], strict=True):
-            inside, within = _overlap(corner, N + 1, obj.shape)
+            inside, within = overlap_slices(corner, N + 1, obj.shape)
             window[within] = obj[inside]
         patches[chunk] = _interpolate(windows, fractions[chunk])
     return patches
@@ -96,7 +96,7 @@ def add_patches(
     for chunk in _chunks(len(corners), N, canvas.itemsize):
         windows = spread_windows(patches[chunk].astype(canvas.dtype, copy=False), fractions[chunk])
         for window, corner in zip(windows, corners[chunk], strict=True):
-            inside, within = _overlap(corner, N + 1, canvas.shape)
+            inside, within = overlap_slices(corner, N + 1, canvas.shape)
             canvas[inside] += window[within]
 
 
@@ -122,6 +122,25 @@ def spread_windows(patches: npt.NDArray[Scalar], fractions: Float64Array) -> npt
     return windows.view(patches.dtype)
 
 
+def overlap_slices(
+    corner: IntArray, side: int, shape: tuple[int, ...]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return where a square window and an array overlap (maybe nowhere).
+
+    Args:
+        corner: first (row, column) of the window in the array; may lie outside.
+        side: side of the window in pixels.
+        shape: (row, column) of the array.
+
+    Returns:
+        Slices of the array, and slices of the window.
+    """
+    r, c = int(corner[0]), int(corner[1])
+    top, bottom = min(max(r, 0), shape[0]), min(max(r + side, 0), shape[0])
+    left, right = min(max(c, 0), shape[1]), min(max(c + side, 0), shape[1])
+    return (slice(top, bottom), slice(left, right)), (slice(top - r, bottom - r), slice(left - c, right - c))
+
+
 def _interpolate(windows: npt.NDArray[Scalar], fractions: Float64Array) -> npt.NDArray[Any]:
     step, values = _as_real(windows)
     row, column = _factors(fractions, values)
@@ -129,7 +148,8 @@ def _interpolate(windows: npt.NDArray[Scalar], fractions: Float64Array) -> npt.N
     short += values[:, 1:] * row
     patches = short[:, :, :-step] * (1 - column)
     patches += short[:, :, step:] * column
-    return patches.view(windows.dtype)
+    interpolated: npt.NDArray[Any] = patches.view(windows.dtype)
+    return interpolated
 
 
 def _as_real(array: npt.NDArray[Scalar]) -> tuple[int, npt.NDArray[Any]]:
@@ -146,11 +166,3 @@ def _factors(fractions: Float64Array, values: npt.NDArray[Any]) -> tuple[npt.NDA
 def _chunks(n: int, N: int, itemsize: int) -> Iterator[slice]:
     size = max(1, _WORKING_SET_BYTES // ((N + 1) ** 2 * itemsize))
     return (slice(start, start + size) for start in range(0, n, size))
-
-
-def _overlap(corner: IntArray, side: int, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the overlap of a window with an array, as slices of the array and of the window (maybe empty)."""
-    r, c = int(corner[0]), int(corner[1])
-    top, bottom = min(max(r, 0), shape[0]), min(max(r + side, 0), shape[0])
-    left, right = min(max(c, 0), shape[1]), min(max(c + side, 0), shape[1])
-    return (slice(top, bottom), slice(left, right)), (slice(top - r, bottom - r), slice(left - c, right - c))

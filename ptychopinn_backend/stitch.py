@@ -1,0 +1,278 @@
+"""Putting patches together to one object, in the frame of the scan and at the scale of the probe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptychopinn_backend.arrays import (
+    BoolArray,
+    Complex64Array,
+    ComplexArray,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    require_shape,
+)
+from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.physics.object_patches import add_patches, spread_windows, window_corners
+from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensities
+from ptychopinn_backend.stitch_alignment import add_aligned
+
+
+@dataclass(frozen=True)
+class ObjectFrame:
+    """Where an object array lies relative to the scan."""
+
+    shape: tuple[int, int]
+    """(row, column) lengths of the array."""
+    origin_rc: tuple[float, float]
+    """(row, column) in the array of scan coordinate (0, 0), pixels."""
+
+    @classmethod
+    def covering(cls, positions_xy: FloatArray, N: int) -> ObjectFrame:
+        """Return the smallest frame, at whole pixels from scan coordinate (0, 0), that holds every patch.
+
+        Args:
+            positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
+            N: patch side in pixels.
+
+        Returns:
+            The frame.
+
+        Raises:
+            DataError: there is no position, or one is not finite.
+        """
+        corners, _ = window_corners((0.0, 0.0), positions_xy, N)
+        if not len(corners):
+            raise DataError("0 positions span no object; at least one is needed. Check the scan.")
+        first = corners.min(axis=0)
+        rows, columns = corners.max(axis=0) - first + N + 1
+        return cls(shape=(int(rows), int(columns)), origin_rc=(float(-first[0]), float(-first[1])))
+
+
+@dataclass(frozen=True)
+class StitchedObject:
+    """The object that patches were put together to."""
+
+    object: Complex64Array
+    """(row, column)."""
+    weight: Float32Array
+    """Sum of the patches' weights (row, column); 0 where no patch reaches."""
+    frame: ObjectFrame
+    """Where the object lies."""
+
+
+def probe_weight(probe: ComplexArray) -> Float32Array:
+    """Return the weight of every patch pixel by the light that falls on it, which is what the data can tell about it.
+
+    Args:
+        probe: (mode, N, N) or (N, N).
+
+    Returns:
+        Sum over modes of |P|^2, divided by its maximum (N, N).
+
+    Raises:
+        DataError: the probe is zero everywhere or not finite.
+    """
+    intensity = np.sum(np.abs(probe.reshape(-1, *probe.shape[-2:])) ** 2, axis=0, dtype=np.float64)
+    brightest = intensity.max()
+    if not (np.isfinite(brightest) and brightest > 0):
+        raise DataError(
+            f"the probe's brightest intensity is {brightest}; it must be finite and positive. Check the probe."
+        )
+    return np.asarray(intensity / brightest, np.float32)
+
+
+def central_weight(N: int, M: int) -> Float32Array:
+    """Return a weight of 1 in the central M x M pixels of a patch and 0 around them.
+
+    Args:
+        N: patch side in pixels.
+        M: side of the kept centre, 1 to N.
+
+    Returns:
+        (N, N).
+
+    Raises:
+        ConfigError: M is not in 1..N.
+    """
+    _require_crop(M, N)
+    weight = np.zeros((N, N), np.float32)
+    first = (N - M) // 2
+    weight[first : first + M, first : first + M] = 1
+    return weight
+
+
+class ObjectAssembler:
+    """Adds patches as they come and gives the object at the end; memory stays bounded whatever the number of patches.
+
+    Patches are held until `hold_bytes` are reached or the result is asked for; those held are brought to a common
+    phase together (and to that of what was added before) and added to the object.
+    """
+
+    def __init__(
+        self,
+        frame: ObjectFrame,
+        N: int,
+        weight: Float32Array,
+        *,
+        align_phases: bool = True,
+        hold_bytes: int = 1 << 29,
+    ) -> None:
+        """Start an empty object.
+
+        Args:
+            frame: where the object lies; parts of patches outside of it are dropped.
+            N: patch side in pixels.
+            weight: weight of every patch pixel (N, N), not negative; see `probe_weight` and `central_weight`.
+            align_phases: bring the patches' global phases together before averaging. Switch off where phases are
+                known to be consistent.
+            hold_bytes: memory for patches that wait for their phase, bytes.
+        """
+        require_shape("weight", weight, (N, N), "(row, column)")
+        self._frame = frame
+        self._N = N
+        self._patch_weight = weight.astype(np.float32)
+        self._align_phases = align_phases
+        self._hold_bytes = hold_bytes
+        self._sum = np.zeros(frame.shape, np.complex64)
+        self._weight = np.zeros(frame.shape, np.float32)
+        self._held_windows: list[Complex64Array] = []
+        self._held_corners: list[IntArray] = []
+        self._held_bytes = 0
+
+    def add(self, patches: ComplexArray, positions_xy: FloatArray) -> None:
+        """Add patches.
+
+        Args:
+            patches: (pattern, N, N).
+            positions_xy: the patches' centres (pattern, 2), axis 1 = (x, y), pixels.
+
+        Raises:
+            DataError: patches and positions do not fit each other or the assembler.
+        """
+        require_shape("patches", patches, (len(positions_xy), self._N, self._N), "(pattern, N, N)")
+        weights = np.broadcast_to(self._patch_weight, patches.shape)
+        add_patches(self._weight, weights, self._frame.origin_rc, positions_xy)
+        weighted = (patches * self._patch_weight).astype(np.complex64, copy=False)
+        if not self._align_phases:
+            add_patches(self._sum, weighted, self._frame.origin_rc, positions_xy)
+            return
+        corners, fractions = window_corners(self._frame.origin_rc, positions_xy, self._N)
+        windows = spread_windows(weighted, fractions)
+        self._held_windows.extend(windows)
+        self._held_corners.append(corners)
+        self._held_bytes += windows.nbytes
+        if self._held_bytes >= self._hold_bytes:
+            self._add_held()
+
+    def result(self, fill: complex = 0.0, min_relative_weight: float = 1e-3) -> StitchedObject:
+        """Return the weighted mean of what was added so far; more may be added afterwards.
+
+        Args:
+            fill: value of pixels that no patch reaches with enough weight.
+            min_relative_weight: what is enough, as a fraction of the largest weight.
+
+        Returns:
+            The object, its weight and its frame.
+        """
+        self._add_held()
+        enough = self._weight > min_relative_weight * self._weight.max(initial=0.0)
+        stitched = np.full(self._frame.shape, fill, np.complex64)
+        np.divide(self._sum, self._weight, out=stitched, where=enough)
+        return StitchedObject(object=stitched, weight=self._weight.copy(), frame=self._frame)
+
+    def _add_held(self) -> None:
+        if self._held_windows:
+            add_aligned(self._sum, self._held_windows, np.concatenate(self._held_corners))
+        self._held_windows, self._held_corners, self._held_bytes = [], [], 0
+
+
+def counts_scale(
+    obj: Complex64Array,
+    frame: ObjectFrame,
+    probe: Complex64Array,
+    positions_xy: FloatArray,
+    amplitudes: FloatArray,
+    valid_pixels: BoolArray | None = None,
+    max_patterns: int | None = 512,
+) -> float:
+    """Return the factor s for which sum over modes of |F(P * s * O)|^2 holds as many counts as were measured.
+
+    The closed form is s^2 = sum of counts / sum of model intensity, over the valid pixels.
+
+    Args:
+        obj: the object (row, column).
+        frame: where the object lies.
+        probe: (mode, N, N).
+        positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
+        amplitudes: square roots of the counts (pattern, N, N), zero frequency at the array centre.
+        valid_pixels: detector pixels to use (N, N); None uses all.
+        max_patterns: use only this many patterns, spread evenly over the scan; None uses all.
+
+    Returns:
+        The factor s.
+
+    Raises:
+        DataError: the model predicts no light on the valid pixels.
+    """
+    require_shape("amplitudes", amplitudes, (len(positions_xy), *probe.shape[-2:]), "(pattern, N, N)")
+    use = np.ones(probe.shape[-2:], bool) if valid_pixels is None else valid_pixels.astype(bool)
+    measured = predicted = 0.0
+    for batch in pattern_batches(len(positions_xy), probe, max_patterns):
+        model = scan_intensities(obj, frame.origin_rc, probe, positions_xy[batch])
+        measured += float(np.sum(np.square(amplitudes[batch], dtype=np.float64)[:, use]))
+        predicted += float(np.sum(model[:, use], dtype=np.float64))
+    if not (np.isfinite(predicted) and predicted > 0):
+        raise DataError(
+            f"object times probe predicts {predicted} counts on the valid pixels, so no scale brings it to the "
+            "measured counts; it must be finite and positive. Check the probe and the mask of bad pixels."
+        )
+    return float(np.sqrt(measured / predicted))
+
+
+def reassemble_position(patches: ComplexArray, global_offsets: FloatArray, M: int = 20) -> Complex64Array:
+    """Average the central M x M pixels of patches on a canvas centred on the mean position.
+
+    The canvas is square with side M + 2 * c, c being the largest distance of a position from the mean along an axis
+    rounded up to an even number; the mean position lies at side / 2. Every pixel is the sum of the shifted patches
+    divided by the sum of the shifted ones + 1e-9. Phases are taken as they are.
+
+    Args:
+        patches: (pattern, N, N), or (group, N, N, channel).
+        global_offsets: positions (pattern, 2), or (group, 1, 2, channel); axis of length 2 = (x, y), pixels.
+        M: side of the kept centre in pixels.
+
+    Returns:
+        The canvas (row, column).
+
+    Raises:
+        DataError: patches and positions do not fit each other.
+        ConfigError: M is not in 1..N.
+    """
+    if patches.ndim == 4:
+        patches = np.moveaxis(patches, -1, 1).reshape(-1, *patches.shape[1:3])
+    if global_offsets.ndim == 4:
+        global_offsets = np.moveaxis(global_offsets[:, 0], -1, 1).reshape(-1, 2)
+    N = patches.shape[-1]
+    require_shape("patches", patches, (None, N, N), "(pattern, N, N)")
+    require_shape("global_offsets", global_offsets, (len(patches), 2), "(pattern, 2)")
+    _require_crop(M, N)
+    centred = global_offsets - global_offsets.mean(axis=0, dtype=np.float64)
+    side = M + 2 * 2 * int(np.ceil(np.abs(centred).max() / 2))
+    first = (N - M) // 2
+    crops = patches[:, first : first + M, first : first + M].astype(np.complex64)
+    origin = (side / 2, side / 2)
+    canvas, ones = np.zeros((side, side), np.complex64), np.zeros((side, side), np.float32)
+    add_patches(canvas, crops, origin, centred)
+    add_patches(ones, np.broadcast_to(np.float32(1), crops.shape), origin, centred)
+    return canvas / (ones + np.float32(1e-9))
+
+
+def _require_crop(M: int, N: int) -> None:
+    if not 1 <= M <= N:
+        raise ConfigError(
+            f"M = {M} pixels cannot be cropped from a patch of N = {N}; M must be in 1..N. Choose such an M."
+        )

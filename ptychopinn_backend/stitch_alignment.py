@@ -1,0 +1,99 @@
+"""Bringing patches with arbitrary global phases into one phase while they are added to a canvas.
+
+A diffraction pattern does not fix the global phase of its patch, so neighbouring patches that are averaged as they are
+cancel. The phases that maximise sum over pairs of Re <patch, patch'> on the overlaps are found by coordinate ascent:
+patches are added in an order that grows outwards, each turned to the phase of what lies there already, and then turned
+once more, some times over, to the phase of all the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.spatial import cKDTree
+
+from ptychopinn_backend.arrays import Complex64Array, Float64Array, IntArray
+from ptychopinn_backend.physics.object_patches import overlap_slices
+
+_MAX_SWEEPS = 4
+_SETTLED_RAD = 1e-2
+
+
+def add_aligned(canvas: Complex64Array, windows: Sequence[Complex64Array], corners: IntArray) -> None:
+    """Add weighted windows to a canvas in place, each multiplied by the phase factor that fits it to the others.
+
+    A window that overlaps nothing is added as it is. What the canvas holds already keeps its phase.
+
+    Args:
+        canvas: weighted sum of the patches so far (row, column).
+        windows: weighted patches, each (side, side) of the same side.
+        corners: first (row, column) of every window in the canvas (window, 2).
+    """
+    if not len(windows):
+        return
+    side = windows[0].shape[-1]
+    places = [overlap_slices(corner, side, canvas.shape) for corner in corners]
+    order = growth_order(corners, side, _coverage(canvas, corners, side))
+    factors = np.ones(len(windows), np.complex64)
+    for k in order:
+        inside, within = places[k]
+        window = windows[k][within]
+        factors[k] = _phase_factor(np.vdot(window, canvas[inside]))
+        canvas[inside] += factors[k] * window
+    for _ in range(_MAX_SWEEPS):
+        largest_turn = 0.0
+        for k in order:
+            inside, within = places[k]
+            window = windows[k][within]
+            others = np.vdot(window, canvas[inside]) - factors[k] * np.vdot(window, window)
+            change = _phase_factor(others, otherwise=factors[k]) - factors[k]
+            canvas[inside] += change * window
+            factors[k] += change
+            largest_turn = max(largest_turn, abs(change))
+        if largest_turn < _SETTLED_RAD:
+            break
+
+
+def growth_order(corners: IntArray, side: int, coverage: Float64Array) -> IntArray:
+    """Return an order in which every window, as far as possible, overlaps the windows before it.
+
+    The windows are sorted into cells of a quarter of their side, and the cells are visited breadth first over their
+    neighbours, from where most lies already or else from the middle of the scan.
+
+    Args:
+        corners: first (row, column) of every window (window, 2).
+        side: side of the windows in pixels.
+        coverage: how much lies already under every window (window,), zero for none.
+
+    Returns:
+        Window indices (window,).
+    """
+    cells, cell_of_window = np.unique(corners // max(1, side // 4), axis=0, return_inverse=True)
+    cell_of_window = cell_of_window.ravel()
+    pairs = cKDTree(cells).query_pairs(2.9, output_type="ndarray")
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(cells), len(cells))).tocsr()
+    cell_coverage = np.zeros(len(cells))
+    np.maximum.at(cell_coverage, cell_of_window, coverage)
+    preference = np.lexsort((np.linalg.norm(cells - cells.mean(axis=0), axis=1), -cell_coverage))
+    islands = connected_components(graph, directed=False)[1]
+    _, first = np.unique(islands[preference], return_index=True)
+    rank = np.empty(len(cells), np.int64)
+    visited = 0
+    for start in preference[np.sort(first)]:
+        reached = breadth_first_order(graph, start, directed=False, return_predecessors=False)
+        rank[reached] = np.arange(visited, visited + len(reached))
+        visited += len(reached)
+    return np.argsort(rank[cell_of_window], kind="stable")
+
+
+def _coverage(canvas: Complex64Array, corners: IntArray, side: int) -> Float64Array:
+    centres = np.clip(corners + side // 2, 0, np.array(canvas.shape) - 1)
+    return np.abs(canvas[centres[:, 0], centres[:, 1]]).astype(np.float64)
+
+
+def _phase_factor(overlap: np.complexfloating, otherwise: np.complexfloating | complex = 1.0) -> np.complex64:
+    magnitude = abs(overlap)
+    return np.complex64(overlap / magnitude if magnitude > 0 else otherwise)
