@@ -70,7 +70,7 @@ def test_noisy_patches_align_almost_as_well_as_with_known_phases() -> None:
     obj = _smooth_object(160, rng)
     positions = rng.permutation(_raster(rng, 15, 8.0, 24.0))
     patches = extract_patches(obj, (0, 0), positions, N)
-    noisy = patches + rng.normal(size=patches.shape) + 1j * rng.normal(size=patches.shape)
+    noisy = patches + 0.5 * (rng.normal(size=patches.shape) + 1j * rng.normal(size=patches.shape))
     turned = noisy * np.exp(2j * np.pi * rng.random((len(positions), 1, 1)))
     correlations = []
     for given, align in ((noisy, False), (turned, True)):
