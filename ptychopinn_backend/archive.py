@@ -28,7 +28,7 @@ from ptychopinn_backend.archive_container import (
     read_member,
     write_container,
 )
-from ptychopinn_backend.archive_json import dump_json, load_json
+from ptychopinn_backend.archive_json import dump_json, is_plain_dtype, load_json
 from ptychopinn_backend.archive_weights import dump_arrays, load_arrays
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import BACKENDS, ModelConfig, TrainingConfig, find_archive
@@ -44,6 +44,8 @@ from ptychopinn_backend.generators import generator_names
 
 FORMAT: Final = "ptychopinn-backend archive"
 FORMAT_VERSION: Final = 1
+MAX_RANK: Final = 32
+"""Axes an array may have, the limit of HDF5."""
 UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 """Format version -> function that turns metadata of that version into metadata of the next one."""
 
@@ -242,14 +244,21 @@ def _check_metadata(metadata: dict[str, Any]) -> None:
         if type(values) is not list or not all(type(value) is float for value in values):
             raise DamagedArchiveError(f"its history '{name}' is not a list of numbers")
     for name, entry in metadata["weights"].items():
-        shape = _member(entry, "shape", list) if isinstance(entry, dict) else None
-        if shape is None or not all(type(n) is int and n >= 0 for n in shape):
-            raise DamagedArchiveError(f"its weights '{name}' are not described by a shape")
-        _member(entry, "dtype", str)
+        if not isinstance(entry, dict) or not _is_description(entry):
+            raise DamagedArchiveError(f"its weights '{name}' are not described by a shape and a type of number")
     try:
         datetime.fromisoformat(metadata["created"])
     except ValueError as error:
         raise DamagedArchiveError(f"its creation time {metadata['created'][:40]!r} is not ISO 8601") from error
+
+
+def _is_description(entry: dict[str, Any]) -> bool:
+    shape = _member(entry, "shape", list)
+    try:
+        plain = is_plain_dtype(np.dtype(_member(entry, "dtype", str)))
+    except (TypeError, ValueError, SyntaxError):
+        return False
+    return plain and len(shape) <= MAX_RANK and all(type(n) is int and 0 <= n < 2**48 for n in shape)
 
 
 def _member(document: dict[str, Any], name: str, kind: type[_T]) -> _T:

@@ -1,6 +1,5 @@
 """A writer that dies or finds the disk full leaves the earlier archive whole."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -36,7 +35,7 @@ def test_a_killed_writer_leaves_the_old_archive(archive: Path, content: ArchiveC
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert archive.read_bytes() == before
     assert read_archive(archive).model == content.model
-    left = [name for name in os.listdir(archive.parent) if name != archive.name]
+    left = [file.name for file in archive.parent.iterdir() if file != archive]
     assert all(name.startswith(".wts.h5.zip.") and name.endswith(".tmp") for name in left)
 
 
@@ -49,10 +48,10 @@ def test_a_refusing_disk_is_explained_and_leaves_no_temporary_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("atomicwrites._proper_fsync", full)
-    with pytest.raises(ArchiveError, match="could not be written: No space left on device. Free space"):
+    with pytest.raises(ArchiveError, match=r"could not be written: No space left on device\. Free space"):
         write_archive(archive, replace(content, weights={"w": np.ones(5)}))
     assert archive.read_bytes() == before
-    assert os.listdir(archive.parent) == [archive.name]
+    assert [file.name for file in archive.parent.iterdir()] == [archive.name]
 
 
 def test_a_new_archive_replaces_the_old_one_and_makes_folders(content: ArchiveContent, tmp_path: Path) -> None:
@@ -60,4 +59,4 @@ def test_a_new_archive_replaces_the_old_one_and_makes_folders(content: ArchiveCo
     write_archive(path, content)
     write_archive(path, replace(content, intensity_scale=2.0))
     assert read_archive(path).intensity_scale == 2.0
-    assert os.listdir(path.parent) == [path.name]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,8 +58,6 @@ def test_equal_content_gives_equal_bytes(archive: Path, content: ArchiveContent,
 
 
 def test_a_repacked_archive_still_opens(rebuild, content: ArchiveContent) -> None:
-    import zipfile
-
     assert read_archive(rebuild({}, compression=zipfile.ZIP_DEFLATED)).model == content.model
 
 
