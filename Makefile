@@ -1,0 +1,44 @@
+# `make demo` and `make test` are all a newcomer needs; both build .venv first where it is missing or out of date.
+VENV ?= .venv
+PYTHON ?= python3.11
+BACKEND ?= pytorch
+BIN := $(VENV)/bin
+# Frameworks' thread pools spin against each other on small machines; one thread a process is faster in the suite.
+TEST_ENV := OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen TF_CPP_MIN_LOG_LEVEL=2
+
+.PHONY: demo test check lint types imports docs-check system-packages clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip>=24"
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[all,dev]"
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/ptychopinn demo -o demo_output --backend $(BACKEND)
+
+test: $(VENV)/.installed system-packages
+	$(TEST_ENV) $(BIN)/python -m pytest
+
+check: lint types imports docs-check test
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed
+	$(BIN)/lint-imports
+
+docs-check: $(VENV)/.installed
+	$(BIN)/pydoclint --style google ptychopinn_backend ptychodus_plugin
+
+# Libraries the offscreen GUI tests need; only where this user may install them.
+system-packages:
+	@bash .ci/system-packages
+
+clean:
+	rm -rf $(VENV) demo_output build dist

@@ -1,0 +1,108 @@
+"""The `ptychopinn` group: loads a command's module on demand and turns errors into one clear line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+import click
+
+from ptychopinn_backend.errors import PtychoPINNError
+
+USAGE_ERROR: Final = 2
+INTERRUPTED: Final = 130
+
+COMMANDS: Final = {
+    "demo": "Simulate a scan, train, reconstruct and measure the result.",
+    "simulate": "Simulate one or many scans with known objects.",
+    "train": "Train a model on one or several scans.",
+    "infer": "Reconstruct a scan with a trained model.",
+    "evaluate": "Measure a reconstruction against counts, truth or a reference.",
+    "inspect": "Show what an archive holds.",
+}
+"""Command name -> one line of help; the module is `ptychopinn_backend.cli.<name>`, '-' written '_'."""
+
+
+class LazyGroup(click.Group):
+    """A group whose help needs no command module."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the command names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"ptychopinn_backend.cli.{cmd_name.replace('-', '_')}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command list from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ptychopinn-backend", prog_name="ptychopinn")
+@click.option("-v", "--verbose", count=True, help="Log more; twice for details.")
+def group(verbose: int) -> None:
+    """Turn ptychography scans into images with a physics-informed network, on TensorFlow or PyTorch.
+
+    A first run, on a simulated scan:
+
+    \b
+      ptychopinn simulate -o scan.npz
+      ptychopinn train scan.npz -o model
+      ptychopinn infer model scan.npz -o reconstruction
+      ptychopinn evaluate reconstruction/reconstruction.npz scan.npz --truth scan.npz
+    """
+    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("ptychopinn_backend").setLevel(level)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: words after the program name; None takes them from the process.
+
+    Returns:
+        Exit code: 0 success, 2 bad input or usage, 1 failure of the machine (disk, memory), 130 interrupted.
+    """
+    try:
+        group.main(
+            args=list(arguments) if arguments is not None else None, prog_name="ptychopinn", standalone_mode=False
+        )
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except click.ClickException as error:
+        error.show()
+        return USAGE_ERROR
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return INTERRUPTED
+    except PtychoPINNError as error:
+        click.echo(f"Error: {_one_line(error)}", err=True)
+        return USAGE_ERROR
+    except FileNotFoundError as error:
+        click.echo(f"Error: {_one_line(error)}", err=True)
+        return USAGE_ERROR
+    except (OSError, MemoryError) as error:
+        click.echo(f"Error: {_one_line(error) or type(error).__name__}", err=True)
+        return 1
+    return 0
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

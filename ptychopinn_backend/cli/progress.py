@@ -1,0 +1,65 @@
+"""Progress on a terminal: one bar over epochs, one over groups; nothing with --quiet, plain text in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Self
+
+import click
+from tqdm import tqdm
+
+from ptychopinn_backend.interface import EpochReport
+
+
+class EpochProgress:
+    """Callback for training: a bar on a terminal, otherwise a line every tenth of the epochs."""
+
+    def __init__(self, n_epochs: int, *, quiet: bool) -> None:
+        """Start the bar.
+
+        Args:
+            n_epochs: epochs asked for.
+            quiet: show nothing.
+        """
+        self._quiet = quiet
+        self._bar = tqdm(
+            total=n_epochs, unit="epoch", desc="training", disable=quiet or not sys.stderr.isatty(), file=sys.stderr
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def __call__(self, report: EpochReport) -> bool:
+        """Show an epoch; never asks to stop."""
+        losses = {name: f"{report.losses[name]:.4g}" for name in ("loss", "val_loss") if name in report.losses}
+        self._bar.update(report.epoch - self._bar.n)
+        self._bar.set_postfix(losses)
+        every = max(1, report.n_epochs // 10)
+        if self._bar.disable and not self._quiet and (report.epoch % every == 0 or report.epoch == report.n_epochs):
+            text = ", ".join(f"{name} {value}" for name, value in losses.items())
+            click.echo(f"epoch {report.epoch}/{report.n_epochs}: {text}", err=True)
+        return False
+
+
+def group_progress(*, quiet: bool) -> Callable[[int, int, Callable[[], Any]], None]:
+    """Return a callback for `reconstruct` that moves a bar over groups.
+
+    Args:
+        quiet: show nothing.
+
+    Returns:
+        The callback.
+    """
+    bar = tqdm(unit="group", desc="predicting", disable=quiet or not sys.stderr.isatty(), file=sys.stderr)
+
+    def advance(done: int, total: int, _: Callable[[], Any]) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return advance

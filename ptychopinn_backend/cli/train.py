@@ -1,0 +1,79 @@
+"""`ptychopinn train`: scans in, `wts.h5.zip`, `history.csv` and a loss figure out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ptychopinn_backend.cli.options import SettingType, backend_option, measurement_option, quiet_option
+from ptychopinn_backend.cli.progress import EpochProgress
+
+
+@click.command(name="train")
+@click.argument("scans", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
+@backend_option
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML file with configuration keys.")
+@click.option("--validation", type=click.Path(path_type=Path), help="Scan to validate on instead of a held-out part.")
+@click.option("--gridsize", type=int, help="Neighbouring patterns of a group along each side.  [1]")
+@click.option("--epochs", "nepochs", type=int, help="Passes over the groups.  [50]")
+@click.option("--batch-size", type=int, help="Groups per step, a power of two.  [16]")
+@click.option("--groups", "n_groups", type=int, help="Groups drawn from each scan.  [one per scan point]")
+@click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours a group is drawn from.")
+@click.option("--learning-rate", type=float, help="Initial learning rate.  [0.001]")
+@click.option("--photons", "nphotons", type=float, help="Expected photons per pattern.  [measured]")
+@click.option("--architecture", help="Generator.  [cnn]")
+@click.option("--filters-scale", "n_filters_scale", type=int, help="Width of the network.  [2]")
+@click.option("--seed", type=int, help="Seed of weights, shuffling and split.  [42]")
+@click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
+@click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
+@click.option(
+    "--set", "settings", multiple=True, type=SettingType(), help="Any other key of specs/config.md, KEY=VALUE."
+)
+@measurement_option
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
+@quiet_option
+def command(
+    scans: tuple[Path, ...],
+    output: Path,
+    backend: str | None,
+    config_file: Path | None,
+    validation: Path | None,
+    settings: tuple[tuple[str, Any], ...],
+    measurement: str | None,
+    resume: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Train a model on one or several SCANS (NPZ files).
+
+    Writes OUTPUT/wts.h5.zip (the model), OUTPUT/history.csv and OUTPUT/loss.png. Options win over the YAML file.
+    """
+    from ptychopinn_backend.config_file import load_run_config
+    from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.workflows import fit_to_scans, save_training, train_scans
+
+    run = load_run_config(config_file, {**dict(settings), **options})
+    given = run.given | ({"backend"} if backend else set())
+    raw = [RawData.from_file(scan, measurement) for scan in scans]
+    config = replace(fit_to_scans(run.training, raw, given), output_dir=output)
+    held_out = [RawData.from_file(validation, measurement)] if validation else []
+    output.mkdir(parents=True, exist_ok=True)
+    with EpochProgress(config.nepochs, quiet=quiet) as progress:
+        model = train_scans(
+            raw,
+            config,
+            run.execution,
+            validation=held_out,
+            backend=backend,
+            every_point="n_groups" not in given,
+            on_epoch=progress,
+            checkpoint_folder=output / "checkpoints",
+            resume=resume,
+        )
+    written = save_training(model, output)
+    if not quiet:
+        click.echo(f"Trained with {model.backend_name}: {', '.join(str(path) for path in written)}")

@@ -1,0 +1,184 @@
+"""`PtychoModel`: train and infer from raw NPZ files in a few lines, without touching `params.cfg`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from ptychopinn_backend.arrays import Complex64Array
+from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.config_file import run_config_from_mapping
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.factory import resolve_backend
+from ptychopinn_backend.interface import EpochCallback
+from ptychopinn_backend.reconstruct import predict, reconstruct
+from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.stitch import ObjectFrame
+from ptychopinn_backend.trained_model import TrainedModel
+from ptychopinn_backend.workflows import fit_to_scans, train_scans
+
+Scan = RawData | str | Path
+API_DEFAULT_BACKEND = "pytorch"
+
+
+class PtychoModel:
+    """A model from Python.
+
+    >>> model = PtychoModel(N=64, gridsize=1)                      # doctest: +SKIP
+    >>> model.train("scan.npz", nepochs=20)                        # doctest: +SKIP
+    >>> model.infer("scan.npz").save_npz("reconstruction.npz")     # doctest: +SKIP
+    """
+
+    def __init__(
+        self, architecture: str = "cnn", N: int = 64, gridsize: int = 1, *, backend: str | None = None, **options: Any
+    ) -> None:
+        """Choose the network; training or loading fills it.
+
+        Args:
+            architecture: generator name.
+            N: pattern side in pixels.
+            gridsize: neighbouring patterns of a group along each side.
+            backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then 'pytorch'.
+            **options: further fields of `ModelConfig`.
+
+        Raises:
+            ConfigError: an unknown option (the nearest is suggested) or an invalid value.
+        """
+        overrides = {"architecture": architecture, "N": N, "gridsize": gridsize, **options}
+        self.config: ModelConfig = run_config_from_mapping({"model": overrides}).training.model
+        self.backend: str = resolve_backend(explicit=backend, setting=API_DEFAULT_BACKEND)
+        self._trained: TrainedModel | None = None
+
+    @property
+    def trained(self) -> TrainedModel:
+        """The trained model.
+
+        Raises:
+            ConfigError: neither trained nor loaded yet.
+        """
+        if self._trained is None:
+            raise ConfigError("This PtychoModel holds no weights yet. Call train(...) or PtychoModel.load(...) first.")
+        return self._trained
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """One value an epoch for every loss term."""
+        return self.trained.history
+
+    def train(
+        self,
+        npz: Scan | Sequence[Scan],
+        *,
+        validation: Scan | None = None,
+        on_epoch: EpochCallback | None = None,
+        checkpoint_folder: str | Path | None = None,
+        resume: bool = False,
+        execution: ExecutionConfig | None = None,
+        **options: Any,
+    ) -> PtychoModel:
+        """Train on one or several scans.
+
+        Args:
+            npz: NPZ path or `RawData`, or several of them.
+            validation: scan to validate on; None keeps some groups for it.
+            on_epoch: called after every epoch; True stops training.
+            checkpoint_folder: where the best and the last state are written; None writes none.
+            resume: go on from the last state in that folder.
+            execution: run-time options.
+            **options: fields of `TrainingConfig` and `ExecutionConfig`, for example nepochs, batch_size,
+                learning_rate, seed. Unless given, nphotons is the measured mean and every scan point seeds a group.
+
+        Returns:
+            This model, trained.
+        """
+        given = [npz] if isinstance(npz, (str, Path, RawData)) else list(npz)
+        scans = [_read(item) for item in given]
+        run = run_config_from_mapping({}, {"backend": self.backend, **options})
+        training = fit_to_scans(replace(run.training, model=self.config), scans, run.given | {"N"})
+        self._trained = train_scans(
+            scans,
+            training,
+            _merge_execution(execution, run.execution, run.given),
+            validation=[_read(validation)] if validation is not None else [],
+            backend=self.backend,
+            every_point="n_groups" not in run.given,
+            on_epoch=on_epoch,
+            checkpoint_folder=Path(checkpoint_folder) if checkpoint_folder is not None else None,
+            resume=resume,
+        )
+        return self
+
+    @overload
+    def infer(self, npz: Scan, stitching: Literal[True] = True, **options: Any) -> Reconstruction: ...
+
+    @overload
+    def infer(self, npz: Scan, stitching: Literal[False], **options: Any) -> Complex64Array: ...
+
+    def infer(
+        self,
+        npz: Scan,
+        stitching: bool = True,
+        *,
+        frame: ObjectFrame | None = None,
+        batch_size: int | None = None,
+        n_groups: int | None = None,
+        assembly: str = "probe",
+    ) -> Reconstruction | Complex64Array:
+        """Reconstruct a scan.
+
+        Args:
+            npz: NPZ path or `RawData`.
+            stitching: True returns the object; False returns the patches.
+            frame: array the object is returned in; None covers the scan.
+            batch_size: groups per pass.
+            n_groups: groups to reconstruct from; None takes one for every scan point.
+            assembly: 'probe' or 'central'.
+
+        Returns:
+            The reconstruction, or the patches (group, N, N, channel).
+        """
+        scan = _read(npz)
+        if stitching:
+            return reconstruct(
+                self.trained, scan, n_groups=n_groups, batch_size=batch_size, assembly=assembly, frame=frame
+            )
+        return predict(self.trained, scan, n_groups=n_groups, batch_size=batch_size).patches
+
+    def save(self, path: str | Path) -> Path:
+        """Write the archive; a folder gets a `wts.h5.zip`."""
+        return self.trained.save(path)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, backend: str | None = None, execution: ExecutionConfig | None = None
+    ) -> PtychoModel:
+        """Open an archive of either backend.
+
+        Args:
+            path: archive or the folder that holds `wts.h5.zip`.
+            backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the archive.
+            execution: run-time options.
+
+        Returns:
+            The model, ready to infer.
+        """
+        trained = TrainedModel.load(path, backend, execution)
+        model = cls.__new__(cls)
+        model.config, model.backend, model._trained = trained.model, trained.backend_name, trained
+        return model
+
+
+def _read(item: Scan) -> RawData:
+    return item if isinstance(item, RawData) else RawData.from_file(item)
+
+
+def _merge_execution(
+    given_object: ExecutionConfig | None, named: ExecutionConfig, given_names: frozenset[str]
+) -> ExecutionConfig:
+    if given_object is None:
+        return named
+    return replace(given_object, **{i.name: getattr(named, i.name) for i in fields(named) if i.name in given_names})

@@ -1,0 +1,181 @@
+"""From a trained model and a scan to an object: predict patches batch by batch, stitch, bring to the scale of the probe."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from ptychopinn_backend.arrays import Complex64Array, Float32Array, Float64Array
+from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.config_checks import require_choice
+from ptychopinn_backend.data.containers import PtychoDataContainer
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.physics.placement import patch_window
+from ptychopinn_backend.physics.probe import as_mode_stack, normalise_probe
+from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.stitch import ObjectAssembler, ObjectFrame, central_weight, counts_scale, probe_weight
+from ptychopinn_backend.trained_model import TrainedModel
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_INFERENCE_BATCH = 64
+ASSEMBLIES = ("probe", "central")
+
+ProgressCallback = Callable[[int, int, Callable[[], Reconstruction]], None]
+"""Called with groups done, groups in all, and a function that returns the reconstruction so far."""
+
+
+def reconstruct(
+    model: TrainedModel,
+    scan: RawData,
+    *,
+    n_groups: int | None = None,
+    neighbor_count: int | None = None,
+    batch_size: int | None = None,
+    assembly: str = "probe",
+    frame: ObjectFrame | None = None,
+    seed: int | None = None,
+    on_progress: ProgressCallback | None = None,
+) -> Reconstruction:
+    """Reconstruct the object of a scan; patches stream through, never all in memory.
+
+    Args:
+        model: a trained model.
+        scan: the scan; its probe and positions place the patches.
+        n_groups: groups to reconstruct from; None takes one for every scan point.
+        neighbor_count: nearest neighbours a group is drawn from; None takes the training value.
+        batch_size: groups per pass; None takes the execution option, then 64.
+        assembly: 'probe' weighs patches by the probe's intensity, 'central' averages their central N/2.
+        frame: array the object is returned in; None covers the scan.
+        seed: seed of the neighbour draw; None takes the run's seed.
+        on_progress: called after every batch.
+
+    Returns:
+        Object in `frame`, scaled so that object times the scan's probe gives the measured counts.
+
+    Raises:
+        DataError: the scan does not fit the model, or has no probe.
+        ConfigError: unknown assembly.
+    """
+    require_choice("assembly", assembly, ASSEMBLIES)
+    started = perf_counter()
+    source = _groups(model, scan, n_groups, neighbor_count, seed)
+    probe = _probe_for(model, scan)
+    N = model.model.N
+    frame = frame or ObjectFrame.covering(scan.positions_xy, N)
+    assembler = ObjectAssembler(frame, N, _weight(assembly, probe, model.model))
+
+    def so_far() -> Reconstruction:
+        return _scaled(assembler, scan, probe, model, perf_counter() - started)
+
+    positions = _positions(source)
+    done = 0
+    for patches in model.backend.predict(source, _batch_size(model, batch_size)):
+        count = len(patches)
+        by_pattern = np.ascontiguousarray(np.moveaxis(patches, -1, 1)).reshape(-1, N, N)
+        assembler.add(by_pattern, positions[done : done + count].reshape(-1, 2))
+        done += count
+        if on_progress is not None:
+            on_progress(done, source.n_groups, so_far)
+    return so_far()
+
+
+@dataclass(frozen=True)
+class PredictedPatches:
+    """Patches as the network sees them, before stitching."""
+
+    patches: Complex64Array
+    """(group, N, N, channel)."""
+    positions_xy: Float64Array
+    """Centre of every patch (group, channel, 2), axis 2 = (x, y), object pixels."""
+
+
+def predict(
+    model: TrainedModel,
+    scan: RawData,
+    *,
+    n_groups: int | None = None,
+    neighbor_count: int | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+) -> PredictedPatches:
+    """Predict the patches of a scan and keep them all in memory.
+
+    Args:
+        model: a trained model.
+        scan: the scan.
+        n_groups: groups to predict; None takes one for every scan point.
+        neighbor_count: nearest neighbours a group is drawn from; None takes the training value.
+        batch_size: groups per pass.
+        seed: seed of the neighbour draw; None takes the run's seed.
+
+    Returns:
+        Patches and their positions.
+    """
+    source = _groups(model, scan, n_groups, neighbor_count, seed)
+    batches = list(model.backend.predict(source, _batch_size(model, batch_size)))
+    return PredictedPatches(np.concatenate(batches), _positions(source))
+
+
+def _groups(
+    model: TrainedModel, scan: RawData, n_groups: int | None, neighbor_count: int | None, seed: int | None
+) -> PtychoDataContainer:
+    return PtychoDataContainer.from_raw_data(
+        scan,
+        model.model,
+        n_groups=n_groups,
+        neighbor_count=neighbor_count or max(model.training.neighbor_count, model.model.channels),
+        seed=model.backend.setup.execution.seed if seed is None else seed,
+    )
+
+
+def _positions(source: PtychoDataContainer) -> Float64Array:
+    return np.asarray(source.coords_nominal, dtype=np.float64)[:, 0].transpose(0, 2, 1)
+
+
+def _batch_size(model: TrainedModel, given: int | None) -> int:
+    return given or model.backend.setup.execution.inference_batch_size or DEFAULT_INFERENCE_BATCH
+
+
+def _probe_for(model: TrainedModel, scan: RawData) -> Complex64Array:
+    """Return the probe (mode, N, N) in the scan's scale: the refined one where training refined it for one scan."""
+    if scan.probeGuess is None:
+        raise DataError("The scan has no probe (probeGuess). Add one: the object is defined relative to it.")
+    given = as_mode_stack(scan.probeGuess)
+    refined = model.trained_probes
+    if refined is None or refined.shape[0] != 1 or refined.shape[1:] != given.shape:
+        return given
+    normalised = normalise_probe(given, model.model.probe_scale)
+    return np.asarray(refined[0] * np.sqrt(np.sum(np.abs(given) ** 2) / np.sum(np.abs(normalised) ** 2)), np.complex64)
+
+
+def _weight(assembly: str, probe: Complex64Array, model: ModelConfig) -> Float32Array:
+    weight = probe_weight(probe) if assembly == "probe" else central_weight(model.N, model.N // 2)
+    if model.pad_object and not model.probe_big:
+        window = patch_window(model.N, central_only=True)
+        weight = weight * np.outer(window, window)
+    return np.asarray(weight, dtype=np.float32)
+
+
+def _scaled(
+    assembler: ObjectAssembler, scan: RawData, probe: Complex64Array, model: TrainedModel, elapsed_s: float
+) -> Reconstruction:
+    stitched = assembler.result()
+    positions: Float64Array = scan.positions_xy
+    valid = None if scan.bad_pixels is None else ~scan.bad_pixels
+    scale = counts_scale(stitched.object, stitched.frame, probe, positions, scan.diff3d, valid)
+    logger.info("Object scaled by %.4g so that probe times object gives the measured counts.", scale)
+    return Reconstruction(
+        object=np.asarray(stitched.object * scale, dtype=np.complex64),
+        origin_rc=np.asarray(stitched.frame.origin_rc, dtype=np.float64),
+        probe=probe,
+        weight=stitched.weight,
+        backend=model.backend_name,
+        positions_xy=positions,
+        info={"scale": scale, "elapsed_s": elapsed_s, "n_patterns": scan.n_patterns},
+    )

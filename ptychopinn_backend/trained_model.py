@@ -1,0 +1,160 @@
+"""A model with its weights, history and configuration; what an archive holds, made usable."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptychopinn_backend import params
+from ptychopinn_backend.archive import ArchiveContent, read_archive, write_archive
+from ptychopinn_backend.arrays import Complex64Array
+from ptychopinn_backend.config import ARCHIVE_NAME, ModelConfig, TrainingConfig
+from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.factory import create_backend, resolve_backend
+from ptychopinn_backend.interface import Backend, BackendSetup
+from ptychopinn_backend.networks.weights import PROBE
+from ptychopinn_backend.params_bridge import update_legacy_dict
+
+logger = logging.getLogger(__name__)
+
+
+def legacy_snapshot(training: TrainingConfig, intensity_scale: float) -> dict[str, Any]:
+    """Return what `params.cfg` would hold for a configuration, without touching it.
+
+    Args:
+        training: the configuration.
+        intensity_scale: factor from normalised amplitudes to the square root of counts.
+
+    Returns:
+        Legacy key -> value.
+    """
+    mapping = dict(params.DEFAULTS)
+    update_legacy_dict(mapping, training)
+    mapping["intensity_scale"] = intensity_scale
+    return mapping
+
+
+@dataclass
+class TrainedModel:
+    """A backend with trained weights, and how it came to them."""
+
+    backend: Backend
+    history: dict[str, list[float]] = field(default_factory=dict)
+    """One value an epoch for every loss term; see `EpochReport`."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Snapshot of `params.cfg` that goes into the archive."""
+    trained_by: str = ""
+    """Backend that trained the weights; differs from `backend_name` after opening in the other one."""
+
+    @property
+    def model(self) -> ModelConfig:
+        """Configuration of the network."""
+        return self.backend.setup.model
+
+    @property
+    def training(self) -> TrainingConfig:
+        """Configuration of its training."""
+        return self.backend.setup.training
+
+    @property
+    def intensity_scale(self) -> float:
+        """Factor from normalised amplitudes to the square root of counts at the start of training."""
+        return self.backend.setup.intensity_scale
+
+    @property
+    def backend_name(self) -> str:
+        """Backend that computes: 'tensorflow' or 'pytorch'."""
+        return self.backend.name
+
+    @property
+    def trained_probes(self) -> Complex64Array | None:
+        """Refined normalised probes (scan, mode, N, N), or None when the probe was not trainable."""
+        if not self.training.probe_trainable:
+            return None
+        return np.asarray(self.backend.dump_weights()[PROBE], dtype=np.complex64)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the archive atomically.
+
+        Args:
+            path: the file to write, or an existing folder, which gets a `wts.h5.zip`.
+
+        Returns:
+            Path of the archive.
+        """
+        file = Path(path)
+        return write_archive(
+            file / ARCHIVE_NAME if file.is_dir() else file,
+            ArchiveContent(
+                backend=self.trained_by or self.backend_name,
+                model=self.model,
+                training=self.training,
+                intensity_scale=self.intensity_scale,
+                weights=self.backend.dump_weights(),
+                history=self.history,
+                params=self.params,
+                versions={"python": platform.python_version(), "numpy": np.__version__, **self.backend.versions()},
+            ),
+        )
+
+    @classmethod
+    def load(
+        cls, path: str | Path, backend: str | None = None, execution: ExecutionConfig | None = None
+    ) -> TrainedModel:
+        """Open an archive of either backend.
+
+        Args:
+            path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
+            backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the archive.
+            execution: run-time options; None takes the defaults.
+
+        Returns:
+            The model; `params.cfg` is not touched.
+
+        Raises:
+            ArchiveError: missing, damaged, foreign or newer archive.
+            BackendUnavailableError: the framework is not installed.
+        """
+        content = read_archive(path)
+        name = resolve_backend(explicit=backend, archive=content.backend)
+        return cls.from_content(content, name, execution)
+
+    @classmethod
+    def from_content(
+        cls, content: ArchiveContent, backend: str, execution: ExecutionConfig | None = None
+    ) -> TrainedModel:
+        """Build the model an archive's content describes.
+
+        Args:
+            content: a read archive.
+            backend: 'tensorflow' or 'pytorch'.
+            execution: run-time options; None takes the defaults.
+
+        Returns:
+            The model.
+        """
+        setup = BackendSetup(
+            model=content.model,
+            training=replace(content.training, model=content.model),
+            execution=execution or ExecutionConfig(),
+            intensity_scale=content.intensity_scale,
+            probes=_probes_of(content.weights, content.model),
+        )
+        computing = create_backend(backend, setup)
+        computing.load_weights(content.weights)
+        if backend != content.backend:
+            logger.info("Archive trained with %s, opened with %s.", content.backend, backend)
+        return cls(computing, dict(content.history), dict(content.params), trained_by=content.backend)
+
+
+def _probes_of(weights: Mapping[str, Any], model: ModelConfig) -> Complex64Array:
+    # Without a trainable probe the setup's probe is never used: the source gives it.
+    if PROBE in weights:
+        return np.asarray(weights[PROBE], dtype=np.complex64)
+    return np.ones((1, 1, model.N, model.N), dtype=np.complex64)

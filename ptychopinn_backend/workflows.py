@@ -1,0 +1,343 @@
+"""Training and reconstruction as scripts and the command line use them, one set for both backends."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from atomicwrites import atomic_write
+
+from ptychopinn_backend import params
+from ptychopinn_backend.archive import read_archive
+from ptychopinn_backend.arrays import Float32Array
+from ptychopinn_backend.config import ARCHIVE_NAME, TrainingConfig
+from ptychopinn_backend.data.containers import PtychoDataContainer
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.scaling import default_intensity_scale
+from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.factory import create_backend, resolve_backend
+from ptychopinn_backend.interface import BackendSetup, EpochCallback
+from ptychopinn_backend.params_bridge import update_legacy_dict
+from ptychopinn_backend.physics.losses import loss_weights
+from ptychopinn_backend.reconstruct import reconstruct
+from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.trained_model import TrainedModel, legacy_snapshot
+
+logger = logging.getLogger(__name__)
+
+
+def measured_photons(scans: Sequence[RawData]) -> float:
+    """Return the mean photon count of a pattern over several scans."""
+    return float(np.average([scan.mean_photons for scan in scans], weights=[scan.n_patterns for scan in scans]))
+
+
+def train_scans(
+    scans: Sequence[RawData],
+    config: TrainingConfig,
+    execution: ExecutionConfig | None = None,
+    *,
+    validation: Sequence[RawData] = (),
+    backend: str | None = None,
+    every_point: bool = False,
+    on_epoch: EpochCallback | None = None,
+    checkpoint_folder: Path | None = None,
+    resume: bool = False,
+) -> TrainedModel:
+    """Train a model on one or several scans; `params.cfg` is not touched.
+
+    Args:
+        scans: scans to train on; each contributes `config.n_groups` groups.
+        config: what to train.
+        execution: run-time options; None takes the defaults.
+        validation: scans to validate on; without any, `config.validation_fraction` of the groups is kept for it.
+        backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then `config.backend`.
+        every_point: every scan contributes one group for each of its points, whatever `config.n_groups` says.
+        on_epoch: called after every epoch; True stops training.
+        checkpoint_folder: where the best and the last state are written; None writes none.
+        resume: go on from the last state in that folder.
+
+    Returns:
+        The trained model, holding the best weights seen.
+
+    Raises:
+        ConfigError: an option that does not apply.
+        DataError: scans that do not fit the configuration.
+        TrainingError: training cannot go on.
+    """
+    if not scans:
+        raise DataError("No scan was given to train on. Give at least one.")
+    name = resolve_backend(explicit=backend, setting=config.backend)
+    config = replace(config, backend=name, n_images=None)
+    execution = execution or ExecutionConfig()
+    training, held_out = _sources(scans, validation, config, execution.seed, every_point)
+    setup = BackendSetup(
+        model=config.model,
+        training=config,
+        execution=execution,
+        intensity_scale=default_intensity_scale(config.nphotons, config.model.N),
+        probes=training.probes,
+    )
+    computing = create_backend(name, setup)
+    logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(scans))
+    result = computing.fit(training, held_out, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume)
+    logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
+    return TrainedModel(
+        computing, result.history, legacy_snapshot(config, setup.intensity_scale), trained_by=computing.name
+    )
+
+
+def _sources(
+    scans: Sequence[RawData], validation: Sequence[RawData], config: TrainingConfig, seed: int, every_point: bool
+) -> tuple[PtychoDataContainer, PtychoDataContainer | None]:
+    training = _source(scans, config, seed, every_point)
+    if validation:
+        return training, _source(validation, config, seed + 1, every_point)
+    if config.validation_fraction == 0:
+        return training, None
+    return training.split(config.validation_fraction, seed)
+
+
+def _source(scans: Sequence[RawData], config: TrainingConfig, seed: int, every_point: bool) -> PtychoDataContainer:
+    with_labels = loss_weights(config).needs_labels
+    containers = []
+    for scan in scans:
+        if config.n_subsample is not None and config.n_subsample < scan.n_patterns:
+            scan = scan.subsample(config.n_subsample, config.subsample_seed)
+        containers.append(
+            PtychoDataContainer.from_raw_data(
+                scan,
+                config.model,
+                n_groups=None if every_point else config.n_groups,
+                neighbor_count=config.neighbor_count,
+                seed=seed if config.subsample_seed is None else config.subsample_seed,
+                sequential_sampling=config.sequential_sampling,
+                enable_oversampling=config.enable_oversampling,
+                neighbor_pool_size=config.neighbor_pool_size,
+                with_labels=with_labels,
+            )
+        )
+    return containers[0] if len(containers) == 1 else PtychoDataContainer.concatenate(containers)
+
+
+def _as_scan(data: RawData | PtychoDataContainer | str | Path) -> RawData:
+    if isinstance(data, RawData):
+        return data
+    if isinstance(data, str | Path):
+        return RawData.from_file(data)
+    raise DataError(
+        f"Scan data of type {type(data).__name__} cannot be used here. Give a RawData or the path of an NPZ."
+    )
+
+
+def train_cdi_model(
+    train_data: RawData | str | Path,
+    test_data: RawData | str | Path | None,
+    config: TrainingConfig,
+    *,
+    execution: ExecutionConfig | None = None,
+    on_epoch: EpochCallback | None = None,
+) -> dict[str, Any]:
+    """Train the model of `config.backend`, and leave `params.cfg` as legacy readers expect it.
+
+    Args:
+        train_data: scan to train on.
+        test_data: scan to validate on, or None.
+        config: what to train; archive and checkpoints go to `config.output_dir`.
+        execution: run-time options.
+        on_epoch: called after every epoch; True stops training.
+
+    Returns:
+        'model' (`TrainedModel`), 'history' (dict of lists), 'backend' (name), 'intensity_scale'.
+    """
+    update_legacy_dict(params.cfg, config)
+    model = train_scans(
+        [_as_scan(train_data)],
+        config,
+        execution,
+        validation=[_as_scan(test_data)] if test_data is not None else [],
+        on_epoch=on_epoch,
+        checkpoint_folder=Path(config.output_dir) / "checkpoints",
+    )
+    params.cfg["backend"] = model.backend_name
+    params.cfg["intensity_scale"] = model.intensity_scale
+    model.params = params.snapshot()
+    return {
+        "model": model,
+        "history": model.history,
+        "backend": model.backend_name,
+        "intensity_scale": model.intensity_scale,
+    }
+
+
+def run_cdi_example(
+    train_data: RawData | str | Path,
+    test_data: RawData | str | Path | None,
+    config: TrainingConfig,
+    *,
+    execution: ExecutionConfig | None = None,
+    on_epoch: EpochCallback | None = None,
+) -> tuple[Float32Array | None, Float32Array | None, dict[str, Any]]:
+    """Train, then reconstruct the test scan.
+
+    Args:
+        train_data: scan to train on.
+        test_data: scan to validate on and to reconstruct; None only trains.
+        config: what to train.
+        execution: run-time options.
+        on_epoch: called after every epoch; True stops training.
+
+    Returns:
+        Amplitude (row, column), phase (row, column) in radians, both None without a test scan; and results: those of
+        `train_cdi_model`, 'reconstruction' (`Reconstruction`) and 'obj_tensor_full' (the complex object).
+    """
+    results = train_cdi_model(train_data, test_data, config, execution=execution, on_epoch=on_epoch)
+    if test_data is None:
+        return None, None, results
+    reconstruction = reconstruct(results["model"], _as_scan(test_data))
+    results["reconstruction"] = reconstruction
+    results["obj_tensor_full"] = reconstruction.object
+    return reconstruction.amplitude, reconstruction.phase, results
+
+
+def save_outputs(
+    amplitude: Float32Array | None,
+    phase: Float32Array | None,
+    results: dict[str, Any],
+    output_prefix: str | Path,
+) -> list[Path]:
+    """Write what `run_cdi_example` returned: archive, history, loss figure, reconstruction and its figure.
+
+    Args:
+        amplitude: (row, column), or None.
+        phase: (row, column) in radians, or None.
+        results: third value of `run_cdi_example`.
+        output_prefix: folder to write to; made when missing.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ConfigError: `results` holds neither a model nor a reconstruction.
+    """
+    folder = Path(output_prefix)
+    written: list[Path] = []
+    model = results.get("model")
+    if isinstance(model, TrainedModel):
+        written += save_training(model, folder)
+    reconstruction = results.get("reconstruction")
+    if isinstance(reconstruction, Reconstruction):
+        written += save_reconstruction(reconstruction, folder)
+    if not written or (amplitude is None) != (phase is None):
+        raise ConfigError(
+            f"results holds {sorted(results)} and nothing to save. Pass on the third value of run_cdi_example."
+        )
+    return written
+
+
+def save_training(model: TrainedModel, folder: Path) -> list[Path]:
+    """Write `wts.h5.zip`, `history.csv` and the loss figure into a folder.
+
+    Args:
+        model: a trained model.
+        folder: made when missing.
+
+    Returns:
+        The files written.
+    """
+    from ptychopinn_backend.figures import save_loss_figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        model.save(folder / ARCHIVE_NAME),
+        write_history(model.history, folder / "history.csv"),
+        save_loss_figure(model.history, folder / "loss.png"),
+    ]
+
+
+def save_reconstruction(reconstruction: Reconstruction, folder: Path, truth: Any = None) -> list[Path]:
+    """Write `reconstruction.npz`, `reconstruction.h5` and `reconstruction.png` into a folder.
+
+    Args:
+        reconstruction: what to write.
+        folder: made when missing.
+        truth: (row, column) complex object in the frame of the scan, shown beside it, or None.
+
+    Returns:
+        The files written.
+    """
+    from ptychopinn_backend.figures import save_reconstruction_figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        reconstruction.save_npz(folder / "reconstruction.npz"),
+        reconstruction.save_hdf5(folder / "reconstruction.h5"),
+        save_reconstruction_figure(reconstruction, folder / "reconstruction.png", truth=truth),
+    ]
+
+
+def write_history(history: dict[str, list[float]], path: Path) -> Path:
+    """Write a history as CSV, one row an epoch.
+
+    Args:
+        history: one value an epoch for each name.
+        path: the file.
+
+    Returns:
+        The path.
+    """
+    names = list(history)
+    epochs = max((len(values) for values in history.values()), default=0)
+    with atomic_write(str(path), mode="w", overwrite=True, newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", *names])
+        for epoch in range(epochs):
+            writer.writerow(
+                [epoch + 1, *(history[name][epoch] if epoch < len(history[name]) else "" for name in names)]
+            )
+    return path
+
+
+def load_inference_bundle(
+    model_path: str | Path, backend: str | None = None, execution: ExecutionConfig | None = None
+) -> tuple[TrainedModel, dict[str, Any]]:
+    """Open an archive for inference and restore `params.cfg` from it.
+
+    Args:
+        model_path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
+        backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the archive.
+        execution: run-time options.
+
+    Returns:
+        The model, and the restored legacy parameters.
+    """
+    content = read_archive(model_path)
+    name = resolve_backend(explicit=backend, archive=content.backend)
+    model = TrainedModel.from_content(content, name, execution)
+    params.restore(content.params)
+    return model, params.snapshot()
+
+
+def fit_to_scans(config: TrainingConfig, scans: Sequence[RawData], given: frozenset[str] | set[str]) -> TrainingConfig:
+    """Fill what the user left open from the scans: pattern size, dose, and neighbours enough for a group.
+
+    Args:
+        config: the configuration.
+        scans: the scans it will meet.
+        given: names of the fields the user set; those are kept.
+
+    Returns:
+        The configuration to train with.
+    """
+    model = config.model if "N" in given else replace(config.model, N=scans[0].N)
+    changes: dict[str, Any] = {"model": model}
+    if "nphotons" not in given:
+        changes["nphotons"] = measured_photons(scans)
+    if "neighbor_count" not in given:
+        changes["neighbor_count"] = max(config.neighbor_count, model.channels)
+    return replace(config, n_images=None, **changes)
