@@ -1,0 +1,51 @@
+"""The legacy dictionary of `RawData.generate_grouped_data`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.data.grouping import Groups
+from ptychopinn_backend.data.labels import label_patches
+from ptychopinn_backend.data.scaling import normalisation_factor
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.data.raw_data import RawData
+
+
+def grouped_dictionary(raw: RawData, groups: Groups) -> dict[str, Any]:
+    """Gather the patterns of groups.
+
+    Args:
+        raw: the scan.
+        groups: of its points.
+
+    Returns:
+        The keys and shapes of specs/data.md, Grouped dictionary.
+
+    Raises:
+        DataError: every pattern is empty.
+    """
+    diffraction = _channels_last(raw.diff3d[groups.nn_indices])
+    used, member = np.unique(groups.nn_indices, return_inverse=True)
+    labels = label_patches(raw, used)
+    factor = np.float32(normalisation_factor(diffraction, raw.N))
+    return {
+        "diffraction": diffraction,
+        "X_full": diffraction * factor,
+        "Y": None if labels is None else _channels_last(labels[member.reshape(groups.nn_indices.shape)]),
+        "nn_indices": groups.nn_indices,
+        "coords_nn": groups.coords_nn,
+        "coords_offsets": groups.coords_offsets,
+        "coords_relative": groups.coords_relative,
+        "coords_start_nn": groups.coords_start_nn,
+        "coords_start_offsets": groups.coords_start_offsets,
+        "coords_start_relative": groups.coords_start_relative,
+        "objectGuess": raw.objectGuess,
+    }
+
+
+def _channels_last(patterns: AnyArray) -> AnyArray:
+    return np.ascontiguousarray(np.moveaxis(patterns, 1, -1))

@@ -1,0 +1,60 @@
+"""Ground-truth patches of scan points: given, or cut from the object guess."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ptychopinn_backend.arrays import Complex64Array, IntArray
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.physics.object_patches import extract_patches
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.data.raw_data import RawData
+
+
+def label_patches(raw: RawData, points: IntArray) -> Complex64Array | None:
+    """Return the patches of some scan points.
+
+    Args:
+        raw: the scan; `Y` is used when it has one, else `objectGuess`, whose pixel (0, 0) is scan coordinate (0, 0).
+        points: scan points (point,).
+
+    Returns:
+        (point, N, N), zero outside the object; None when the scan has neither.
+    """
+    if raw.Y is not None:
+        return raw.Y[points]
+    if raw.objectGuess is None:
+        return None
+    positions = np.column_stack([raw.xcoords[points], raw.ycoords[points]])
+    return extract_patches(raw.objectGuess, (0.0, 0.0), positions, raw.N)
+
+
+def require_labels(raw: RawData) -> Complex64Array:
+    """Return the patches of every scan point.
+
+    Args:
+        raw: the scan.
+
+    Returns:
+        (pattern, N, N).
+
+    Raises:
+        DataError: the scan has neither Y nor objectGuess, or a position lies outside objectGuess.
+    """
+    patches = label_patches(raw, np.arange(raw.n_patterns))
+    if patches is None:
+        raise DataError("Labels were asked for; the scan has neither Y nor objectGuess. Add one of them.")
+    if raw.Y is None and raw.objectGuess is not None:
+        height, width = raw.objectGuess.shape
+        outside = (raw.xcoords < 0) | (raw.xcoords > width) | (raw.ycoords < 0) | (raw.ycoords > height)
+        if outside.any():
+            point = int(outside.argmax())
+            raise DataError(
+                f"Scan point {point} at x = {raw.xcoords[point]:g}, y = {raw.ycoords[point]:g} lies outside "
+                f"objectGuess ({height} x {width} pixels); labels are cut at pixel positions of that array. "
+                "Shift the positions into its frame."
+            )
+    return patches

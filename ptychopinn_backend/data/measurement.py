@@ -1,0 +1,122 @@
+"""Whether patterns are photon counts or amplitudes: said by the caller or the file, or seen in the values."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Float32Array
+from ptychopinn_backend.data.scaling import counts_to_amplitudes, pattern_slices
+from ptychopinn_backend.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+COUNTS: Final = "counts"
+AMPLITUDES: Final = "amplitudes"
+_NAMES: Final = {
+    "counts": COUNTS,
+    "count_intensity": COUNTS,
+    "amplitudes": AMPLITUDES,
+    "normalized_amplitude": AMPLITUDES,
+}
+# Squares of float32 amplitudes are off by about 1.2e-7 of their value; above 1e5 that no longer tells
+# whole numbers from others.
+_RELATIVE_ERROR: Final = 5e-7
+_LARGEST_TELLING_SQUARE: Final = 1e5
+
+
+def measurement_name(value: Any, where: str) -> str:
+    """Return 'counts' or 'amplitudes' for one of their accepted names.
+
+    Args:
+        value: counts, amplitudes, or the PyTorch names count_intensity, normalized_amplitude.
+        where: what the message calls the value.
+
+    Returns:
+        'counts' or 'amplitudes'.
+
+    Raises:
+        DataError: any other value.
+    """
+    if not isinstance(value, str) or value not in _NAMES:
+        raise DataError(f"{where} = {value!r} is neither 'counts' nor 'amplitudes'. Say which of the two patterns are.")
+    return _NAMES[value]
+
+
+def decide_measurement(
+    patterns: AnyArray, measurement: str | None, metadata: Mapping[str, Any], good_pixels: BoolArray | None
+) -> str:
+    """Return what the patterns are: the argument decides, then the metadata, then the values.
+
+    Args:
+        patterns: (pattern, N, N), real, finite, not negative at good pixels.
+        measurement: 'counts', 'amplitudes' or None.
+        metadata: of the file; its keys measurement and measurement_domain are looked at.
+        good_pixels: (N, N); only these pixels are looked at. None means all.
+
+    Returns:
+        'counts' or 'amplitudes'.
+
+    Raises:
+        DataError: the argument or the metadata name something else.
+    """
+    if measurement is not None:
+        return measurement_name(measurement, "measurement")
+    for key in ("measurement", "measurement_domain"):
+        if metadata.get(key) is not None:
+            return measurement_name(metadata[key], f"{key} in _metadata")
+    found = _look_at_values(patterns, good_pixels)
+    if found is None:
+        warnings.warn(
+            "The patterns are neither whole numbers (counts) nor square roots of them (amplitudes); they are taken as "
+            "amplitudes. Say measurement='counts' or measurement='amplitudes' to be sure.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return AMPLITUDES
+    logger.info("Patterns look like %s.", found)
+    return found
+
+
+def to_amplitudes(patterns: AnyArray, measurement: str, good_pixels: BoolArray | None) -> Float32Array:
+    """Return patterns as float32 amplitudes, zero at bad pixels.
+
+    Args:
+        patterns: (pattern, N, N).
+        measurement: 'counts' or 'amplitudes'.
+        good_pixels: (N, N), or None when all are good.
+
+    Returns:
+        (pattern, N, N); not a copy when the input already is float32 amplitudes without bad pixels.
+    """
+    if measurement == COUNTS:
+        return counts_to_amplitudes(patterns, good_pixels)
+    if good_pixels is None:
+        return np.asarray(patterns, np.float32)
+    amplitudes = np.array(patterns, np.float32)
+    amplitudes[:, ~good_pixels] = 0
+    return amplitudes
+
+
+def _look_at_values(patterns: AnyArray, good_pixels: BoolArray | None) -> str | None:
+    could_be_counts = could_be_roots = True
+    above_one = told = False
+    for piece in pattern_slices(patterns):
+        values = patterns[piece]
+        values = (values if good_pixels is None else values[:, good_pixels]).astype(np.float64)
+        above_one = above_one or bool((values > 1).any())
+        could_be_counts = could_be_counts and bool((values == np.rint(values)).all())
+        squares = np.square(values)
+        squares = squares[squares < _LARGEST_TELLING_SQUARE]
+        off = np.abs(squares - np.rint(squares))
+        could_be_roots = could_be_roots and bool((off <= _RELATIVE_ERROR * squares).all())
+        told = told or bool((squares > 0).any())
+        if not could_be_counts and not could_be_roots:
+            return None
+    if could_be_counts:
+        return COUNTS if above_one else AMPLITUDES
+    return AMPLITUDES if could_be_roots and told else None

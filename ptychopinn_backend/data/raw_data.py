@@ -1,0 +1,343 @@
+"""A scan as measured: positions, patterns, and what is known of probe and object."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, Float64Array, IntArray
+from ptychopinn_backend.config_checks import require_positive_integer
+from ptychopinn_backend.data import scan_checks
+from ptychopinn_backend.data.grouped_dictionary import grouped_dictionary
+from ptychopinn_backend.data.grouping import GroupingOptions, Groups, group_positions
+from ptychopinn_backend.data.measurement import AMPLITUDES
+from ptychopinn_backend.data.npz import METADATA_KEY, member_names, read_npz, write_npz
+from ptychopinn_backend.data.scaling import count_photons
+from ptychopinn_backend.errors import DataError, nearest_name
+
+logger = logging.getLogger(__name__)
+
+PATTERN_KEYS: Final = ("diffraction", "diff3d")
+_SCAN_KEYS: Final = (
+    *PATTERN_KEYS,
+    "xcoords",
+    "ycoords",
+    "xcoords_start",
+    "ycoords_start",
+    "probeGuess",
+    "objectGuess",
+    "scan_index",
+    "Y",
+    "bad_pixels",
+    METADATA_KEY,
+)
+
+
+@dataclass(eq=False)
+class RawData:
+    """One file or one measurement; build it with `from_file`, `from_arrays` or `from_coords_without_pc`."""
+
+    xcoords: Float64Array
+    """Columns of the scan positions (pattern,), object pixels."""
+    ycoords: Float64Array
+    """Rows of the scan positions (pattern,), object pixels."""
+    diff3d: Float32Array
+    """Far-field amplitudes (pattern, N, N), the square root of counts; zero frequency at the array centre."""
+    scan_index: IntArray
+    """Object every scan point belongs to (pattern,) int32."""
+    probeGuess: Complex64Array | None = None  # noqa: N815 (name of the file format)
+    """Probe (mode, N, N); intensities of the modes add."""
+    objectGuess: Complex64Array | None = None  # noqa: N815 (name of the file format)
+    """Object (H, W); scan coordinate (0, 0) is its pixel (0, 0)."""
+    Y: Complex64Array | None = None
+    """Ground-truth patches (pattern, N, N)."""
+    bad_pixels: BoolArray | None = None
+    """Detector pixels to ignore (N, N), True = bad."""
+    xcoords_start: Float64Array | None = None
+    """Nominal columns (pattern,), object pixels."""
+    ycoords_start: Float64Array | None = None
+    """Nominal rows (pattern,), object pixels."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """What the file says of itself, for example nphotons."""
+    measured_as_counts: bool = False
+    """The patterns were photon counts before the square root was taken."""
+
+    @property
+    def n_patterns(self) -> int:
+        """Number of scan points."""
+        return len(self.diff3d)
+
+    @property
+    def N(self) -> int:
+        """Pattern side in pixels."""
+        return int(self.diff3d.shape[1])
+
+    @property
+    def mean_photons(self) -> float:
+        """Mean over patterns of the sum of squared amplitudes."""
+        return float(count_photons(self.diff3d).mean())
+
+    @classmethod
+    def from_file(cls, path: str | Path, measurement: str | None = None) -> RawData:
+        """Read a scan from an NPZ file.
+
+        Args:
+            path: file with the keys of specs/data.md.
+            measurement: 'counts' or 'amplitudes'; None asks the file's metadata, then looks at the values.
+
+        Returns:
+            The scan, patterns as amplitudes.
+
+        Raises:
+            DataFileNotFoundError: no file lies there.
+            DataError: the file is not an NPZ, lacks a key, or holds values that break the contract.
+        """
+        path = Path(path)
+        members = read_npz(path, _SCAN_KEYS)
+        patterns_key = next((key for key in PATTERN_KEYS if key in members), PATTERN_KEYS[0])
+        for key in (patterns_key, "xcoords", "ycoords"):
+            if key not in members:
+                _refuse_missing_key(path, key)
+        if all(key in members for key in PATTERN_KEYS):
+            logger.info("%s holds 'diffraction' and 'diff3d'; 'diffraction' is read.", path)
+        metadata = scan_checks.parse_metadata(members.pop(METADATA_KEY, None))
+        try:
+            fields = scan_checks.check_scan({**members, "diffraction": members[patterns_key]}, measurement, metadata)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        raw = cls(**fields)
+        logger.info("Read %d patterns of %d x %d pixels from %s.", raw.n_patterns, raw.N, raw.N, path)
+        return raw
+
+    @classmethod
+    def from_arrays(
+        cls,
+        xcoords: AnyArray,
+        ycoords: AnyArray,
+        patterns: AnyArray,
+        probe: AnyArray | None = None,
+        *,
+        measurement: str | None,
+        scan_index: AnyArray | None = None,
+        object_guess: AnyArray | None = None,
+        bad_pixels: AnyArray | None = None,
+        xcoords_start: AnyArray | None = None,
+        ycoords_start: AnyArray | None = None,
+        Y: AnyArray | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> RawData:
+        """Build a scan from arrays.
+
+        Args:
+            xcoords: columns of the scan positions (pattern,), object pixels.
+            ycoords: rows of the scan positions (pattern,), object pixels.
+            patterns: (pattern, N, N) or (N, N, pattern), counts or amplitudes; float32 amplitudes are not copied.
+            probe: (N, N) or (mode, N, N) complex.
+            measurement: 'counts' or 'amplitudes'; None asks `metadata`, then looks at the values.
+            scan_index: object every scan point belongs to (pattern,); None means one object.
+            object_guess: (H, W) complex.
+            bad_pixels: (N, N), True = bad; patterns become 0 there.
+            xcoords_start: nominal columns (pattern,).
+            ycoords_start: nominal rows (pattern,).
+            Y: ground-truth patches (pattern, N, N[, 1]) complex.
+            metadata: kept with the scan; its 'measurement' may say what the patterns are.
+
+        Returns:
+            The scan, patterns as amplitudes.
+
+        Raises:
+            DataError: an array breaks the contract of specs/data.md.
+        """
+        arrays = {
+            "xcoords": xcoords,
+            "ycoords": ycoords,
+            "diffraction": patterns,
+            "probeGuess": probe,
+            "scan_index": scan_index,
+            "objectGuess": object_guess,
+            "bad_pixels": bad_pixels,
+            "xcoords_start": xcoords_start,
+            "ycoords_start": ycoords_start,
+            "Y": Y,
+        }
+        return cls(**scan_checks.check_scan(arrays, measurement, metadata or {}))
+
+    @classmethod
+    def from_coords_without_pc(
+        cls,
+        xcoords: AnyArray,
+        ycoords: AnyArray,
+        diff3d: AnyArray,
+        probeGuess: AnyArray | None,
+        scan_index: AnyArray | None,
+        objectGuess: AnyArray | None = None,
+    ) -> RawData:
+        """Build a scan without nominal positions (legacy name); patterns are amplitudes.
+
+        Args:
+            xcoords: columns of the scan positions (pattern,), object pixels.
+            ycoords: rows of the scan positions (pattern,), object pixels.
+            diff3d: amplitudes (pattern, N, N).
+            probeGuess: (N, N) or (mode, N, N) complex.
+            scan_index: object every scan point belongs to (pattern,).
+            objectGuess: (H, W) complex.
+
+        Returns:
+            The scan.
+
+        Raises:
+            DataError: an array breaks the contract of specs/data.md.
+        """
+        return cls.from_arrays(
+            xcoords,
+            ycoords,
+            diff3d,
+            probeGuess,
+            measurement=AMPLITUDES,
+            scan_index=scan_index,
+            object_guess=objectGuess,
+        )
+
+    def to_file(self, path: str | Path) -> None:
+        """Write the scan as a training NPZ; an existing file is replaced as a whole.
+
+        Args:
+            path: file to write; missing folders are made.
+
+        Raises:
+            OSError: the folder cannot be made or written.
+        """
+        described = {**self.metadata, "measurement": AMPLITUDES, "measured_as_counts": self.measured_as_counts}
+        described.pop("measurement_domain", None)
+        members: dict[str, Any] = {"diffraction": self.diff3d, METADATA_KEY: np.array(json.dumps(described))}
+        for key in _SCAN_KEYS:
+            value = getattr(self, key, None)
+            if key not in PATTERN_KEYS and value is not None:
+                members[key] = value
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_npz(path, members)
+
+    def select(self, indices: IntArray | BoolArray) -> RawData:
+        """Return the scan points at `indices`, in that order.
+
+        Args:
+            indices: whole numbers, or one flag a scan point.
+
+        Returns:
+            A scan of those points; probe, object and metadata are shared.
+
+        Raises:
+            DataError: an index lies outside the scan, or none is left.
+        """
+        try:
+            chosen = np.arange(self.n_patterns)[np.asarray(indices)]
+        except IndexError as error:
+            raise DataError(f"The scan has {self.n_patterns} points: {error}. Choose indices inside it.") from error
+        if chosen.size == 0:
+            raise DataError(f"None of the {self.n_patterns} scan points was selected. Select at least one.")
+        per_point = ("xcoords", "ycoords", "diff3d", "scan_index", "Y", "xcoords_start", "ycoords_start")
+        arrays = {name: getattr(self, name) for name in per_point}
+        return replace(self, **{name: array[chosen] for name, array in arrays.items() if array is not None})
+
+    def subsample(self, n: int, seed: int | None = None) -> RawData:
+        """Return `n` scan points drawn without replacement, in scan order.
+
+        Args:
+            n: points to keep.
+            seed: makes the draw reproducible.
+
+        Returns:
+            A scan of those points; this one when it has no more than `n`.
+
+        Raises:
+            ConfigError: `n` is not a whole number above 0.
+        """
+        require_positive_integer("n_subsample", n)
+        if n >= self.n_patterns:
+            if n > self.n_patterns:
+                logger.warning("n_subsample = %d is more than the scan's %d points; all are kept.", n, self.n_patterns)
+            return self
+        chosen = np.random.default_rng(seed).choice(self.n_patterns, n, replace=False)
+        return self.select(np.sort(chosen))
+
+    def generate_grouped_data(
+        self,
+        N: int,
+        K: int = 4,
+        nsamples: int = 1,
+        dataset_path: str | Path | None = None,
+        seed: int | None = None,
+        sequential_sampling: bool = False,
+        gridsize: int | None = None,
+        enable_oversampling: bool = False,
+        neighbor_pool_size: int | None = None,
+    ) -> dict[str, Any]:
+        """Group neighbouring scan points and gather their patterns (legacy dictionary of specs/data.md).
+
+        Args:
+            N: pattern side in pixels; must be the scan's.
+            K: nearest neighbours from which a group is drawn.
+            nsamples: number of groups.
+            dataset_path: file whose folder keeps the neighbour cache; None keeps none.
+            seed: makes the draw reproducible.
+            sequential_sampling: the first `nsamples` points in order, each with its nearest neighbours.
+            gridsize: neighbouring patterns along each side of a group; None means 1.
+            enable_oversampling: allows more groups than scan points.
+            neighbor_pool_size: neighbours from which oversampled groups are drawn; None means K.
+
+        Returns:
+            diffraction, X_full, Y (or None), nn_indices, coords_*, coords_start_* (or None) and objectGuess.
+
+        Raises:
+            DataError: N differs from the scan's, or the scan is too small for the groups asked for.
+        """
+        if self.N != N:
+            raise DataError(f"N = {N} for patterns of {self.N} x {self.N} pixels; they must agree. Set N to {self.N}.")
+        options = GroupingOptions(
+            n_groups=nsamples,
+            gridsize=1 if gridsize is None else gridsize,
+            neighbor_count=K,
+            seed=seed,
+            sequential_sampling=sequential_sampling,
+            enable_oversampling=enable_oversampling,
+            neighbor_pool_size=neighbor_pool_size,
+            dataset_path=dataset_path,
+        )
+        return grouped_dictionary(self, self.form_groups(options))
+
+    def form_groups(self, options: GroupingOptions) -> Groups:
+        """Group neighbouring scan points.
+
+        Args:
+            options: how groups are drawn.
+
+        Returns:
+            The groups, with nominal positions where the scan has them.
+
+        Raises:
+            DataError: too few neighbours or points for the group size, or more groups than points.
+        """
+        return group_positions(
+            self.xcoords,
+            self.ycoords,
+            options,
+            scan_index=self.scan_index,
+            xcoords_start=self.xcoords_start,
+            ycoords_start=self.ycoords_start,
+        )
+
+
+def _refuse_missing_key(path: Path, key: str) -> None:
+    names = member_names(path)
+    wanted = " or ".join(f"'{name}'" for name in (PATTERN_KEYS if key in PATTERN_KEYS else (key,)))
+    raise DataError(
+        f"{path} lacks {wanted}; it holds {', '.join(names) or 'nothing'}.{nearest_name(key, names)} "
+        "Add it under that name."
+    )

@@ -1,0 +1,115 @@
+"""Photon counts, amplitudes and the factors between them; sums in float64, in pieces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Float32Array, Float64Array, FloatArray
+from ptychopinn_backend.errors import DataError
+
+_PIECE_ELEMENTS: Final = 2**21
+
+
+def pattern_slices(patterns: AnyArray) -> Iterator[slice]:
+    """Yield slices of the first axis that together cover it, each of a few million values.
+
+    Args:
+        patterns: any array with at least one axis; may be memory-mapped.
+
+    Yields:
+        Consecutive slices.
+    """
+    values_each = max(1, math.prod(patterns.shape[1:]))
+    step = max(1, _PIECE_ELEMENTS // values_each)
+    for start in range(0, len(patterns), step):
+        yield slice(start, min(start + step, len(patterns)))
+
+
+def counts_to_amplitudes(counts: AnyArray, good_pixels: BoolArray | None = None) -> Float32Array:
+    """Return the square root of photon counts.
+
+    Args:
+        counts: (pattern, N, N) of any real type, not negative; integers do not overflow.
+        good_pixels: (N, N); pixels that are False become 0. None keeps all.
+
+    Returns:
+        Amplitudes (pattern, N, N).
+    """
+    amplitudes = np.empty(counts.shape, np.float32)
+    for piece in pattern_slices(counts):
+        values = counts[piece].astype(np.float64)
+        if good_pixels is not None:
+            values[:, ~good_pixels] = 0
+        amplitudes[piece] = np.sqrt(values)
+    return amplitudes
+
+
+def count_photons(amplitudes: FloatArray) -> Float64Array:
+    """Return the photons of every pattern: the sum of squared amplitudes over its pixels.
+
+    Args:
+        amplitudes: (pattern, N, N) or (group, N, N, channel); may be memory-mapped.
+
+    Returns:
+        Counts (pattern,) or (group, channel).
+    """
+    counts = np.empty((amplitudes.shape[0], *amplitudes.shape[3:]), np.float64)
+    for piece in pattern_slices(amplitudes):
+        values = amplitudes[piece].astype(np.float64)
+        counts[piece] = np.einsum("pij...,pij...->p...", values, values)
+    return counts
+
+
+def factor_from_photons(photons: Float64Array, N: int) -> float:
+    """Return the factor that brings amplitudes to a mean of (N/2)^2 photons a pattern.
+
+    Args:
+        photons: measured photons of every pattern that counts in the mean, any shape.
+        N: pattern side in pixels.
+
+    Returns:
+        sqrt((N/2)^2 / mean photons).
+
+    Raises:
+        DataError: there are no photons at all.
+    """
+    mean = float(np.mean(photons))
+    if not mean > 0:
+        raise DataError(
+            f"The patterns hold {mean:g} photons on average; normalisation needs some. "
+            "Check the patterns and bad_pixels."
+        )
+    return (N / 2) / math.sqrt(mean)
+
+
+def normalisation_factor(amplitudes: FloatArray, N: int) -> float:
+    """Return the factor from measured to normalised amplitudes (specs/data.md, Normalisation).
+
+    Args:
+        amplitudes: (pattern, N, N) or (group, N, N, channel).
+        N: pattern side in pixels.
+
+    Returns:
+        sqrt((N/2)^2 / mean over patterns of the sum of squares).
+
+    Raises:
+        DataError: every amplitude is zero.
+    """
+    return factor_from_photons(count_photons(amplitudes), N)
+
+
+def default_intensity_scale(nphotons: float, N: int) -> float:
+    """Return the factor from normalised amplitudes to amplitudes of `nphotons` photons a pattern.
+
+    Args:
+        nphotons: expected photons of a pattern.
+        N: pattern side in pixels.
+
+    Returns:
+        sqrt(nphotons) / (N/2).
+    """
+    return math.sqrt(nphotons) / (N / 2)

@@ -1,0 +1,312 @@
+"""Checks that turn the arrays of a scan into the types the package works with; each bad input has its own error."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array, IntArray
+from ptychopinn_backend.data.measurement import COUNTS, decide_measurement, to_amplitudes
+from ptychopinn_backend.data.npz import METADATA_KEY
+from ptychopinn_backend.data.scaling import pattern_slices
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.physics.probe import as_mode_stack
+
+
+def check_scan(
+    arrays: Mapping[str, AnyArray | None], measurement: str | None, metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Check all arrays of a scan, and turn its patterns into amplitudes.
+
+    Args:
+        arrays: by their names in the file format; optional ones may be missing or None. Patterns are 'diffraction'.
+        measurement: 'counts', 'amplitudes' or None.
+        metadata: of the scan.
+
+    Returns:
+        The fields of `RawData`.
+
+    Raises:
+        DataError: an array breaks the contract of specs/data.md.
+    """
+    columns = check_positions("xcoords", arrays["xcoords"])
+    n_patterns = len(columns)
+    rows = check_positions("ycoords", arrays["ycoords"], n_patterns)
+    start = {name: arrays.get(name) for name in ("xcoords_start", "ycoords_start")}
+    given = [name for name, values in start.items() if values is not None]
+    if len(given) == 1:
+        raise DataError(f"{given[0]} is given alone; nominal positions need both axes. Give both or neither.")
+    bad = check_bad_pixels(arrays.get("bad_pixels"))
+    good = None if bad is None else ~bad
+    patterns = check_patterns("diffraction", arrays["diffraction"], n_patterns, good)
+    N = patterns.shape[1]
+    kind = decide_measurement(patterns, measurement, metadata, good)
+    return {
+        "xcoords": columns,
+        "ycoords": rows,
+        "diff3d": to_amplitudes(patterns, kind, good),
+        "probeGuess": check_probe(arrays.get("probeGuess"), N),
+        "scan_index": check_scan_index(arrays.get("scan_index"), n_patterns),
+        "objectGuess": check_object(arrays.get("objectGuess")),
+        "Y": check_label_patches(arrays.get("Y"), n_patterns, N),
+        "bad_pixels": bad,
+        **{name: check_positions(name, values, n_patterns) for name, values in start.items() if values is not None},
+        "metadata": dict(metadata),
+        "measured_as_counts": kind == COUNTS or bool(metadata.get("measured_as_counts", False)),
+    }
+
+
+def check_positions(name: str, values: AnyArray | None, n_patterns: int | None = None) -> Float64Array:
+    """Return scan positions along one axis.
+
+    Args:
+        name: key of the array in messages.
+        values: (pattern,) real numbers, object pixels.
+        n_patterns: length it must have; None accepts any.
+
+    Returns:
+        (pattern,) float64.
+
+    Raises:
+        DataError: wrong rank, not real, not finite, none at all, or a length that differs.
+    """
+    array = np.asarray(values)
+    _require_kind(name, array, "iuf", "real numbers")
+    if array.ndim != 1:
+        raise DataError(f"{name} has shape {array.shape}; expected (pattern,), one number a scan point. Flatten it.")
+    if n_patterns is not None and len(array) != n_patterns:
+        raise DataError(f"{name} has {len(array)} values for {n_patterns} scan points. Give one a scan point.")
+    if len(array) == 0:
+        raise DataError(f"{name} is empty: the scan has zero positions. Give at least one scan point.")
+    _require_finite(name, array)
+    return array.astype(np.float64)
+
+
+def check_patterns(name: str, values: AnyArray | None, n_positions: int, good_pixels: BoolArray | None) -> AnyArray:
+    """Return diffraction patterns with the pattern axis first, in their own type.
+
+    Args:
+        name: key of the array in messages.
+        values: (pattern, N, N), or (N, N, pattern) when only the last axis matches the number of positions.
+        n_positions: number of scan positions.
+        good_pixels: (N, N); values at pixels that are False are not looked at. None looks at all.
+
+    Returns:
+        (pattern, N, N); a view.
+
+    Raises:
+        DataError: wrong rank, not real, no patterns, counts that differ, not square, not finite, or negative.
+    """
+    array = np.asanyarray(values)
+    _require_kind(name, array, "iuf", "real numbers (counts or amplitudes)")
+    if array.ndim != 3:
+        raise DataError(f"{name} has shape {array.shape}; expected (pattern, N, N), three axes. Reshape it.")
+    if 0 in array.shape:
+        raise DataError(f"{name} has shape {array.shape}: there are zero patterns. Give at least one.")
+    if len(array) != n_positions and array.shape[2] == n_positions:
+        array = np.moveaxis(array, 2, 0)
+    if len(array) != n_positions:
+        raise DataError(
+            f"{name} holds {len(array)} patterns for {n_positions} scan positions (shape {array.shape}). "
+            "Give one position a pattern."
+        )
+    if array.shape[1] != array.shape[2]:
+        raise DataError(
+            f"{name} holds patterns of {array.shape[1]} x {array.shape[2]} pixels; they must be square. "
+            "Crop or pad them."
+        )
+    if good_pixels is not None and good_pixels.shape != array.shape[1:]:
+        raise DataError(
+            f"bad_pixels has shape {good_pixels.shape} for patterns of {array.shape[1:]}. Give one flag a pixel."
+        )
+    _check_values(name, array, good_pixels)
+    return array
+
+
+def check_bad_pixels(values: AnyArray | None) -> BoolArray | None:
+    """Return the bad-pixel mask.
+
+    Args:
+        values: (N, N) of bool, or integers where 0 is good; None when all are good.
+
+    Returns:
+        (N, N) bool, True = bad; None when given None.
+
+    Raises:
+        DataError: wrong rank or type, or every pixel is bad.
+    """
+    if values is None:
+        return None
+    array = np.asarray(values)
+    _require_kind("bad_pixels", array, "biu", "flags (True = bad)")
+    if array.ndim != 2:
+        raise DataError(f"bad_pixels has shape {array.shape}; expected (N, N), one flag a pixel. Reshape it.")
+    if array.all():
+        raise DataError("bad_pixels marks every pixel as bad; True means bad. Invert the mask.")
+    return array.astype(np.bool_)
+
+
+def check_probe(values: AnyArray | None, N: int) -> Complex64Array | None:
+    """Return the probe as a stack of modes.
+
+    Args:
+        values: (N, N) or (mode, N, N), complex or real; None when there is none.
+        N: pattern side in pixels.
+
+    Returns:
+        (mode, N, N) complex64, or None.
+
+    Raises:
+        DataError: wrong rank, no modes, a side that is not N, not finite, or without light.
+    """
+    if values is None:
+        return None
+    _require_kind("probeGuess", np.asarray(values), "fciu", "complex numbers")
+    stack = as_mode_stack(values)
+    if stack.shape[1] != N:
+        raise DataError(
+            f"probeGuess has shape {values.shape} for patterns of {N} x {N} pixels; the sides must agree. "
+            "Crop or pad the probe."
+        )
+    return stack
+
+
+def check_object(values: AnyArray | None) -> Complex64Array | None:
+    """Return the object guess.
+
+    Args:
+        values: (H, W), complex or real; None when there is none.
+
+    Returns:
+        (H, W) complex64, or None.
+
+    Raises:
+        DataError: wrong rank or not finite.
+    """
+    if values is None:
+        return None
+    array = np.asarray(values)
+    _require_kind("objectGuess", array, "fciu", "complex numbers")
+    if array.ndim != 2:
+        raise DataError(f"objectGuess has shape {array.shape}; expected (H, W), one object plane. Reshape it.")
+    _require_finite("objectGuess", array)
+    return array.astype(np.complex64)
+
+
+def check_scan_index(values: AnyArray | None, n_patterns: int) -> IntArray:
+    """Return which object every scan point belongs to.
+
+    Args:
+        values: (pattern,) whole numbers; None means one object.
+        n_patterns: number of scan points.
+
+    Returns:
+        (pattern,) int32; zeros when given None.
+
+    Raises:
+        DataError: wrong rank or length, or not whole numbers.
+    """
+    if values is None:
+        return np.zeros(n_patterns, np.int32)
+    array = np.asarray(values)
+    _require_kind("scan_index", array, "iufb", "whole numbers")
+    if array.shape != (n_patterns,):
+        raise DataError(
+            f"scan_index has shape {array.shape} for {n_patterns} scan points; expected ({n_patterns},). "
+            "Give one number a scan point, or leave it out."
+        )
+    indices = array.astype(np.int32)
+    if not np.array_equal(indices, array):
+        raise DataError(f"scan_index holds {array[indices != array][0]}; expected whole numbers. Round it first.")
+    return indices
+
+
+def check_label_patches(values: AnyArray | None, n_patterns: int, N: int) -> Complex64Array | None:
+    """Return ground-truth patches.
+
+    Args:
+        values: (pattern, N, N) or (pattern, N, N, 1), complex; None when there are none.
+        n_patterns: number of scan points.
+        N: pattern side in pixels.
+
+    Returns:
+        (pattern, N, N) complex64, or None.
+
+    Raises:
+        DataError: wrong shape, not complex (the phase would be lost), or not finite.
+    """
+    if values is None:
+        return None
+    array = np.asarray(values)
+    _require_kind("Y", array, "c", "complex patches (the phase is part of them)")
+    patches = array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else array
+    if patches.shape != (n_patterns, N, N):
+        raise DataError(f"Y has shape {array.shape}; expected ({n_patterns}, {N}, {N}) = (pattern, N, N). Reshape it.")
+    _require_finite("Y", patches)
+    return patches.astype(np.complex64, copy=False)
+
+
+def parse_metadata(values: AnyArray | None) -> dict[str, Any]:
+    """Return the metadata of a file.
+
+    Args:
+        values: array holding one JSON text; None when there is none.
+
+    Returns:
+        The mapping it describes; empty, with one warning, when it is not JSON text of a mapping.
+    """
+    if values is None:
+        return {}
+    try:
+        text = np.asarray(values).reshape(-1)[0]
+        parsed = json.loads(text.decode() if isinstance(text, bytes) else str(text))
+    except (IndexError, ValueError):
+        parsed = None
+    if isinstance(parsed, dict):
+        return parsed
+    warnings.warn(
+        f"'{METADATA_KEY}' is not JSON text of a mapping and was skipped. Store json.dumps(...) of a dict.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return {}
+
+
+def _require_kind(name: str, array: AnyArray, kinds: str, meaning: str) -> None:
+    if array.dtype.hasobject:
+        raise DataError(
+            f"{name} is an array of Python objects; expected {meaning}. Convert it to a plain numeric array."
+        )
+    if array.dtype.kind not in kinds:
+        raise DataError(f"{name} has type {array.dtype}; expected {meaning}. Convert it first.")
+
+
+def _require_finite(name: str, array: AnyArray) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise DataError(
+            f"{name} holds {array[where]} at index {where}; every value must be finite (no NaN, no infinity). "
+            "Remove or repair it."
+        )
+
+
+def _check_values(name: str, patterns: AnyArray, good_pixels: BoolArray | None) -> None:
+    if patterns.dtype.kind == "u":
+        return
+    for piece in pattern_slices(patterns):
+        values = patterns[piece]
+        not_finite, negative = ~np.isfinite(values), values < 0
+        for wrong, rule in ((not_finite, "finite (no NaN, no infinity)"), (negative, "not negative")):
+            if good_pixels is not None:
+                wrong &= good_pixels
+            if wrong.any():
+                pattern, row, column = (int(i) for i in np.argwhere(wrong)[0])
+                raise DataError(
+                    f"{name} holds {values[pattern, row, column]} in pattern {piece.start + pattern} at row {row}, "
+                    f"column {column}; patterns must be {rule}. Repair it, or mark the pixel in bad_pixels."
+                )
