@@ -17,7 +17,6 @@ from ptychopinn_backend.factory import resolve_backend
 from ptychopinn_backend.interface import EpochCallback
 from ptychopinn_backend.reconstruct import predict, reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
-from ptychopinn_backend.stitch import ObjectFrame
 from ptychopinn_backend.trained_model import TrainedModel
 from ptychopinn_backend.workflows import fit_to_scans, train_scans
 
@@ -118,35 +117,22 @@ class PtychoModel:
     @overload
     def infer(self, npz: Scan, stitching: Literal[False], **options: Any) -> Complex64Array: ...
 
-    def infer(
-        self,
-        npz: Scan,
-        stitching: bool = True,
-        *,
-        frame: ObjectFrame | None = None,
-        batch_size: int | None = None,
-        n_groups: int | None = None,
-        assembly: str = "probe",
-    ) -> Reconstruction | Complex64Array:
+    def infer(self, npz: Scan, stitching: bool = True, **options: Any) -> Reconstruction | Complex64Array:
         """Reconstruct a scan.
 
         Args:
             npz: NPZ path or `RawData`.
             stitching: True returns the object; False returns the patches.
-            frame: array the object is returned in; None covers the scan.
-            batch_size: groups per pass.
-            n_groups: groups to reconstruct from; None takes one for every scan point.
-            assembly: 'probe' or 'central'.
+            **options: those of `reconstruct` (frame, n_groups, batch_size, assembly, on_progress, ...) or, without
+                stitching, of `predict`.
 
         Returns:
             The reconstruction, or the patches (group, N, N, channel).
         """
         scan = _read(npz)
         if stitching:
-            return reconstruct(
-                self.trained, scan, n_groups=n_groups, batch_size=batch_size, assembly=assembly, frame=frame
-            )
-        return predict(self.trained, scan, n_groups=n_groups, batch_size=batch_size).patches
+            return reconstruct(self.trained, scan, **options)
+        return predict(self.trained, scan, **options).patches
 
     def save(self, path: str | Path) -> Path:
         """Write the archive; a folder gets a `wts.h5.zip`."""

@@ -1,4 +1,4 @@
-"""From a trained model and a scan to an object: predict patches batch by batch, stitch, bring to the scale of the probe."""
+"""From a trained model and a scan to an object: predict batch by batch, stitch, bring to the scale of the probe."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def _scaled(
     logger.info("Object scaled by %.4g so that probe times object gives the measured counts.", scale)
     return Reconstruction(
         object=np.asarray(stitched.object * scale, dtype=np.complex64),
-        origin_rc=np.asarray(stitched.frame.origin_rc, dtype=np.float64),
+        origin_rc=stitched.frame.origin_rc,
         probe=probe,
         weight=stitched.weight,
         backend=model.backend_name,

@@ -14,7 +14,7 @@ from atomicwrites import atomic_write
 
 from ptychopinn_backend import params
 from ptychopinn_backend.archive import read_archive
-from ptychopinn_backend.arrays import Float32Array
+from ptychopinn_backend.arrays import Complex64Array, FloatArray
 from ptychopinn_backend.config import ARCHIVE_NAME, TrainingConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
@@ -182,7 +182,7 @@ def run_cdi_example(
     *,
     execution: ExecutionConfig | None = None,
     on_epoch: EpochCallback | None = None,
-) -> tuple[Float32Array | None, Float32Array | None, dict[str, Any]]:
+) -> tuple[FloatArray | None, FloatArray | None, dict[str, Any]]:
     """Train, then reconstruct the test scan.
 
     Args:
@@ -202,12 +202,12 @@ def run_cdi_example(
     reconstruction = reconstruct(results["model"], _as_scan(test_data))
     results["reconstruction"] = reconstruction
     results["obj_tensor_full"] = reconstruction.object
-    return reconstruction.amplitude, reconstruction.phase, results
+    return np.abs(reconstruction.object), np.angle(reconstruction.object), results
 
 
 def save_outputs(
-    amplitude: Float32Array | None,
-    phase: Float32Array | None,
+    amplitude: FloatArray | None,
+    phase: FloatArray | None,
     results: dict[str, Any],
     output_prefix: str | Path,
 ) -> list[Path]:
@@ -253,20 +253,27 @@ def save_training(model: TrainedModel, folder: Path) -> list[Path]:
     from ptychopinn_backend.figures import save_loss_figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    return [
-        model.save(folder / ARCHIVE_NAME),
-        write_history(model.history, folder / "history.csv"),
-        save_loss_figure(model.history, folder / "loss.png"),
-    ]
+    archive = model.save(folder / ARCHIVE_NAME)
+    table, figure = folder / "history.csv", folder / "loss.png"
+    write_history(model.history, table)
+    save_loss_figure(model.history, figure)
+    return [archive, table, figure]
 
 
-def save_reconstruction(reconstruction: Reconstruction, folder: Path, truth: Any = None) -> list[Path]:
+def save_reconstruction(
+    reconstruction: Reconstruction,
+    folder: Path,
+    *,
+    truth: Complex64Array | None = None,
+    losses: Sequence[float] = (),
+) -> list[Path]:
     """Write `reconstruction.npz`, `reconstruction.h5` and `reconstruction.png` into a folder.
 
     Args:
         reconstruction: what to write.
         folder: made when missing.
-        truth: (row, column) complex object in the frame of the scan, shown beside it, or None.
+        truth: (row, column) object in the frame of the scan, shown beside it, or None.
+        losses: training loss of every epoch, kept in the product.
 
     Returns:
         The files written.
@@ -274,22 +281,19 @@ def save_reconstruction(reconstruction: Reconstruction, folder: Path, truth: Any
     from ptychopinn_backend.figures import save_reconstruction_figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    return [
-        reconstruction.save_npz(folder / "reconstruction.npz"),
-        reconstruction.save_hdf5(folder / "reconstruction.h5"),
-        save_reconstruction_figure(reconstruction, folder / "reconstruction.png", truth=truth),
-    ]
+    written = [folder / f"reconstruction.{suffix}" for suffix in ("npz", "h5", "png")]
+    reconstruction.save_npz(written[0])
+    reconstruction.save_hdf5(written[1], losses=losses)
+    save_reconstruction_figure(reconstruction, written[2], truth=truth)
+    return written
 
 
-def write_history(history: dict[str, list[float]], path: Path) -> Path:
+def write_history(history: dict[str, list[float]], path: Path) -> None:
     """Write a history as CSV, one row an epoch.
 
     Args:
         history: one value an epoch for each name.
         path: the file.
-
-    Returns:
-        The path.
     """
     names = list(history)
     epochs = max((len(values) for values in history.values()), default=0)

@@ -66,6 +66,7 @@ def command(
         assembly=assembly,
         on_progress=group_progress(quiet=quiet),
     )
-    written = save_reconstruction(reconstruction, output, truth=raw.objectGuess)
+    losses = model.history.get("loss", ())
+    written = save_reconstruction(reconstruction, output, truth=raw.objectGuess, losses=losses)
     if not quiet:
         click.echo(f"Reconstructed with {model.backend_name}: {', '.join(str(path) for path in written)}")

@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="ptychopinn-backend", prog_name="ptychopinn")
 @click.option("-v", "--verbose", count=True, help="Log more; twice for details.")
 def group(verbose: int) -> None:
-    """Turn ptychography scans into images with a physics-informed network, on TensorFlow or PyTorch.
+    r"""Turn ptychography scans into images with a physics-informed network, on TensorFlow or PyTorch.
 
     A first run, on a simulated scan:
 

@@ -7,6 +7,20 @@ from typing import Any
 import click
 import yaml
 
+
+def _read_settings(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for text in values:
+        key, separator, value = text.partition("=")
+        if not separator or not key.strip():
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE; write for example batch_size=32.", context, parameter)
+        try:
+            settings[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise click.BadParameter(f"the value of {text!r} cannot be read; quote it.", context, parameter) from None
+    return settings
+
+
 backend_option = click.option(
     "--backend", help="tensorflow or pytorch.  [PTYCHOPINN_BACKEND, then the file, then the default]"
 )
@@ -16,21 +30,10 @@ measurement_option = click.option(
     help="What the patterns hold.  [stated in the file, or found out]",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-
-
-class SettingType(click.ParamType):
-    """KEY=VALUE, the value read as YAML (numbers, true/false, null, text)."""
-
-    name = "KEY=VALUE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
-        """Split at the first '=' and read the value."""
-        if isinstance(value, tuple):
-            return value
-        key, separator, text = str(value).partition("=")
-        if not separator or not key:
-            self.fail(f"{value!r} is not KEY=VALUE; write for example batch_size=32.", param, ctx)
-        try:
-            return key.strip(), yaml.safe_load(text)
-        except yaml.YAMLError:
-            self.fail(f"the value of {value!r} cannot be read; quote text with special characters.", param, ctx)
+settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    callback=_read_settings,
+    help="Any other key of specs/config.md as KEY=VALUE, the value read as YAML.",
+)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ptychopinn_backend.cli.options import SettingType, backend_option, measurement_option, quiet_option
+from ptychopinn_backend.cli.options import backend_option, measurement_option, quiet_option, settings_option
 from ptychopinn_backend.cli.progress import EpochProgress
 
 
@@ -42,7 +42,7 @@ def command(
     backend: str | None,
     config_file: Path | None,
     validation: Path | None,
-    settings: tuple[tuple[str, Any], ...],
+    settings: dict[str, Any],
     measurement: str | None,
     resume: bool,
     quiet: bool,
@@ -56,7 +56,9 @@ def command(
     from ptychopinn_backend.data.raw_data import RawData
     from ptychopinn_backend.workflows import fit_to_scans, save_training, train_scans
 
-    run = load_run_config(config_file, {**dict(settings), **options})
+    run = load_run_config(
+        config_file, {**settings, **{name: value for name, value in options.items() if value is not None}}
+    )
     given = run.given | ({"backend"} if backend else set())
     raw = [RawData.from_file(scan, measurement) for scan in scans]
     config = replace(fit_to_scans(run.training, raw, given), output_dir=output)
