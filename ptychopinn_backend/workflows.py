@@ -304,7 +304,6 @@ def write_history(history: dict[str, list[float]], path: Path) -> None:
             writer.writerow(
                 [epoch + 1, *(history[name][epoch] if epoch < len(history[name]) else "" for name in names)]
             )
-    return path
 
 
 def load_inference_bundle(

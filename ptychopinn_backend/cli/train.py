@@ -30,9 +30,7 @@ from ptychopinn_backend.cli.progress import EpochProgress
 @click.option("--seed", type=int, help="Seed of weights, shuffling and split.  [42]")
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
-@click.option(
-    "--set", "settings", multiple=True, type=SettingType(), help="Any other key of specs/config.md, KEY=VALUE."
-)
+@settings_option
 @measurement_option
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
 @quiet_option
