@@ -2,7 +2,7 @@
 
 Three of them are called `ModelConfig`, `TrainingConfig` and `InferenceConfig`, like the configurations of
 `ptychopinn_backend.config`, because that is what existing scripts write; refer to them by module.
-`ptychopinn_backend.torch_configs` translates them. No framework is imported: a mask given as a tensor is any array-like.
+`ptychopinn_backend.torch_configs` translates them. No framework is imported: a mask given as a tensor is any array.
 """
 
 from __future__ import annotations
