@@ -1,0 +1,1 @@
+"""The reconstructor library "PtychoPINN" for Ptychodus; contract in `specs/ptychodus.md`."""

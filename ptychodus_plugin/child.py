@@ -1,0 +1,115 @@
+"""Entry points of the spawned child: the only place of the plugin where the engine computes."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from ptychodus.api.reconstruct import ReconstructOutput, TrainOutput
+from ptychodus.model.processing.subprocess_reconstructor import (
+    TAG_MODEL_SAVED,
+    TAG_OUTPUT,
+    TAG_TRAIN_OUTPUT,
+)
+
+from ptychodus_plugin.configuration import ReconstructPayload, TrainPayload, check_patterns
+from ptychodus_plugin.product import losses_of, object_frame, product_of, raw_data_of
+from ptychodus_plugin.reconstructor import RECONSTRUCT_GOAL
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.interface import EpochReport
+from ptychopinn_backend.reconstruct import reconstruct
+from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.trained_model import TrainedModel
+from ptychopinn_backend.workflows import train_scans
+
+logger = logging.getLogger("ptychopinn_backend.ptychodus")
+
+PARTIAL_STEP: Final = 10
+"""Per cent of the groups between two partial objects: stitching them costs time, and a batch run writes a file each."""
+CHECKPOINT_FOLDER: Final = "checkpoints"
+MODEL_FILE: Final = "model.zip"
+"""What a batch run looks for in its input folder."""
+
+
+def run_reconstruct(payload: ReconstructPayload, queue: Any) -> None:
+    """Reconstruct one scan; sends partial products while patches are predicted, and the complete one at the end.
+
+    Args:
+        payload: what to reconstruct and with what.
+        queue: takes the host's messages.
+    """
+    model = TrainedModel.load(payload.archive, backend=payload.backend, execution=payload.execution)
+    scan = raw_data_of(payload.parameters)
+    product = payload.parameters.product
+    losses = losses_of(model.history)
+
+    def send(reconstruction: Reconstruction, progress: int) -> None:
+        output = product_of(product, reconstruction.object, reconstruction.probe, losses)
+        queue.put((TAG_OUTPUT, pickle.dumps(ReconstructOutput(output, progress=progress))))
+
+    sent = 0
+
+    def on_progress(done: int, total: int, so_far: Callable[[], Reconstruction]) -> None:
+        nonlocal sent
+        progress = RECONSTRUCT_GOAL * done // total
+        if done < total and progress >= sent + PARTIAL_STEP:
+            sent = progress
+            send(so_far(), progress)
+
+    many = payload.groups_per_position > 1 and model.model.gridsize > 1
+    reconstruction = reconstruct(
+        model,
+        scan,
+        n_groups=scan.n_patterns * payload.groups_per_position if many else None,
+        neighbor_count=min(payload.neighbor_count, max(scan.n_patterns - 1, 1)),
+        assembly=payload.assembly,
+        frame=object_frame(product.object_),
+        on_progress=on_progress,
+    )
+    logger.info("Reconstructed with %s from %d positions.", reconstruction.backend, scan.n_patterns)
+    send(reconstruction, RECONSTRUCT_GOAL)
+
+
+def run_train(payload: TrainPayload, queue: Any) -> None:
+    """Train one model; sends both loss curves after every epoch and the archive's path at the end.
+
+    Args:
+        payload: what to train on and how.
+        queue: takes the host's messages.
+    """
+    scans = [RawData.from_file(path) for path in payload.training_files]
+    validation = [RawData.from_file(path) for path in payload.validation_files]
+    N = scans[0].N
+    check_patterns(scans[0].diff3d.shape, N, payload.config.model.gridsize)
+    config = replace(payload.config, n_images=None, model=replace(payload.config.model, N=N))
+    history: dict[str, list[float]] = {}
+
+    def on_epoch(report: EpochReport) -> None:
+        for name, value in report.losses.items():
+            history.setdefault(name, []).append(value)
+        output = TrainOutput(
+            training_loss=losses_of(history),
+            validation_loss=losses_of(history, "val_loss"),
+            progress=report.epoch,
+        )
+        queue.put((TAG_TRAIN_OUTPUT, pickle.dumps(output)))
+        terms = ", ".join(f"{name} {value:.5g}" for name, value in report.losses.items())
+        logger.info("Epoch %d of %d: %s", report.epoch, report.n_epochs, terms)
+
+    payload.output_path.mkdir(parents=True, exist_ok=True)
+    model = train_scans(
+        scans,
+        config,
+        payload.execution,
+        validation=validation,
+        backend=config.backend,
+        every_point=payload.all_positions,
+        on_epoch=on_epoch,
+        checkpoint_folder=payload.output_path / CHECKPOINT_FOLDER,
+    )
+    archive = model.save(payload.output_path / MODEL_FILE)
+    logger.info("Model written to %s.", archive)
+    queue.put((TAG_MODEL_SAVED, str(archive)))

@@ -1,0 +1,70 @@
+"""What a drop-down list offers, and what it says about choices that cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ptychodus_plugin.options import Option, Selection
+from ptychopinn_backend.factory import installed_backends
+from ptychopinn_backend.generators import backends_of
+
+BACKEND_TITLES: Final = {"tensorflow": "TensorFlow", "pytorch": "PyTorch"}
+_EXTRAS: Final = {"tensorflow": "tensorflow", "pytorch": "torch"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One entry of a drop-down list."""
+
+    value: str
+    """What the settings file holds."""
+    text: str
+    """What the user reads."""
+    help: str = ""
+    """Tool tip of the entry."""
+    usable: bool = True
+    """Whether the user may pick it."""
+
+
+def choices_of(option: Option, value: str, selection: Selection) -> list[Choice]:
+    """Return the entries for an option; a present value that is not valid is appended and says so.
+
+    Args:
+        option: an option with choices.
+        value: its present value.
+        selection: the choices in force, which decide what can be used.
+
+    Returns:
+        The entries in the order of the table.
+    """
+    if option.key == "Backend":
+        choices = _backends()
+    elif option.key == "Architecture":
+        choices = [_architecture(name, selection.backend) for name in option.choices]
+    else:
+        choices = [Choice(name, name) for name in option.choices]
+    if value not in {choice.value for choice in choices}:
+        valid = ", ".join(option.choices)
+        choices.append(Choice(value, f"{value} (unknown)", f"Not one of {valid}.", usable=False))
+    return choices
+
+
+def _backends() -> list[Choice]:
+    choices = []
+    for name, installed in installed_backends().items():
+        title = BACKEND_TITLES[name]
+        if installed:
+            choices.append(Choice(name, title))
+        else:
+            remedy = f"Install it with: pip install 'ptychopinn-backend[{_EXTRAS[name]}]'"
+            choices.append(Choice(name, f"{title} (not installed)", remedy, usable=False))
+    return choices
+
+
+def _architecture(name: str, backend: str) -> Choice:
+    offered = backends_of(name)
+    if backend in offered:
+        return Choice(name, name)
+    title = BACKEND_TITLES.get(backend, backend)
+    return Choice(name, f"{name} (not with {title})", f"Offered by {', '.join(offered)}.", usable=False)

@@ -1,0 +1,230 @@
+"""From settings to the engine's configuration, and to what a child process is told."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ptychodus_plugin.settings import LibrarySettings
+from ptychopinn_backend.archive import read_metadata
+from ptychopinn_backend.config import PATTERN_SIZES, ModelConfig, TrainingConfig
+from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.execution import ExecutionConfig
+
+logger = logging.getLogger("ptychopinn_backend.ptychodus")
+
+TRAINING_FILE: Final = "train_data.npz"
+VALIDATION_FILE: Final = "test_data.npz"
+NEIGHBOR_CACHE_SUFFIX: Final = ".groups_cache.npz"
+
+
+@dataclass(frozen=True)
+class ReconstructPayload:
+    """All that a child needs to reconstruct one scan; crosses the process boundary."""
+
+    backend: str
+    archive: Path
+    execution: ExecutionConfig
+    neighbor_count: int
+    groups_per_position: int
+    assembly: str
+    parameters: Any
+    """The host's `ReconstructInput`."""
+
+
+@dataclass(frozen=True)
+class TrainPayload:
+    """All that a child needs to train one model; crosses the process boundary."""
+
+    config: TrainingConfig
+    """Its `model.N` is set by the child, from the data."""
+    execution: ExecutionConfig
+    training_files: tuple[Path, ...]
+    validation_files: tuple[Path, ...]
+    all_positions: bool
+    """Draw one group around every scan position, whatever `config.n_groups` says."""
+    output_path: Path
+
+
+def execution_config(settings: LibrarySettings, reconstructor: str) -> ExecutionConfig:
+    """Return the run-time options of the settings.
+
+    Args:
+        settings: the library's settings.
+        reconstructor: 'pinn' or 'supervised'.
+
+    Returns:
+        The options; no logger is used, because the host shows the losses.
+
+    Raises:
+        ConfigError: a value breaks its rule.
+    """
+    values = settings.values("execution", settings.selection(reconstructor))
+    return ExecutionConfig(**values, logger_backend="none")
+
+
+def training_config(settings: LibrarySettings, reconstructor: str) -> TrainingConfig:
+    """Return the training configuration of the settings.
+
+    Args:
+        settings: the library's settings.
+        reconstructor: 'pinn' or 'supervised', which is also the model type.
+
+    Returns:
+        The configuration, for patterns of the default size until the data are known.
+
+    Raises:
+        ConfigError: a value breaks its rule, or the backend is unknown.
+    """
+    backend = settings.backend()
+    selection = settings.selection(reconstructor)
+    model = ModelConfig(model_type=reconstructor, **settings.values("model", selection))
+    return TrainingConfig(
+        model=model,
+        backend=backend,
+        neighbor_count=neighbor_count(settings.value("Training", "NumNearestNeighbors"), model.channels),
+        subsample_seed=settings.value("Training", "Seed"),
+        **settings.values("training", selection),
+    )
+
+
+def neighbor_count(setting: int, channels: int) -> int:
+    """Return how many neighbours groups are drawn from: the setting, raised to what a group needs.
+
+    Args:
+        setting: neighbours asked for.
+        channels: patterns in a group.
+
+    Returns:
+        The number of neighbours, at least 1.
+    """
+    needed = channels if channels > 1 else 1
+    if setting < needed:
+        logger.info("NumNearestNeighbors = %d is raised to %d, the patterns in a group.", setting, needed)
+    return max(setting, needed)
+
+
+def reconstruct_payload(
+    settings: LibrarySettings, reconstructor: str, parameters: Any, archive: Path | None
+) -> ReconstructPayload:
+    """Check what is asked for and put it together for the child.
+
+    Args:
+        settings: the library's settings.
+        reconstructor: 'pinn' or 'supervised'.
+        parameters: the host's `ReconstructInput`.
+        archive: the model to reconstruct with, or None.
+
+    Returns:
+        The payload.
+
+    Raises:
+        ConfigError: no model is loaded, or a setting breaks its rule.
+        DataError: the patterns do not fit the network.
+        ArchiveError: the archive cannot be used.
+    """
+    if archive is None:
+        raise ConfigError(
+            "No PtychoPINN model is loaded; a reconstruction needs one. Train one, or open one with 'Load Model...' in "
+            "the Action menu."
+        )
+    metadata = read_metadata(archive)
+    N, gridsize = metadata["model"]["N"], metadata["model"]["gridsize"]
+    check_patterns(parameters.diffraction_patterns.shape, N, gridsize)
+    return ReconstructPayload(
+        backend=settings.backend(),
+        archive=archive,
+        execution=execution_config(settings, reconstructor),
+        neighbor_count=neighbor_count(settings.value("Inference", "NumNearestNeighbors"), gridsize**2),
+        groups_per_position=settings.value("Inference", "NumSamples"),
+        assembly=settings.value("Inference", "PatchAssembly"),
+        parameters=parameters,
+    )
+
+
+def check_patterns(shape: tuple[int, ...], N: int, gridsize: int) -> None:
+    """Refuse patterns a network cannot take, with the remedy the host offers.
+
+    Args:
+        shape: (pattern, row, column).
+        N: pattern side the network was built for.
+        gridsize: patterns along each side of a group.
+
+    Raises:
+        DataError: not square, not of side N, or too few.
+    """
+    count, height, width = shape
+    crop = "Crop the patterns in the Patterns view"
+    if height != width:
+        raise DataError(f"The patterns have {height} x {width} pixels; PtychoPINN needs square ones. {crop}.")
+    if width not in PATTERN_SIZES:
+        sizes = ", ".join(str(size) for size in PATTERN_SIZES)
+        raise DataError(f"The patterns have {width} x {width} pixels; PtychoPINN takes {sizes}. {crop} to such a size.")
+    if width != N:
+        raise DataError(
+            f"The patterns have {width} x {width} pixels; the loaded model takes {N} x {N}. "
+            f"{crop} to that size, or load a model trained for {width} x {width}."
+        )
+    if count < gridsize**2:
+        raise DataError(
+            f"The scan has {count} positions; a group of grid size {gridsize} needs at least {gridsize**2}. "
+            "Use more of the scan, or a model of a smaller grid size."
+        )
+
+
+def train_payload(settings: LibrarySettings, reconstructor: str, input_path: Path, output_path: Path) -> TrainPayload:
+    """Find the training data, check the settings and put both together for the child.
+
+    Args:
+        settings: the library's settings.
+        reconstructor: 'pinn' or 'supervised'.
+        input_path: folder with the training data.
+        output_path: folder for the model.
+
+    Returns:
+        The payload.
+
+    Raises:
+        ConfigError: a setting breaks its rule.
+        DataError: the folder holds no training data.
+    """
+    training, validation = find_training_files(input_path)
+    return TrainPayload(
+        config=training_config(settings, reconstructor),
+        execution=execution_config(settings, reconstructor),
+        training_files=training,
+        validation_files=validation,
+        all_positions=settings.value("Training", "NumGroups") == 0,
+        output_path=output_path,
+    )
+
+
+def find_training_files(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Return the scans to train on and to validate on.
+
+    Args:
+        folder: holds `train_data.npz` and perhaps `test_data.npz`, or any NPZ files, which are all trained on except
+            `test_data.npz`.
+
+    Returns:
+        (training files, validation files); the second is empty without `test_data.npz`.
+
+    Raises:
+        DataError: there is nothing to train on; says how to export it.
+    """
+    validation = tuple(path for path in (folder / VALIDATION_FILE,) if path.is_file())
+    if (folder / TRAINING_FILE).is_file():
+        return (folder / TRAINING_FILE,), validation
+    scans = tuple(
+        path
+        for path in sorted(folder.glob("*.npz"))
+        if path.name != VALIDATION_FILE and not path.name.endswith(NEIGHBOR_CACHE_SUFFIX)
+    )
+    if not scans:
+        raise DataError(
+            f"The folder '{folder}' holds no training data; looked for {TRAINING_FILE} and for any other *.npz. "
+            f"Write one with 'Export Training Data...' in the Action menu, for example as {TRAINING_FILE}."
+        )
+    return scans, validation

@@ -1,0 +1,155 @@
+"""Between the host's products and the engine's scans and reconstructions.
+
+Ptychodus counts the centre of an array of n pixels at index (n - 1) / 2, the engine at n / 2. A scan position names
+the object pixel under the centre of the patch, so the engine's positions are the host's plus half a pixel; array
+pixels themselves have the same indices in both.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from ptychodus.api.object import Object
+from ptychodus.api.preprocess.diffraction import inpaint_bad_pixels
+from ptychodus.api.probe import ProbeSequence
+from ptychodus.api.product import LossValue, Product
+from ptychodus.api.reconstruct import ReconstructInput
+
+from ptychopinn_backend.arrays import Complex64Array, Float64Array
+from ptychopinn_backend.data.npz import METADATA_KEY, write_npz
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.stitch import ObjectFrame
+
+logger = logging.getLogger("ptychopinn_backend.ptychodus")
+
+CENTRE_SHIFT_PX: Final = 0.5
+
+
+def scan_positions_px(product: Product) -> tuple[Float64Array, Float64Array]:
+    """Return the scan positions in the engine's object pixels.
+
+    Args:
+        product: the host's product.
+
+    Returns:
+        x (column) and y (row) of every position, (pattern,) each.
+    """
+    geometry = product.object_.get_geometry()
+    positions = product.probe_positions
+    return (
+        np.asarray(geometry.map_probe_positions_to_object_x_px(positions), np.float64) + CENTRE_SHIFT_PX,
+        np.asarray(geometry.map_probe_positions_to_object_y_px(positions), np.float64) + CENTRE_SHIFT_PX,
+    )
+
+
+def raw_data_of(parameters: ReconstructInput) -> RawData:
+    """Return the scan to train on or to reconstruct; the same conversion for both.
+
+    Args:
+        parameters: counts (pattern, N, N), bad pixels and product of the host.
+
+    Returns:
+        The scan: bad pixels filled as in the host's own training export and marked, all incoherent probe modes, the
+        first layer of the object as a guess.
+
+    Raises:
+        DataError: the arrays break a rule of the scan format.
+    """
+    product = parameters.product
+    xcoords, ycoords = scan_positions_px(product)
+    if product.probes.get_opr_weights_or_none() is not None:
+        logger.info("The probe varies over the scan; its mean modes are used at every position.")
+    return RawData.from_arrays(
+        xcoords,
+        ycoords,
+        inpaint_bad_pixels(parameters.diffraction_patterns, parameters.bad_pixels),
+        product.probes.get_probe_no_opr().get_array(),
+        measurement="counts",
+        object_guess=product.object_.get_layer(0),
+        bad_pixels=parameters.bad_pixels,
+    )
+
+
+def save_training_data(file_path: Path, parameters: ReconstructInput) -> None:
+    """Write a scan as training data, with the keys of the host's own PtychoPINN export.
+
+    Positions are the engine's, and the file says that the patterns are counts; the host's export leaves both open.
+
+    Args:
+        file_path: NPZ file to write.
+        parameters: counts, bad pixels and product of the host.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    product = parameters.product
+    patterns = parameters.diffraction_patterns
+    bad_pixels = parameters.bad_pixels
+    xcoords, ycoords = scan_positions_px(product)
+    members = {
+        "xcoords": xcoords,
+        "ycoords": ycoords,
+        "xcoords_start": xcoords,
+        "ycoords_start": ycoords,
+        "diff3d": inpaint_bad_pixels(patterns, bad_pixels),
+        "bad_pixels": np.zeros(patterns.shape[1:], bool) if bad_pixels is None else bad_pixels,
+        "probeGuess": product.probes.get_probe_no_opr().get_array(),
+        "objectGuess": product.object_.get_layer(0),
+        "scan_index": np.zeros(len(xcoords), int),
+        METADATA_KEY: np.array(json.dumps({"measurement": "counts"})),
+    }
+    write_npz(file_path, members)
+
+
+def object_frame(object_: Object) -> ObjectFrame:
+    """Return the frame of the host's object array in the engine's coordinates.
+
+    Args:
+        object_: the input object.
+
+    Returns:
+        Its shape, with scan coordinate (0, 0) at its first pixel.
+    """
+    return ObjectFrame(shape=(object_.height_px, object_.width_px), origin_rc=(0.0, 0.0))
+
+
+def product_of(product: Product, obj: Complex64Array, probe: Complex64Array, losses: Sequence[LossValue]) -> Product:
+    """Return the host's product with a reconstruction in place of the object it came with.
+
+    Args:
+        product: the input product, whose metadata, positions and geometry are kept.
+        obj: the object (row, column) in the frame of the input object.
+        probe: (mode, N, N).
+        losses: training history of the model.
+
+    Returns:
+        The product; a multi-layer input object becomes one layer, a varying probe becomes a constant one.
+    """
+    object_in = product.object_
+    if object_in.num_layers > 1:
+        logger.info("The object of %d layers is reconstructed as one layer.", object_in.num_layers)
+    return Product(
+        metadata=product.metadata,
+        probe_positions=product.probe_positions,
+        probes=ProbeSequence(probe, None, product.probes.get_pixel_geometry()),
+        object_=Object(obj, object_in.get_pixel_geometry(), object_in.get_center()),
+        losses=losses,
+    )
+
+
+def losses_of(history: Mapping[str, Sequence[float]], name: str = "loss") -> list[Any]:
+    """Return one curve of a training history as the host keeps it.
+
+    Args:
+        history: one value an epoch for every loss term.
+        name: which curve; a missing one gives an empty list.
+
+    Returns:
+        The host's `LossValue`, epochs counted from 1.
+    """
+    return [LossValue(epoch, float(value)) for epoch, value in enumerate(history.get(name, ()), start=1)]

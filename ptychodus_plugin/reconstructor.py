@@ -1,0 +1,180 @@
+"""The reconstructors: the host's subprocess adapter with checked archives, readable errors and notices."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from ptychodus.api.reconstruct import ReconstructInput, ReconstructOutput, TrainOutput
+from ptychodus.model.processing._subprocess_protocol import ChildError
+from ptychodus.model.processing.subprocess_reconstructor import SubprocessReconstructor
+
+from ptychodus_plugin.configuration import reconstruct_payload, train_payload
+from ptychodus_plugin.settings import LibrarySettings
+from ptychopinn_backend.archive import read_metadata
+from ptychopinn_backend.errors import PtychoPINNError
+
+logger = logging.getLogger("ptychopinn_backend.ptychodus")
+
+RECONSTRUCT_ENTRY_POINT: Final = "ptychodus_plugin.child:run_reconstruct"
+TRAIN_ENTRY_POINT: Final = "ptychodus_plugin.child:run_train"
+RECONSTRUCT_GOAL: Final = 100
+"""Progress of a reconstruction is in per cent, so that the last file of a batch run always has the same name."""
+
+FailureListener = Callable[[str, Exception], None]
+"""Called with what failed ('Train' or 'Infer') and the error, in the thread that runs the task."""
+ModelListener = Callable[[], None]
+"""Called when another model is in use, in the thread that runs the task."""
+
+
+class PtychoPINNReconstructor(SubprocessReconstructor):
+    """One reconstructor; the backend is read from the settings at every call."""
+
+    def __init__(self, name: str, settings: LibrarySettings) -> None:
+        """Bind the settings to the host's adapter.
+
+        Args:
+            name: 'PINN' or 'Supervised'.
+            settings: the library's settings.
+        """
+        kind = name.lower()
+        super().__init__(
+            name=name,
+            reconstruct_entry_point=RECONSTRUCT_ENTRY_POINT,
+            progress_goal_fn=self._current_goal,
+            build_reconstruct_payload=partial(reconstruct_payload, settings, kind),
+            is_trainable=True,
+            train_entry_point=TRAIN_ENTRY_POINT,
+            build_train_payload=partial(train_payload, settings, kind),
+            model_file_filter="PtychoPINN Model (*.zip)",
+            model_file_extension=".zip",
+            training_data_file_filter="NumPy Zipped Archive (*.npz)",
+            export_training_data=_export_training_data,
+            save_model=_copy_model,
+        )
+        self._loaded_model_path: Path | None = None
+        self._settings = settings
+        self._goal = RECONSTRUCT_GOAL
+        self._failure_listeners: list[FailureListener] = []
+        self._model_listeners: list[ModelListener] = []
+
+    def add_listeners(self, on_failure: FailureListener, on_model: ModelListener) -> None:
+        """Let a view hear of failed tasks and of new models.
+
+        Args:
+            on_failure: called when training or reconstruction fails.
+            on_model: called when another model is in use.
+        """
+        self._failure_listeners.append(on_failure)
+        self._model_listeners.append(on_model)
+
+    def reconstruct(self, parameters: ReconstructInput) -> Iterator[ReconstructOutput]:
+        """Reconstruct the whole scan with the loaded model in a child process.
+
+        Args:
+            parameters: counts, bad pixels and product.
+
+        Yields:
+            The product as far as it is predicted, progress in per cent; the last one is complete.
+
+        Raises:
+            PtychoPINNError: what went wrong, in one sentence.
+        """
+        if self._loaded_model_path is None:
+            self._loaded_model_path = self._model_of_settings()
+        self._goal = RECONSTRUCT_GOAL
+        yield from self._readable("Infer", super().reconstruct(parameters))
+
+    def train(self, input_path: Path, output_path: Path) -> Iterator[TrainOutput]:
+        """Train a model in a child process; it is in use afterwards.
+
+        Args:
+            input_path: folder with the training data.
+            output_path: folder for the model.
+
+        Yields:
+            Both loss curves and the epochs done, after every epoch.
+
+        Raises:
+            PtychoPINNError: what went wrong, in one sentence.
+        """
+        self._goal = self._settings.value("Training", "NumEpochs")
+        before = self._loaded_model_path
+        try:
+            yield from self._readable("Train", super().train(input_path, output_path))
+        finally:
+            if self._loaded_model_path != before:
+                self._tell_model()
+
+    def is_model_loaded(self) -> bool:
+        """Return whether a model was trained, loaded, or is named by the setting ModelPath."""
+        return super().is_model_loaded() or self._model_of_settings() is not None
+
+    def load_model_from_file(self, file_path: Path) -> None:
+        """Use a model that either backend trained.
+
+        Args:
+            file_path: the archive.
+
+        Raises:
+            ArchiveError: it is not an archive of ours, or cannot be used; the message says what it is.
+        """
+        metadata = read_metadata(file_path)
+        model = metadata["model"]
+        logger.info(
+            "Model %s: trained with %s as %s, %d x %d patterns, grid size %d.",
+            file_path.name,
+            metadata["backend"],
+            model["model_type"],
+            model["N"],
+            model["N"],
+            model["gridsize"],
+        )
+        super().load_model_from_file(file_path)
+        self._settings.inference.model_path.set_value(file_path)
+        self._tell_model()
+
+    def _model_of_settings(self) -> Path | None:
+        path: Path = self._settings.value("Inference", "ModelPath")
+        return path if path.is_file() else None
+
+    def _current_goal(self) -> int:
+        return self._goal
+
+    def _readable(self, action: str, outputs: Iterator[Any]) -> Iterator[Any]:
+        try:
+            yield from outputs
+        except ChildError as error:
+            cause = error.child_exception
+            if not isinstance(cause, PtychoPINNError):
+                self._tell_failure(action, error)
+                raise
+            self._tell_failure(action, cause)
+            raise cause from None
+        except Exception as error:
+            self._tell_failure(action, error)
+            raise
+
+    def _tell_failure(self, action: str, error: Exception) -> None:
+        logger.error("%s failed: %s", action, error)
+        for listener in self._failure_listeners:
+            listener(action, error)
+
+    def _tell_model(self) -> None:
+        for listener in self._model_listeners:
+            listener()
+
+
+def _export_training_data(file_path: Path, parameters: ReconstructInput) -> None:
+    from ptychodus_plugin.product import save_training_data
+
+    save_training_data(file_path, parameters)
+
+
+def _copy_model(loaded_from: Path, destination: Path) -> None:
+    if loaded_from.resolve() != destination.resolve():
+        shutil.copyfile(loaded_from, destination)

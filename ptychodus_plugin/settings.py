@@ -1,0 +1,154 @@
+"""The three settings groups Ptychodus has for PtychoPINN, with the keys this package adds."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+from ptychodus.api.settings import SettingsRegistry
+from ptychodus.model.ptychopinn.settings import (
+    PtychoPINNInferenceSettings,
+    PtychoPINNModelSettings,
+    PtychoPINNTrainingSettings,
+)
+
+from ptychodus_plugin.options import INFERENCE_OPTIONS, MODEL_OPTIONS, Option, Selection
+from ptychodus_plugin.training_options import TRAINING_OPTIONS
+from ptychopinn_backend.factory import DEFAULT_BACKEND, ENVIRONMENT_VARIABLE, resolve_backend
+
+
+class ModelSettings(PtychoPINNModelSettings):
+    """Group `PtychoPINNModel`."""
+
+    def __init__(self, registry: SettingsRegistry) -> None:
+        super().__init__(registry)
+        _add_new_keys(self._group, MODEL_OPTIONS)
+
+
+class TrainingSettings(PtychoPINNTrainingSettings):
+    """Group `PtychoPINNTraining`."""
+
+    def __init__(self, registry: SettingsRegistry) -> None:
+        super().__init__(registry)
+        _add_new_keys(self._group, TRAINING_OPTIONS)
+
+
+class InferenceSettings(PtychoPINNInferenceSettings):
+    """Group `PtychoPINNInference`."""
+
+    def __init__(self, registry: SettingsRegistry) -> None:
+        super().__init__(registry)
+        _add_new_keys(self._group, INFERENCE_OPTIONS)
+
+
+class OptionTable(NamedTuple):
+    """One settings group and what is known about its keys."""
+
+    title: str
+    group: Any
+    """The host's `ParameterGroup`."""
+    options: tuple[Option, ...]
+
+    def parameter(self, key: str) -> Any:
+        """Return the host's observable parameter of a key."""
+        return self.group.parameters()[key]
+
+
+class LibrarySettings:
+    """All settings of the library."""
+
+    def __init__(self, registry: SettingsRegistry) -> None:
+        """Create the groups.
+
+        Args:
+            registry: the host's settings, which saves and restores them.
+        """
+        self.model = ModelSettings(registry)
+        self.training = TrainingSettings(registry)
+        self.inference = InferenceSettings(registry)
+        self._tables = (
+            OptionTable("Model", registry["PtychoPINNModel"], MODEL_OPTIONS),
+            OptionTable("Inference", registry["PtychoPINNInference"], INFERENCE_OPTIONS),
+            OptionTable("Training", registry["PtychoPINNTraining"], TRAINING_OPTIONS),
+        )
+
+    @property
+    def tables(self) -> tuple[OptionTable, OptionTable, OptionTable]:
+        """The three groups in the order they are shown."""
+        return self._tables
+
+    def value(self, title: str, key: str) -> Any:
+        """Return the present value of a setting.
+
+        Args:
+            title: 'Model', 'Inference' or 'Training'.
+            key: name in the settings file.
+
+        Returns:
+            The value, of the type of the option's default (a `Path` for ModelPath).
+        """
+        table = next(table for table in self._tables if table.title == title)
+        return table.parameter(key).get_value()
+
+    def values(self, config: str, selection: Selection) -> dict[str, Any]:
+        """Return field -> value for one configuration class; what does not apply keeps that class's default.
+
+        Args:
+            config: 'model', 'training' or 'execution'.
+            selection: the choices that decide what applies.
+
+        Returns:
+            Keyword arguments for the configuration class.
+        """
+        found: dict[str, Any] = {}
+        for table in self._tables:
+            for option in table.options:
+                owner, _, field = option.config.partition(".")
+                if owner == config and option.applies(selection):
+                    value = table.parameter(option.key).get_value()
+                    found[field] = None if option.zero_is_none and value == 0 else value
+        return found
+
+    def backend(self) -> str:
+        """Return the backend in force: PTYCHOPINN_BACKEND, else the setting.
+
+        Returns:
+            'tensorflow' or 'pytorch'.
+
+        Raises:
+            ConfigError: the name is not a backend; names the valid ones.
+        """
+        return resolve_backend(setting=self.value("Model", "Backend"))
+
+    def selection(self, reconstructor: str) -> Selection:
+        """Return the choices that decide which other options apply; an unknown backend counts as the default one.
+
+        Args:
+            reconstructor: 'pinn' or 'supervised'.
+
+        Returns:
+            The choices in force.
+        """
+        backend = os.environ.get(ENVIRONMENT_VARIABLE) or self.value("Model", "Backend")
+        return Selection(
+            backend=backend.strip().lower() or DEFAULT_BACKEND,
+            reconstructor=reconstructor,
+            architecture=self.value("Model", "Architecture"),
+            scheduler=self.value("Training", "Scheduler"),
+            optimizer=self.value("Training", "Optimizer"),
+        )
+
+
+def _add_new_keys(group: Any, options: tuple[Option, ...]) -> None:
+    for option in options:
+        if option.inherited:
+            continue
+        bounds = {"minimum": option.minimum, "maximum": option.maximum}
+        if isinstance(option.default, bool):
+            group.create_boolean_parameter(option.key, option.default)
+        elif isinstance(option.default, int):
+            group.create_integer_parameter(option.key, option.default, **bounds)
+        elif isinstance(option.default, float):
+            group.create_real_parameter(option.key, option.default, **bounds)
+        else:
+            group.create_string_parameter(option.key, option.default)

@@ -1,0 +1,299 @@
+"""The settings of the group `PtychoPINNTraining`; see `ptychodus_plugin.options`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ptychodus_plugin.options import Option, Selection, pinn
+from ptychopinn_backend.schedule import AVAILABLE_SCHEDULES
+
+
+def _warmup_cosine(selection: Selection) -> bool:
+    return selection.scheduler == "WarmupCosine"
+
+
+def _plateau(selection: Selection) -> bool:
+    return selection.scheduler == "ReduceLROnPlateau"
+
+
+def _sgd(selection: Selection) -> bool:
+    return selection.optimizer == "sgd"
+
+
+def _weight(key: str, label: str, text: str, field: str, default: float = 0.0, *, inherited: bool = False) -> Option:
+    return Option(
+        key,
+        default,
+        label,
+        text,
+        config=f"training.{field}",
+        minimum=0.0,
+        maximum=1.0,
+        inherited=inherited,
+        applies=pinn,
+    )
+
+
+_GROUPS: Final = (
+    Option(
+        "BatchSize",
+        16,
+        "Batch Size:",
+        "Groups per optimiser step; a power of two.",
+        config="training.batch_size",
+        inherited=True,
+        power_of_two=True,
+    ),
+    Option(
+        "NumEpochs",
+        50,
+        "Number of Epochs:",
+        "Passes over the training groups.",
+        config="training.nepochs",
+        inherited=True,
+    ),
+    Option(
+        "NumGroups",
+        0,
+        "Number of Groups:",
+        "Groups drawn from every scan for training; 0 draws one around every scan position.",
+        config="training.n_groups",
+        minimum=0,
+        zero_is_none=True,
+    ),
+    Option(
+        "NumNearestNeighbors",
+        7,
+        "Number of Neighbors:",
+        "Nearest scan positions from which a position draws its group; raised where the grid size needs more.",
+        minimum=1,
+    ),
+    Option(
+        "EnableOversampling",
+        False,
+        "Oversampling:",
+        "Allows more groups than scan positions by drawing several from each neighbourhood (grid size 2 and more).",
+        config="training.enable_oversampling",
+    ),
+    Option(
+        "ValidationFraction",
+        0.1,
+        "Validation Fraction:",
+        "Part of the groups kept for validation where the folder has no test_data.npz.",
+        config="training.validation_fraction",
+        minimum=0.0,
+        maximum=0.9,
+    ),
+    Option(
+        "Seed",
+        42,
+        "Seed:",
+        "Seed of the initial weights, the drawn groups, their order and the validation split.",
+        config="execution.seed",
+        minimum=0,
+    ),
+)
+
+_OPTIMISATION: Final = (
+    Option(
+        "LearningRate",
+        1e-3,
+        "Learning Rate:",
+        "Learning rate at the start.",
+        config="execution.learning_rate",
+        minimum=1e-12,
+    ),
+    Option(
+        "Scheduler",
+        "Default",
+        "Scheduler:",
+        "How the learning rate changes from epoch to epoch; 'Default' keeps it.",
+        config="training.scheduler",
+        choices=AVAILABLE_SCHEDULES,
+    ),
+    Option(
+        "WarmupEpochs",
+        0,
+        "Warm-up Epochs:",
+        "Epochs over which the learning rate rises linearly first.",
+        config="training.lr_warmup_epochs",
+        minimum=0,
+        applies=_warmup_cosine,
+    ),
+    Option(
+        "MinLearningRateRatio",
+        0.1,
+        "Final Learning Rate Ratio:",
+        "Learning rate of the last epoch over that of the first.",
+        config="training.lr_min_ratio",
+        minimum=0.0,
+        maximum=1.0,
+        applies=_warmup_cosine,
+    ),
+    Option(
+        "PlateauFactor",
+        0.5,
+        "Plateau Factor:",
+        "Factor on the learning rate when the loss no longer falls.",
+        config="training.plateau_factor",
+        minimum=0.0,
+        maximum=1.0,
+        applies=_plateau,
+    ),
+    Option(
+        "PlateauPatience",
+        2,
+        "Plateau Patience:",
+        "Epochs without improvement before that happens.",
+        config="training.plateau_patience",
+        minimum=0,
+        applies=_plateau,
+    ),
+    Option(
+        "PlateauMinLearningRate",
+        5e-5,
+        "Plateau Minimum Rate:",
+        "The learning rate is not lowered below this.",
+        config="training.plateau_min_lr",
+        minimum=0.0,
+        applies=_plateau,
+    ),
+    Option(
+        "Optimizer",
+        "adam",
+        "Optimizer:",
+        "Rule of the weight updates.",
+        config="training.optimizer",
+        choices=("adam", "adamw", "sgd"),
+    ),
+    Option(
+        "Momentum",
+        0.9,
+        "Momentum:",
+        "Momentum of sgd.",
+        config="training.momentum",
+        minimum=0.0,
+        maximum=1.0,
+        applies=_sgd,
+    ),
+    Option(
+        "WeightDecay",
+        0.0,
+        "Weight Decay:",
+        "Pull of the weights towards zero.",
+        config="training.weight_decay",
+        minimum=0.0,
+    ),
+    Option(
+        "GradientClipValue",
+        0.0,
+        "Gradient Clip Value:",
+        "Upper limit of the gradients; 0 is no limit.",
+        config="training.gradient_clip_val",
+        minimum=0.0,
+        zero_is_none=True,
+    ),
+    Option(
+        "GradientClipAlgorithm",
+        "norm",
+        "Gradient Clip Algorithm:",
+        "What is limited: the norm of all gradients, each value, or the norm relative to the weights (agc).",
+        config="training.gradient_clip_algorithm",
+        choices=("norm", "value", "agc"),
+    ),
+    Option(
+        "AccumulationSteps",
+        1,
+        "Gradient Accumulation:",
+        "Batches whose gradients are averaged before an optimiser step.",
+        config="execution.accum_steps",
+        minimum=1,
+    ),
+    Option(
+        "EarlyStopPatience",
+        100,
+        "Early Stop Patience:",
+        "Epochs without improvement before training stops.",
+        config="execution.early_stop_patience",
+        minimum=1,
+    ),
+)
+
+_LOSS: Final = (
+    _weight(
+        "MAEWeight",
+        "Weight for MAE loss:",
+        "Weight of the error of the far-field amplitude.",
+        "mae_weight",
+        inherited=True,
+    ),
+    _weight(
+        "NLLWeight",
+        "Weight for NLL loss:",
+        "Weight of the Poisson negative log-likelihood.",
+        "nll_weight",
+        1.0,
+        inherited=True,
+    ),
+    _weight(
+        "RealspaceWeight", "Realspace Weight:", "Weight of the real-space term.", "realspace_weight", inherited=True
+    ),
+    _weight(
+        "RealspaceMAEWeight",
+        "Realspace MAE Weight:",
+        "Weight, inside the real-space term, of the error to a known object. Needs a Realspace Weight above 0.",
+        "realspace_mae_weight",
+        inherited=True,
+    ),
+    _weight(
+        "TVWeight",
+        "Total Variation Weight:",
+        "Weight, inside the real-space term, of the total variation. Needs a Realspace Weight above 0.",
+        "tv_weight",
+    ),
+    _weight(
+        "MeanDeviationWeight",
+        "Mean Deviation Weight:",
+        "Weight, inside the real-space term, of the deviation of the amplitude from its mean. "
+        "Needs a Realspace Weight above 0.",
+        "mean_deviation_weight",
+    ),
+    Option(
+        "NumPhotons",
+        1e6,
+        "Photons per Pattern:",
+        "Expected photon count of a pattern, where it cannot be taken from the data.",
+        config="training.nphotons",
+        inherited=True,
+        applies=pinn,
+    ),
+    Option(
+        "PositionsProvided",
+        True,
+        "Positions Provided:",
+        "The scan positions are those of the data.",
+        config="training.positions_provided",
+        inherited=True,
+        applies=pinn,
+    ),
+    Option(
+        "ProbeTrainable",
+        False,
+        "Probe Trainable:",
+        "Refines the probe together with the network.",
+        config="training.probe_trainable",
+        inherited=True,
+        applies=pinn,
+    ),
+    Option(
+        "IntensityScaleTrainable",
+        True,
+        "Intensity Scale Trainable:",
+        "Refines the factor from far-field amplitude to counts together with the network.",
+        config="training.intensity_scale_trainable",
+        inherited=True,
+        applies=pinn,
+    ),
+)
+
+TRAINING_OPTIONS: Final = (*_GROUPS, *_LOSS, *_OPTIMISATION)
