@@ -1,0 +1,174 @@
+"""`TensorFlowBackend`: the seam of `ptychopinn_backend.interface` in TensorFlow 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray, Complex64Array
+from ptychopinn_backend.data.source import GroupBatch, GroupSource
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
+from ptychopinn_backend.tf_backend.device import choose_device, refuse_unsupported, set_determinism
+from ptychopinn_backend.tf_backend.framework import tf
+from ptychopinn_backend.tf_backend.model import PatchModel, check_source, from_real
+from ptychopinn_backend.tf_backend.streaming import stream
+from ptychopinn_backend.tf_backend.training import Trainer
+
+
+class TensorFlowBackend(Backend):
+    """Trains and predicts on one CPU or GPU."""
+
+    name: ClassVar[str] = "tensorflow"
+
+    def __init__(self, setup: BackendSetup) -> None:
+        """Build the model with its starting weights.
+
+        Args:
+            setup: configuration and constants.
+        """
+        super().__init__(setup)
+        refuse_unsupported(setup.execution)
+        set_determinism(setup.execution.deterministic)
+        self._device = choose_device(setup.execution.accelerator)
+        with tf.device(self._device):
+            self._model = PatchModel(setup)
+
+    @staticmethod
+    def versions() -> dict[str, str]:
+        """Return the versions of TensorFlow and Keras."""
+        return {name: version(name) for name in ("tensorflow", "keras")}
+
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return canonical name -> shape of every weight, trainable constants of the physics included."""
+        return self._model.weight_shapes
+
+    def dump_weights(self) -> dict[str, AnyArray]:
+        """Return a copy of every weight in the canonical layout, which is TensorFlow's own."""
+        return self._model.dump_weights()
+
+    def load_weights(self, weights: Mapping[str, AnyArray]) -> None:
+        """Take weights in the canonical layout.
+
+        Args:
+            weights: exactly the names and shapes of `weight_shapes`.
+        """
+        self._model.load_weights(weights)
+
+    def fit(
+        self,
+        training: GroupSource,
+        validation: GroupSource | None = None,
+        *,
+        on_epoch: EpochCallback | None = None,
+        checkpoint_folder: Path | None = None,
+        resume: bool = False,
+    ) -> TrainingResult:
+        """Train; see `Backend.fit`.
+
+        Checkpoints are `last.npz` and the `best-epoch*.npz` of the best epochs; a run without any still ends with the
+        best weights, which are kept in memory too.
+
+        Args:
+            training: groups to train on.
+            validation: groups to validate on, or None.
+            on_epoch: called after every epoch; True stops.
+            checkpoint_folder: where checkpoints and the log go; None writes nothing.
+            resume: go on from `last.npz` where it is there.
+
+        Returns:
+            History, best epoch and why training ended.
+
+        Raises:
+            DataError: no group, or the loss needs labels that the data lack.
+        """
+        for source in (training, validation):
+            if source is not None:
+                self._require_trainable(source)
+        if checkpoint_folder is not None:
+            checkpoint_folder.mkdir(parents=True, exist_ok=True)
+        with tf.device(self._device):
+            trainer = Trainer(self._model, training, validation, checkpoint_folder)
+            if resume:
+                trainer.resume()
+            return trainer.run(on_epoch)
+
+    def predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
+        """Yield the consistent patches of all groups in order, batch by batch.
+
+        Args:
+            source: groups to predict.
+            batch_size: groups per batch; the result does not depend on it.
+
+        Yields:
+            (group, N, N, channel) complex64.
+        """
+        check_source(source, self.setup)
+        patches_of = self._model.compiled("patches", self._model.canvas_px(source))
+        for batch in stream(source, np.arange(source.n_groups), batch_size, self.setup.execution):
+            with tf.device(self._device):
+                tensors = self._model.batch_tensors(batch)
+                patches = patches_of(tensors.X, tensors.local_offsets)
+            yield patches.numpy()
+
+    def forward(self, batch: GroupBatch, source: GroupSource) -> ForwardResult:
+        """Return the model's outputs for one batch.
+
+        Args:
+            batch: groups of `source`.
+            source: gives probes and the canvas.
+
+        Returns:
+            Patches and predicted amplitude.
+        """
+        with tf.device(self._device):
+            forward = self._model.compiled("forward", self._model.canvas_px(source))
+            outputs = forward(self._model.batch_tensors(batch), self._model.scene_tensors(source))
+        return ForwardResult(*(output.numpy() for output in outputs))
+
+    def losses(self, batch: GroupBatch, source: GroupSource) -> dict[str, float]:
+        """Return every active loss term and 'loss' for one batch.
+
+        Args:
+            batch: groups of `source`.
+            source: gives probes, valid pixels and the canvas.
+
+        Returns:
+            Term name -> value.
+        """
+        self._require_trainable(source)
+        with tf.device(self._device):
+            terms_of = self._model.compiled("terms", self._model.canvas_px(source))
+            terms = terms_of(self._model.batch_tensors(batch), self._model.scene_tensors(source))
+        return {name: float(value) for name, value in terms.items()}
+
+    def gradients(self, batch: GroupBatch, source: GroupSource) -> dict[str, AnyArray]:
+        """Return the gradient of 'loss' with respect to every trainable weight.
+
+        Args:
+            batch: groups of `source`.
+            source: gives probes, valid pixels and the canvas.
+
+        Returns:
+            Canonical name -> array; for the complex probe d loss / d real + i d loss / d imag.
+        """
+        self._require_trainable(source)
+        with tf.device(self._device):
+            function = self._model.compiled("terms_and_gradients", self._model.canvas_px(source))
+            _, gradients = function(self._model.batch_tensors(batch), self._model.scene_tensors(source))
+        named = zip(self._model.trainable, gradients, strict=True)
+        return {name: from_real(name, gradient.numpy()) for name, gradient in named}
+
+    def _require_trainable(self, source: GroupSource) -> None:
+        if source.n_groups == 0:
+            raise DataError("The data hold no groups; training needs at least one. Check n_groups and the scan file.")
+        if self._model.loss_weights.needs_labels and not source.has_labels:
+            raise DataError(
+                f"The loss needs labels (model_type = '{self.setup.model.model_type}', realspace_mae_weight = "
+                f"{self.setup.training.realspace_mae_weight}), but the data have none. Give data with 'Y' or "
+                "'objectGuess', or train without the real-space error."
+            )

@@ -1,0 +1,117 @@
+"""Checkpoints: plain arrays and a JSON record in one NPZ file, written atomically and read without pickle."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+from atomicwrites import atomic_write
+
+from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.errors import TrainingError
+from ptychopinn_backend.interface import BackendSetup
+
+LAST_NAME: Final = "last.npz"
+_RECORD: Final = "record"
+_FREE_TO_DIFFER: Final = ("model", "output_dir", "train_data_file", "test_data_file", "backend", "n_images")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Arrays by name and a record of numbers and texts."""
+
+    arrays: Mapping[str, AnyArray]
+    record: Mapping[str, Any]
+
+    def write(self, path: Path) -> None:
+        """Write the file; it is there as a whole or not at all.
+
+        Args:
+            path: where.
+        """
+        arrays: dict[str, Any] = dict(self.arrays)
+        arrays[_RECORD] = np.frombuffer(json.dumps(self.record).encode(), np.uint8)
+        with atomic_write(path, mode="wb", overwrite=True) as file:
+            np.savez(file, **arrays)
+
+    @classmethod
+    def read(cls, path: Path) -> Checkpoint:
+        """Read what `write` wrote.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The checkpoint.
+
+        Raises:
+            TrainingError: the file is damaged or not a checkpoint.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            record = json.loads(arrays.pop(_RECORD).tobytes())
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise TrainingError(
+                f"The checkpoint '{path}' cannot be read ({error}). Delete it, or train with resume = False."
+            ) from error
+        return cls(arrays, record)
+
+    def group(self, prefix: str) -> dict[str, AnyArray]:
+        """Return the arrays of one prefix, without it."""
+        start = f"{prefix}/"
+        return {name[len(start) :]: array for name, array in self.arrays.items() if name.startswith(start)}
+
+
+def with_prefix(prefix: str, arrays: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+    """Return the arrays under a prefix, for `Checkpoint.group`."""
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def best_name(epoch: int) -> str:
+    """Return the file name of the checkpoint of one of the best epochs."""
+    return f"best-epoch{epoch:04d}.npz"
+
+
+def fingerprint(setup: BackendSetup, n_groups: int) -> dict[str, Any]:
+    """Return everything that decides how training goes on; `nepochs` only where the schedule depends on it.
+
+    Args:
+        setup: configuration and constants.
+        n_groups: groups of the training source.
+
+    Returns:
+        Values that JSON keeps exactly.
+    """
+    training = {name: value for name, value in asdict(setup.training).items() if name not in _FREE_TO_DIFFER}
+    if setup.training.scheduler != "WarmupCosine":
+        del training["nepochs"]
+    execution = {name: getattr(setup.execution, name) for name in ("seed", "learning_rate", "precision", "accum_steps")}
+    model = asdict(setup.model)
+    values = {**model, **training, **execution, "intensity_scale": setup.intensity_scale, "training groups": n_groups}
+    return cast(dict[str, Any], json.loads(json.dumps(values)))
+
+
+def require_same_run(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raise unless a checkpoint belongs to this configuration.
+
+    Args:
+        path: the checkpoint.
+        found: fingerprint in the checkpoint.
+        expected: fingerprint of this run.
+
+    Raises:
+        TrainingError: names what differs.
+    """
+    names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+    if names:
+        differing = ", ".join(f"{name} = {found.get(name)!r} (now {expected.get(name)!r})" for name in names)
+        raise TrainingError(
+            f"The checkpoint '{path}' was written by a run with {differing}; resuming needs the same configuration. "
+            "Restore it, choose another folder, or train with resume = False."
+        )

@@ -1,0 +1,90 @@
+"""Where and how exactly TensorFlow computes; options it does not offer are refused by name."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import Any
+
+from ptychopinn_backend.errors import ConfigError, UnsupportedOptionError
+from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.tf_backend.framework import tf
+
+logger = logging.getLogger(__name__)
+
+
+def refuse_unsupported(execution: ExecutionConfig) -> None:
+    """Raise for run-time options this backend does not offer.
+
+    Args:
+        execution: the options.
+
+    Raises:
+        UnsupportedOptionError: names the option, and what to choose instead.
+    """
+    refused = {
+        "strategy": (execution.strategy != "auto", "'auto'"),
+        "num_nodes": (execution.num_nodes > 1, "1"),
+        "devices": (execution.devices not in (1, "auto"), "1"),
+        "accelerator": (execution.accelerator == "mps", "'auto', 'cpu' or 'gpu'"),
+        "precision": (execution.precision == "16-mixed", "'32-true' or 'bf16-mixed', which needs no loss scaling,"),
+        "logger_backend": (execution.logger_backend == "mlflow", "'csv', 'tensorboard' or 'none'"),
+        "recon_log_every_n_epochs": (execution.recon_log_every_n_epochs is not None, "None"),
+    }
+    for name, (is_refused, remedy) in refused.items():
+        if is_refused:
+            raise UnsupportedOptionError(
+                f"{name} = {getattr(execution, name)!r} is not offered by the tensorflow backend. "
+                f"Set {name} to {remedy} or use the pytorch backend."
+            )
+
+
+def choose_device(accelerator: str) -> str:
+    """Return the TensorFlow name of the device to compute on.
+
+    GPU memory is then taken as needed: TensorFlow's default takes all of it and starves other processes.
+
+    Args:
+        accelerator: auto, cpu, gpu or cuda.
+
+    Returns:
+        '/CPU:0' or '/GPU:0'.
+
+    Raises:
+        ConfigError: a GPU is asked for and none is visible.
+    """
+    if accelerator == "cpu":
+        return "/CPU:0"
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        if accelerator != "auto":
+            raise ConfigError(
+                f"accelerator = '{accelerator}' asks for a GPU, but TensorFlow sees none. "
+                "Set accelerator to 'auto' or 'cpu', or install 'tensorflow[and-cuda]' and check the driver."
+            )
+        logger.info("TensorFlow sees no GPU; computing on the CPU.")
+        return "/CPU:0"
+    for gpu in gpus:
+        with suppress(RuntimeError):  # the process has used the GPU already; its choice stands
+            tf.config.experimental.set_memory_growth(gpu, True)
+    return "/GPU:0"
+
+
+def set_determinism(deterministic: bool | str) -> None:
+    """Make TensorFlow use bit-reproducible algorithms when `deterministic` is True.
+
+    The switch is TensorFlow's own and concerns the whole process; it is never switched off again here, because other
+    code may rely on it. TensorFlow knows no middle way, so 'warn' leaves it as it is.
+
+    Args:
+        deterministic: `ExecutionConfig.deterministic`.
+    """
+    if deterministic is True:
+        tf.config.experimental.enable_op_determinism()
+    elif deterministic == "warn":
+        logger.warning("deterministic = 'warn': TensorFlow only knows on and off; results may differ in the last bits.")
+
+
+def compute_type(precision: str) -> Any:
+    """Return the number type of the network's convolutions; weights and physics stay float32."""
+    return tf.bfloat16 if precision == "bf16-mixed" else tf.float32

@@ -1,0 +1,245 @@
+"""Network and physics as one model: its variables, its outputs, its loss and the gradients of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.data.source import GroupBatch, GroupSource
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.interface import BackendSetup
+from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE, check_weights
+from ptychopinn_backend.physics.losses import loss_weights
+from ptychopinn_backend.physics.placement import canvas_size
+from ptychopinn_backend.tf_backend.device import compute_type
+from ptychopinn_backend.tf_backend.framework import tf
+from ptychopinn_backend.tf_backend.generators import build_generator
+from ptychopinn_backend.tf_backend.physics import BatchTensors, GroupPhysics, SceneTensors, amplitude_of
+
+JIT_COMPILE: Final = False
+"""Compile with XLA; off, because it compiles anew for every batch length."""
+
+
+class PatchModel:
+    """All weights, and the traced functions of them."""
+
+    def __init__(self, setup: BackendSetup) -> None:
+        """Create the variables; their values are a function of the setup alone.
+
+        Args:
+            setup: configuration and constants.
+        """
+        self.setup = setup
+        self.loss_weights = loss_weights(setup.training)
+        self._compute_type = compute_type(setup.execution.precision)
+        self._generator = build_generator(setup.model)
+        self._physics = GroupPhysics(setup.model)
+        start = dict(self._generator.initial_weights(setup.execution.seed))
+        start[LOG_SCALE] = np.asarray(np.log(setup.intensity_scale), np.float32)
+        if setup.training.probe_trainable:
+            start[PROBE] = setup.probes.astype(np.complex64)
+        self._shapes = {name: tuple(array.shape) for name, array in start.items()}
+        self._variables = {name: tf.Variable(_as_real(name, array)) for name, array in start.items()}
+        self._compiled: dict[tuple[str, int], Any] = {}
+
+    @property
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Canonical name -> shape of every weight."""
+        return dict(self._shapes)
+
+    @property
+    def trainable(self) -> dict[str, Any]:
+        """Canonical name -> variable that training changes; complex ones as float32 with a last axis (real, imag)."""
+        frozen = () if self.setup.training.intensity_scale_trainable else (LOG_SCALE,)
+        return {name: variable for name, variable in self._variables.items() if name not in frozen}
+
+    def dump_weights(self) -> dict[str, AnyArray]:
+        """Return a copy of every weight in the canonical layout."""
+        return {name: from_real(name, variable.numpy()) for name, variable in self._variables.items()}
+
+    def load_weights(self, weights: Mapping[str, AnyArray]) -> None:
+        """Take weights in the canonical layout.
+
+        Args:
+            weights: exactly the names and shapes of `weight_shapes`.
+        """
+        check_weights(weights, self._shapes)
+        for name, variable in self._variables.items():
+            variable.assign(_as_real(name, np.asarray(weights[name])))
+
+    def canvas_px(self, source: GroupSource) -> int:
+        """Return the side of the group frame for a source; N where groups have one member."""
+        N = self.setup.model.N
+        return N if self.setup.model.channels == 1 else canvas_size(N, source.max_local_offset_px)
+
+    def scene_tensors(self, source: GroupSource) -> SceneTensors:
+        """Return what the batches of a source share.
+
+        Args:
+            source: the groups; checked to fit the model.
+
+        Returns:
+            Probes and valid pixels on the device.
+
+        Raises:
+            DataError: pattern size, channels, probes or labels are not those the model needs.
+        """
+        check_source(source, self.setup)
+        probes = np.asarray(source.probes, np.complex64)
+        return SceneTensors(tf.constant(probes), tf.constant(np.asarray(source.valid_pixels, np.float32)))
+
+    def batch_tensors(self, batch: GroupBatch) -> BatchTensors:
+        """Return a batch on the device; the labels only where the loss needs them.
+
+        Args:
+            batch: groups of a source that was checked.
+
+        Returns:
+            The tensors.
+
+        Raises:
+            DataError: the loss needs labels and the batch has none.
+        """
+        labels = np.zeros((0, 0, 0, 0), np.complex64)
+        if self.loss_weights.needs_labels and batch.Y is not None:
+            labels = np.asarray(batch.Y, np.complex64)
+        return BatchTensors(
+            tf.convert_to_tensor(np.asarray(batch.X, np.float32)),
+            tf.convert_to_tensor(np.asarray(batch.local_offsets, np.float32)),
+            tf.convert_to_tensor(np.asarray(batch.scan_index, np.int32)),
+            tf.convert_to_tensor(labels),
+        )
+
+    def outputs(self, X: Any, local_offsets: Any, canvas_px: int) -> tuple[Any, Any]:
+        """Return what the network puts out and the patches the physics sees, (group, N, N, channel) each.
+
+        Args:
+            X: float32 (group, N, N, channel).
+            local_offsets: float32 (group, 1, 2, channel), pixels.
+            canvas_px: side of the group frame.
+
+        Returns:
+            network patches and consistent patches, complex64.
+        """
+        scaled = X * (self.setup.intensity_scale * tf.exp(-self._variables[LOG_SCALE]))
+        network_patches = self._generator.patches(tf.cast(scaled, self._compute_type), self._variables)
+        return network_patches, self._physics.group_patches(network_patches, local_offsets, canvas_px)
+
+    def patches(self, X: Any, local_offsets: Any, canvas_px: int) -> Any:
+        """Return only the second of `outputs`."""
+        return self.outputs(X, local_offsets, canvas_px)[1]
+
+    def terms(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> dict[str, Any]:
+        """Return every active loss term and 'loss', float32 scalars."""
+        _, patches = self.outputs(batch.X, batch.local_offsets, canvas_px)
+        return self._physics.loss_terms(
+            patches,
+            batch,
+            self._with_model_probe(scene),
+            intensity_scale=self.setup.intensity_scale,
+            log_scale=self._variables[LOG_SCALE],
+            weights=self.loss_weights,
+        )
+
+    def terms_and_gradients(
+        self, batch: BatchTensors, scene: SceneTensors, canvas_px: int
+    ) -> tuple[dict[str, Any], list[Any]]:
+        """Return `terms` and the gradient of 'loss' for every variable of `trainable`, in that order."""
+        variables = list(self.trainable.values())
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variables)
+            terms = self.terms(batch, scene, canvas_px)
+        gradients = tape.gradient(terms["loss"], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return terms, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def forward(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> tuple[Any, Any, Any]:
+        """Return network patches, consistent patches and the predicted amplitude."""
+        network_patches, patches = self.outputs(batch.X, batch.local_offsets, canvas_px)
+        probes = tf.gather(self._with_model_probe(scene).probes, batch.scan_index)
+        intensity = self._physics.predicted_intensity(patches, probes, self._variables[LOG_SCALE])
+        return network_patches, patches, amplitude_of(intensity)
+
+    def compiled(self, name: str, canvas_px: int) -> Callable[..., Any]:
+        """Return the traced form of `terms`, `terms_and_gradients`, `forward` or `patches` for one canvas.
+
+        Args:
+            name: the function.
+            canvas_px: side of the group frame.
+
+        Returns:
+            A function of (batch, scene), or of (X, local_offsets) for 'patches'; any number of groups, traced once.
+        """
+        if (name, canvas_px) not in self._compiled:
+            signature = self.signature[:2] if name != "patches" else self.signature[0][:2]
+            body = getattr(self, name)
+            self._compiled[name, canvas_px] = tf.function(
+                lambda *arguments: body(*arguments, canvas_px), input_signature=signature, jit_compile=JIT_COMPILE
+            )
+        return cast(Callable[..., Any], self._compiled[name, canvas_px])
+
+    @property
+    def signature(self) -> tuple[BatchTensors, SceneTensors]:
+        """Types of a batch and a scene with any number of groups, scans and modes."""
+        N, channels = self.setup.model.N, self.setup.model.channels
+        batch = BatchTensors(
+            tf.TensorSpec((None, N, N, channels), tf.float32),
+            tf.TensorSpec((None, 1, 2, channels), tf.float32),
+            tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((None, None, None, None), tf.complex64),
+        )
+        scene = SceneTensors(tf.TensorSpec((None, None, N, N), tf.complex64), tf.TensorSpec((None, N, N), tf.float32))
+        return batch, scene
+
+    def _with_model_probe(self, scene: SceneTensors) -> SceneTensors:
+        if PROBE not in self._variables:
+            return scene
+        pair = self._variables[PROBE]
+        return SceneTensors(tf.complex(pair[..., 0], pair[..., 1]), scene.valid_pixels)
+
+
+def check_source(source: GroupSource, setup: BackendSetup) -> None:
+    """Raise unless a source fits the model.
+
+    Args:
+        source: groups to train on or to predict.
+        setup: the model's configuration and constants.
+
+    Raises:
+        DataError: names what differs.
+    """
+    model = setup.model
+    if (source.N, source.channels) != (model.N, model.channels):
+        raise DataError(
+            f"The data hold groups of {source.channels} patterns of {source.N} pixels; the model needs "
+            f"{model.channels} of {model.N}. Set N and gridsize to those of the data."
+        )
+    if setup.training.probe_trainable and source.probes.shape != setup.probes.shape:
+        raise DataError(
+            f"The data have probes of shape {source.probes.shape}; the trainable probe of the model has "
+            f"{setup.probes.shape} = (scan, mode, N, N). Use data of the same scans, or probe_trainable = False."
+        )
+
+
+def _as_real(name: str, array: AnyArray) -> AnyArray:
+    """Return float32 values; complex ones with a last axis (real, imag)."""
+    if name != PROBE:
+        return array.astype(np.float32)
+    return np.stack((array.real, array.imag), axis=-1).astype(np.float32)
+
+
+def from_real(name: str, array: AnyArray) -> AnyArray:
+    """Return the canonical array of a variable's values (or of its gradient): the probe becomes complex64 again.
+
+    Args:
+        name: canonical name.
+        array: float32 values.
+
+    Returns:
+        A copy.
+    """
+    if name != PROBE:
+        return np.array(array)
+    return np.asarray(array[..., 0] + 1j * array[..., 1], np.complex64)

@@ -1,0 +1,121 @@
+"""The 'cnn' generator in TensorFlow: a function of canonical weights, drawn from the framework-neutral plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, DecoderPlan, cnn_plan
+from ptychopinn_backend.networks.weights import Convolution, initial_convolution_weights
+from ptychopinn_backend.tf_backend.framework import tf
+
+_AMPLITUDE_ACTIVATIONS: Final = {
+    "sigmoid": tf.sigmoid,
+    "swish": tf.nn.silu,
+    "softplus": tf.nn.softplus,
+    "relu": tf.nn.relu,
+}
+
+
+class CnnGenerator:
+    """Encoder, amplitude decoder and phase decoder; holds no weights of its own."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        """Plan the network.
+
+        Args:
+            model: sizes, heads and activations.
+        """
+        self._model = model
+        self._plan = cnn_plan(model)
+
+    def initial_weights(self, seed: int) -> dict[str, AnyArray]:
+        """Return the starting weights, canonical name -> float32 array.
+
+        Args:
+            seed: seed of the run.
+
+        Returns:
+            Kernels (height, width, in, out) and biases (out,).
+        """
+        return initial_convolution_weights(self._plan.convolutions, seed)
+
+    def patches(self, inputs: Any, weights: Mapping[str, Any]) -> Any:
+        """Return the object patches the network makes of diffraction patterns.
+
+        Args:
+            inputs: tensor (group, N, N, channel); its type is the type the convolutions compute in.
+            weights: canonical name -> tensor.
+
+        Returns:
+            complex64 tensor (group, N, N, out channel), amplitude * exp(i phase).
+        """
+        maps = inputs
+        for stage in self._plan.encoder:
+            maps = _relu_convolutions(maps, stage, weights)
+            maps = tf.nn.max_pool2d(maps, 2, 2, "VALID")
+        amplitude = self._decode(
+            maps, self._plan.amplitude, weights, _AMPLITUDE_ACTIVATIONS[self._model.amp_activation]
+        )
+        phase = self._decode(maps, self._plan.phase, weights, _phase_activation)
+        return tf.complex(amplitude * tf.cos(phase), amplitude * tf.sin(phase))
+
+    def _decode(self, maps: Any, plan: DecoderPlan, weights: Mapping[str, Any], activation: Any) -> Any:
+        for stage in plan.stages:
+            maps = _up_sample(_relu_convolutions(maps, stage, weights))
+        if plan.full is not None:
+            return activation(_up_sampling_block(maps, plan.full, weights))
+        if plan.centre is None:
+            raise AssertionError("a decoder has either a full or a central head")
+        quarter = self._model.N // 4
+        centre = activation(_float32(_convolve(maps[..., :-BORDER_CHANNELS], plan.centre, weights)))
+        patch = tf.pad(centre, ((0, 0), (quarter, quarter), (quarter, quarter), (0, 0)))
+        if plan.border is None:
+            return patch
+        border = tf.nn.silu(_up_sampling_block(maps[..., -BORDER_CHANNELS:], plan.border, weights))
+        return patch + border * _border_mask(self._model.N)
+
+
+def _phase_activation(values: Any) -> Any:
+    return math.pi * tf.tanh(values)
+
+
+def _convolve(maps: Any, convolution: Convolution, weights: Mapping[str, Any]) -> Any:
+    kernel = tf.cast(weights[f"{convolution.name}/kernel"], maps.dtype)
+    bias = tf.cast(weights[f"{convolution.name}/bias"], maps.dtype)
+    return tf.nn.bias_add(tf.nn.conv2d(maps, kernel, 1, "SAME"), bias)
+
+
+def _relu_convolutions(maps: Any, convolutions: tuple[Convolution, ...], weights: Mapping[str, Any]) -> Any:
+    for convolution in convolutions:
+        maps = tf.nn.relu(_convolve(maps, convolution, weights))
+    return maps
+
+
+def _up_sampling_block(
+    maps: Any, block: tuple[Convolution, Convolution, Convolution], weights: Mapping[str, Any]
+) -> Any:
+    first, second, last = block
+    maps = _up_sample(_relu_convolutions(maps, (first, second), weights))
+    return _float32(_convolve(maps, last, weights))
+
+
+def _up_sample(maps: Any) -> Any:
+    # Broadcasting instead of an image-resize operation: the gradient of that one is not deterministic on a GPU.
+    shape = tf.shape(maps)
+    n_groups, rows, columns, channels = shape[0], maps.shape[1], maps.shape[2], maps.shape[3]
+    repeated = tf.broadcast_to(maps[:, :, None, :, None, :], (n_groups, rows, 2, columns, 2, channels))
+    return tf.reshape(repeated, (n_groups, 2 * rows, 2 * columns, channels))
+
+
+def _float32(values: Any) -> Any:
+    return tf.cast(values, tf.float32)
+
+
+def _border_mask(N: int) -> Any:
+    centre = tf.zeros((1, N // 2, N // 2, 1))
+    quarter = N // 4
+    return tf.pad(centre, ((0, 0), (quarter, quarter), (quarter, quarter), (0, 0)), constant_values=1.0)

@@ -1,0 +1,126 @@
+"""Adam, AdamW and SGD with the constants and the arithmetic of PyTorch, so that steps agree between the backends.
+
+Keras adds epsilon before the bias correction of the second moment and decays weights differently, which is enough to
+drift apart within a few steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.tf_backend.framework import tf
+
+ADAM_EPSILON: Final = 1e-7
+"""Added to the square root of the bias-corrected second moment."""
+AGC_MINIMUM_NORM: Final = 1e-3
+"""Weights of a smaller norm count as this large in adaptive gradient clipping."""
+NORM_EPSILON: Final = 1e-6
+"""Keeps quotients of norms finite."""
+
+
+class Optimizer:
+    """Updates variables in place; its slots are what a checkpoint keeps."""
+
+    def __init__(self, variables: Mapping[str, Any], training: TrainingConfig) -> None:
+        """Create the slots, all zero.
+
+        Args:
+            variables: canonical name -> trainable variable.
+            training: optimiser, its constants and the clipping.
+        """
+        self._variables = dict(variables)
+        self._training = training
+        self._names = ("momentum",) if training.optimizer == "sgd" else ("first_moment", "second_moment")
+        self._slots = {
+            f"{slot}/{name}": tf.Variable(tf.zeros_like(variable), trainable=False)
+            for slot in self._names
+            for name, variable in self._variables.items()
+        }
+        self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def dump(self) -> dict[str, AnyArray]:
+        """Return slots and step count by name."""
+        return {"steps": np.asarray(self._steps.numpy()), **{n: s.numpy() for n, s in self._slots.items()}}
+
+    def load(self, state: Mapping[str, AnyArray]) -> None:
+        """Take up what `dump` returned."""
+        self._steps.assign(state["steps"])
+        for name, slot in self._slots.items():
+            slot.assign(state[name])
+
+    def apply(self, gradients: Sequence[Any], learning_rate: Any) -> None:
+        """Clip the gradients and make one step; may be traced.
+
+        Args:
+            gradients: one tensor per variable, in the order of the variables.
+            learning_rate: float32 scalar.
+        """
+        clipped = clip(gradients, list(self._variables.values()), self._training)
+        self._steps.assign_add(1)
+        update = self._sgd if self._training.optimizer == "sgd" else self._adam
+        for (name, variable), gradient in zip(self._variables.items(), clipped, strict=True):
+            if self._training.weight_decay > 0:
+                if self._training.optimizer == "adamw":
+                    variable.assign(variable * (1 - learning_rate * self._training.weight_decay))
+                else:
+                    gradient = gradient + self._training.weight_decay * variable
+            variable.assign_sub(update(name, gradient, learning_rate))
+
+    def _adam(self, name: str, gradient: Any, learning_rate: Any) -> Any:
+        beta1, beta2 = self._training.adam_beta1, self._training.adam_beta2
+        first, second = (self._slots[f"{slot}/{name}"] for slot in self._names)
+        first.assign(beta1 * first + (1 - beta1) * gradient)
+        second.assign(beta2 * second + (1 - beta2) * tf.square(gradient))
+        steps = tf.cast(self._steps, tf.float64)
+        correction1 = tf.cast(1 - tf.pow(tf.constant(beta1, tf.float64), steps), tf.float32)
+        correction2 = tf.cast(1 - tf.pow(tf.constant(beta2, tf.float64), steps), tf.float32)
+        return learning_rate / correction1 * first / (tf.sqrt(second / correction2) + ADAM_EPSILON)
+
+    def _sgd(self, name: str, gradient: Any, learning_rate: Any) -> Any:
+        (momentum,) = (self._slots[f"{slot}/{name}"] for slot in self._names)
+        momentum.assign(self._training.momentum * momentum + gradient)
+        return learning_rate * momentum
+
+
+def clip(gradients: Sequence[Any], variables: Sequence[Any], training: TrainingConfig) -> list[Any]:
+    """Limit gradients as configured.
+
+    'norm' scales all by one factor so that their common norm stays within the limit, 'value' limits every number,
+    'agc' limits the norm of every output map's gradient to a multiple of the norm of its weights (Brock et al. 2021,
+    "High-performance large-scale image recognition without normalization").
+
+    Args:
+        gradients: one tensor per variable.
+        variables: the variables.
+        training: gradient_clip_val and gradient_clip_algorithm.
+
+    Returns:
+        The limited gradients.
+    """
+    limit = training.gradient_clip_val
+    if limit is None:
+        return list(gradients)
+    if training.gradient_clip_algorithm == "value":
+        return [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients]
+    if training.gradient_clip_algorithm == "norm":
+        factor = tf.minimum(1.0, limit / (tf.linalg.global_norm(gradients) + NORM_EPSILON))
+        return [gradient * factor for gradient in gradients]
+    return [
+        _clip_adaptively(gradient, variable, limit) for gradient, variable in zip(gradients, variables, strict=True)
+    ]
+
+
+def _clip_adaptively(gradient: Any, variable: Any, limit: float) -> Any:
+    # Kernels end with the axis of output maps; everything else (biases, scalars, the probe) counts as one unit.
+    axes = (0, 1, 2) if len(gradient.shape) == 4 else None
+    allowed = limit * tf.maximum(_norm(variable, axes), AGC_MINIMUM_NORM)
+    return gradient * tf.minimum(1.0, allowed / tf.maximum(_norm(gradient, axes), NORM_EPSILON))
+
+
+def _norm(values: Any, axes: tuple[int, ...] | None) -> Any:
+    return tf.sqrt(tf.reduce_sum(tf.square(values), axis=axes, keepdims=True))

@@ -1,0 +1,197 @@
+"""The physics of `ptychopinn_backend.physics` in TensorFlow: group object, far field and loss terms."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.physics.far_field import smoothing_kernel
+from ptychopinn_backend.physics.forward import forward_constants
+from ptychopinn_backend.physics.losses import INTENSITY_FLOOR, MODULUS_FLOOR, LossWeights
+from ptychopinn_backend.physics.placement import MINIMUM_COVERAGE
+from ptychopinn_backend.tf_backend.framework import tf
+
+
+class BatchTensors(NamedTuple):
+    """A `GroupBatch` on the device."""
+
+    X: Any
+    """float32 (group, N, N, channel)."""
+    local_offsets: Any
+    """float32 (group, 1, 2, channel), pixels."""
+    scan_index: Any
+    """int32 (group,)."""
+    Y: Any
+    """complex64 (group, N, N, channel); empty where the loss needs no labels."""
+
+
+class SceneTensors(NamedTuple):
+    """What all batches of a source share, on the device."""
+
+    probes: Any
+    """complex64 (scan, mode, N, N)."""
+    valid_pixels: Any
+    """float32 (scan, N, N)."""
+
+
+class GroupPhysics:
+    """The forward model of one configuration."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        """Keep the constants of the configuration.
+
+        Args:
+            model: the configuration.
+        """
+        self._model = model
+        self._constants = forward_constants(model)
+
+    def group_patches(self, network_patches: Any, local_offsets: Any, canvas_px: int) -> Any:
+        """Return the patch every position of a group sees; see `physics.forward.group_patches`.
+
+        Args:
+            network_patches: complex64 (group, N, N, channel), or (group, N, N, 1) without object_big.
+            local_offsets: float32 (group, 1, 2, channel), pixels.
+            canvas_px: canvas side.
+
+        Returns:
+            complex64 (group, N, N, channel).
+        """
+        if self._model.channels == 1:
+            return network_patches
+        rows, columns = _interpolation_matrices(local_offsets, canvas_px, self._model.N)
+        pair = _real_pair(tf.transpose(network_patches, (0, 3, 1, 2)))
+        if self._model.object_big:
+            canvas = self._overlap_average(pair, rows, columns)
+        else:
+            margin = (canvas_px - self._model.N) // 2
+            canvas = tf.pad(pair, ((0, 0), (0, 0), (0, 0), (margin, margin), (margin, margin)))
+        cut = tf.matmul(tf.matmul(rows[:, :, None], canvas, transpose_a=True), columns[:, :, None])
+        return tf.transpose(tf.complex(cut[:, :, 0], cut[:, :, 1]), (0, 2, 3, 1))
+
+    def _overlap_average(self, pair: Any, rows: Any, columns: Any) -> Any:
+        """Return (group, 1, 2, canvas, canvas) from patches (group, channel, 2, N, N) and their matrices."""
+        window = tf.constant(self._constants.window, tf.float32)
+        weighted = pair * (window[:, None] * window[None, :])
+        along_columns = tf.matmul(weighted, columns[:, :, None], transpose_b=True)
+        placed = tf.matmul(rows[:, :, None], along_columns)
+        coverage = tf.matmul(tf.linalg.matvec(rows, window), tf.linalg.matvec(columns, window), transpose_a=True)
+        average = tf.reduce_sum(placed, axis=1) / tf.maximum(coverage, MINIMUM_COVERAGE)[:, None]
+        return average[:, None]
+
+    def predicted_intensity(self, patches: Any, probes: Any, log_scale: Any) -> Any:
+        """Return exp(2 log_scale) * sum over modes |F(P_m O)|^2 in counts.
+
+        Args:
+            patches: complex64 (group, N, N, channel).
+            probes: complex64 (group, mode, N, N), the probe of every group.
+            log_scale: float32 scalar.
+
+        Returns:
+            float32 (group, N, N, channel), zero frequency at the array centre.
+        """
+        if self._constants.probe_mask is not None:
+            probes = probes * tf.constant(self._constants.probe_mask, tf.complex64)
+        waves = tf.transpose(patches, (0, 3, 1, 2))[:, :, None] * probes[:, None]
+        if self._constants.smoothing_sigma_px > 0:
+            waves = _smooth(waves, self._constants.smoothing_sigma_px)
+        spectrum = tf.signal.fft2d(waves)
+        intensity = tf.reduce_sum(_squared_modulus(spectrum), axis=2) * (tf.exp(2 * log_scale) / self._model.N**2)
+        return tf.transpose(tf.signal.fftshift(intensity, axes=(2, 3)), (0, 2, 3, 1))
+
+    def loss_terms(
+        self,
+        patches: Any,
+        batch: BatchTensors,
+        scene: SceneTensors,
+        *,
+        intensity_scale: float,
+        log_scale: Any,
+        weights: LossWeights,
+    ) -> dict[str, Any]:
+        """Return every active loss term and their weighted sum 'loss'; see `physics.forward.loss_terms`.
+
+        Args:
+            patches: consistent patches, complex64 (group, N, N, channel).
+            batch: the groups.
+            scene: probes and valid pixels of the source.
+            intensity_scale: factor from X to the square root of counts.
+            log_scale: the model's present logarithm of it, float32 scalar.
+            weights: weights of the terms.
+
+        Returns:
+            Term name -> float32 scalar.
+        """
+        terms: dict[str, Any] = {}
+        if weights.needs_far_field:
+            intensity = self.predicted_intensity(patches, tf.gather(scene.probes, batch.scan_index), log_scale)
+            target = batch.X * intensity_scale
+            valid = tf.broadcast_to(tf.gather(scene.valid_pixels, batch.scan_index)[..., None], tf.shape(target))
+            if weights.nll > 0:
+                values = intensity - tf.square(target) * tf.math.log(intensity + INTENSITY_FLOOR)
+                terms["nll"] = tf.reduce_sum(values * valid) / tf.reduce_sum(valid)
+            if weights.mae > 0:
+                values = tf.abs(tf.sqrt(intensity + MODULUS_FLOOR) - target)
+                terms["mae"] = tf.reduce_sum(values * valid) / tf.reduce_sum(valid)
+        if weights.realspace_mae > 0:
+            terms["realspace_mae"] = self._complex_mae(patches, batch.Y)
+        if weights.tv > 0:
+            terms["tv"] = _total_variation(patches)
+        if weights.mean_deviation > 0:
+            terms["mean_deviation"] = _mean_deviation(patches)
+        terms["loss"] = tf.add_n([weight * terms[name] for name, weight in weights.active().items()])
+        return terms
+
+    def _complex_mae(self, patches: Any, labels: Any) -> Any:
+        window = tf.constant(self._constants.label_window[None, :, :, None], tf.float32)
+        modulus = _modulus(patches - labels)
+        return tf.reduce_sum(modulus * window) / tf.reduce_sum(tf.broadcast_to(window, tf.shape(modulus)))
+
+
+def amplitude_of(intensity: Any) -> Any:
+    """Return the square root of an intensity, bounded away from 0 so that its gradient stays finite."""
+    return tf.sqrt(intensity + MODULUS_FLOOR)
+
+
+def _interpolation_matrices(local_offsets: Any, n_out: int, n_in: int) -> tuple[Any, Any]:
+    """Return W[i, j] = hat(i - j - margin - shift) for rows and columns, each (group, channel, n_out, n_in)."""
+    margin = (n_out - n_in) // 2
+    index = tf.range(n_out, dtype=tf.float32)[:, None] - tf.range(n_in, dtype=tf.float32)[None, :] - margin
+    # A patch at `position` lies at position - mean = -local_offset in the group frame.
+    shift = -tf.transpose(local_offsets[:, 0], (0, 2, 1))[..., None, None]
+    matrices = tf.maximum(0.0, 1.0 - tf.abs(index - shift))
+    return matrices[:, :, 1], matrices[:, :, 0]
+
+
+def _real_pair(images: Any) -> Any:
+    # Matrix products of a real matrix with real and imaginary part cost half of complex ones.
+    return tf.stack((tf.math.real(images), tf.math.imag(images)), axis=2)
+
+
+def _smooth(waves: Any, sigma_px: float) -> Any:
+    """Convolve every wave (..., N, N) with the 3 x 3 Gaussian kernel, zeros outside."""
+    shape = tf.shape(waves)
+    kernel = tf.constant(smoothing_kernel(sigma_px)[:, :, None, None], tf.float32)
+    flat = tf.reshape(waves, (-1, shape[-2], shape[-1]))
+    parts = tf.concat((tf.math.real(flat), tf.math.imag(flat)), axis=0)[..., None]
+    real, imaginary = tf.split(tf.nn.conv2d(parts, kernel, 1, "SAME")[..., 0], 2, axis=0)
+    return tf.reshape(tf.complex(real, imaginary), shape)
+
+
+def _squared_modulus(values: Any) -> Any:
+    return tf.square(tf.math.real(values)) + tf.square(tf.math.imag(values))
+
+
+def _modulus(values: Any) -> Any:
+    return tf.sqrt(_squared_modulus(values) + MODULUS_FLOOR)
+
+
+def _total_variation(patches: Any) -> Any:
+    along_rows = _modulus(patches[:, 1:] - patches[:, :-1])
+    along_columns = _modulus(patches[:, :, 1:] - patches[:, :, :-1])
+    return tf.reduce_mean(along_rows) + tf.reduce_mean(along_columns)
+
+
+def _mean_deviation(patches: Any) -> Any:
+    amplitude = _modulus(patches)
+    return tf.reduce_mean(tf.abs(amplitude - tf.reduce_mean(amplitude, axis=(1, 2), keepdims=True)))
