@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
 from ptychopinn_backend.arrays import Complex64Array, Float32Array, FloatArray, IntArray
 from ptychopinn_backend.physics.far_field import exit_waves, far_field_intensity
-from ptychopinn_backend.physics.object_patches import extract_patches
+from ptychopinn_backend.physics.object_patches import extract_patches, window_corners
 
-_BATCH_BYTES = 1 << 25
+Interpolation: TypeAlias = Literal["bilinear", "fourier"]
+
+_BATCH_BYTES: Final = 1 << 25
+_WRAP_MARGIN_PX: Final = 16
 
 
 def scan_intensities(
-    obj: Complex64Array, origin_rc: tuple[float, float], probe: Complex64Array, positions_xy: FloatArray
+    obj: Complex64Array,
+    origin_rc: tuple[float, float],
+    probe: Complex64Array,
+    positions_xy: FloatArray,
+    interpolation: Interpolation = "bilinear",
 ) -> Float32Array:
     """Return the intensity sum over modes of |F(P_m * patch)|^2 at every scan position.
 
@@ -23,11 +31,14 @@ def scan_intensities(
         origin_rc: (row, column) in `obj` of scan coordinate (0, 0), pixels.
         probe: (mode, N, N), with sum |P|^2 in counts.
         positions_xy: (pattern, 2), axis 1 = (x, y), pixels.
+        interpolation: how patches are read between pixels: 'bilinear' is this package's model; 'fourier' keeps the
+            finest detail, as most iterative codes do.
 
     Returns:
         Counts (pattern, N, N), zero frequency at the array centre.
     """
-    patches = extract_patches(obj, origin_rc, positions_xy, probe.shape[-1])
+    cut = extract_patches if interpolation == "bilinear" else _fourier_patches
+    patches = cut(obj, origin_rc, positions_xy, probe.shape[-1])
     return far_field_intensity(exit_waves(patches, probe)).astype(np.float32)
 
 
@@ -48,3 +59,16 @@ def pattern_batches(n_patterns: int, probe: Complex64Array, max_patterns: int | 
     size = max(1, _BATCH_BYTES // (8 * probe.size))
     for start in range(0, len(indices), size):
         yield indices[start : start + size]
+
+
+def _fourier_patches(
+    obj: Complex64Array, origin_rc: tuple[float, float], positions_xy: FloatArray, N: int
+) -> Complex64Array:
+    """Cut patches (pattern, N, N) whose sub-pixel part is a phase ramp on the spectrum of a somewhat larger patch."""
+    side = N + 2 * _WRAP_MARGIN_PX
+    corners, fractions = window_corners(origin_rc, positions_xy, side)
+    large = extract_patches(obj, (0.0, 0.0), corners[:, ::-1] + side / 2, side)
+    ramps = np.exp(2j * np.pi * fractions[:, :, None] * np.fft.fftfreq(side))
+    spectra = np.fft.fft2(large) * (ramps[:, 0, :, None] * ramps[:, 1, None, :])
+    inner = slice(_WRAP_MARGIN_PX, _WRAP_MARGIN_PX + N)
+    return np.asarray(np.fft.ifft2(spectra)[:, inner, inner], np.complex64)

@@ -1,0 +1,261 @@
+"""How good a reconstruction is: against the measured counts, and against a ground truth or another reconstruction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from scipy.ndimage import shift as spline_shift
+
+from ptychopinn_backend import metrics
+from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, Float64Array, FloatArray
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.physics.scan_model import Interpolation, pattern_batches, scan_intensities
+from ptychopinn_backend.reconstruction_file import Reconstruction
+
+MAX_SHIFT_PX: Final = 8
+"""A residual shift beyond this is taken for a failed registration, and none is applied."""
+MIN_REGION_PX: Final = 16
+"""Smallest side of the region on which objects are compared, pixels."""
+MIN_RELATIVE_WEIGHT: Final = 0.1
+"""A pixel counts as covered from this fraction of the scan's median weight on."""
+FLOOR_PATTERNS: Final = 512
+"""Patterns, spread evenly over the scan, from which the Poisson floor is drawn."""
+
+_SPLINE_MARGIN_PX: Final = 8
+_SPLINE_ORDER: Final = 5
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedObjects:
+    """A reconstruction and what it is compared with, on one pixel grid, where the scan covers both."""
+
+    object: Complex64Array
+    """The reconstruction (row, column): shifted, global phase and ramp removed, amplitude scaled to the target."""
+    target: Complex64Array
+    """What it is compared with (row, column), its own phase ramp removed."""
+    shift_rc_px: tuple[float, float]
+    """(row, column) by which the reconstruction lay away from where its origin puts it, pixels."""
+    amplitude_scale: float
+    """Factor that brought the reconstruction's amplitude to the target's."""
+
+
+def evaluate(
+    reconstruction: Reconstruction,
+    raw: RawData,
+    truth: tuple[Complex64Array, tuple[float, float]] | None = None,
+    reference: tuple[Complex64Array, tuple[float, float]] | None = None,
+    interpolation: Interpolation = "bilinear",
+) -> dict[str, Any]:
+    """Measure a reconstruction.
+
+    Args:
+        reconstruction: what is measured.
+        raw: the scan it was made from.
+        truth: the true object (row, column) and the (row, column) in it of scan coordinate (0, 0).
+        reference: another reconstruction of the scan, in the same form.
+        interpolation: how object patches are read between pixels for the R-factor. 'bilinear' is this package's model;
+            it dampens the finest detail of the object, and noise with it, so take 'fourier' beside numbers of
+            iterative codes, which mostly shift by Fourier transform.
+
+    Returns:
+        JSON values: 'backend', 'patterns', 'interpolation', 'r_factor', 'poisson_floor', and for every comparison given
+        ('truth', 'reference') the dictionary of `compare_objects`.
+
+    Raises:
+        DataError: probe and patterns differ in size, or the scan covers too small a region to compare.
+    """
+    r_factor, floor = scan_r_factors(reconstruction, raw, interpolation)
+    report: dict[str, Any] = {
+        "backend": reconstruction.backend,
+        "patterns": raw.n_patterns,
+        "interpolation": interpolation,
+        "r_factor": r_factor,
+        "poisson_floor": floor,
+    }
+    positions = _positions(raw)
+    for name, target in (("truth", truth), ("reference", reference)):
+        if target is not None:
+            report[name] = compare_objects(align_objects(reconstruction, *target, positions))
+    return report
+
+
+def scan_r_factors(
+    reconstruction: Reconstruction, raw: RawData, interpolation: Interpolation = "bilinear"
+) -> tuple[float, float]:
+    """Return the R-factor of object times probe against the counts, and the R-factor of photon noise alone.
+
+    Nothing is fitted: neither scale nor positions. Bad pixels do not count.
+
+    Args:
+        reconstruction: object and probe.
+        raw: the scan.
+        interpolation: how object patches are read between pixels.
+
+    Returns:
+        (R-factor, Poisson floor).
+
+    Raises:
+        DataError: probe and patterns differ in size.
+    """
+    if reconstruction.probe.shape[-1] != raw.N:
+        raise DataError(
+            f"the reconstruction's probe has N = {reconstruction.probe.shape[-1]}, the scan's patterns {raw.N}; both "
+            "must be equal. Give the scan that was reconstructed."
+        )
+    valid: BoolArray | None = None if raw.bad_pixels is None else ~raw.bad_pixels
+    positions = _positions(raw)
+    measured, floor = metrics.RFactorSum(), metrics.RFactorSum()
+    rng = np.random.default_rng(0)
+    drawn_every = max(1, raw.n_patterns // FLOOR_PATTERNS)
+    obj, origin, probe = reconstruction.object, reconstruction.origin_rc, reconstruction.probe
+    for batch in pattern_batches(raw.n_patterns, probe):
+        model = scan_intensities(obj, origin, probe, positions[batch], interpolation)
+        measured.add(raw.diff3d[batch], np.sqrt(model), valid)
+        drawn = model[batch % drawn_every == 0]
+        floor.add(np.sqrt(rng.poisson(drawn)), np.sqrt(drawn), valid)
+    return measured.value, floor.value
+
+
+def align_objects(
+    reconstruction: Reconstruction,
+    target: Complex64Array,
+    target_origin_rc: tuple[float, float],
+    positions_xy: FloatArray,
+) -> AlignedObjects:
+    """Bring a reconstruction onto the pixels of a target, and cut both to the rectangle that the scan covers.
+
+    The origins say where both lie; a remaining sub-pixel shift is found by cross-correlation (scikit-image) and taken
+    out by spline interpolation, in turns with the phase ramp.
+
+    Args:
+        reconstruction: what is moved.
+        target: the object to compare with (row, column).
+        target_origin_rc: (row, column) in `target` of scan coordinate (0, 0), pixels.
+        positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
+
+    Returns:
+        Both on one grid.
+
+    Raises:
+        DataError: the scan covers too small a region of the two.
+    """
+    from skimage.registration import phase_cross_correlation
+
+    to_source = np.subtract(reconstruction.origin_rc, target_origin_rc)
+    rows, columns = _common_region(reconstruction, target, np.asarray(target_origin_rc), to_source, positions_xy)
+    cut = metrics.remove_phase_ramp(target[rows, columns])
+    window = metrics.hann_window(cut.shape)
+    shift = np.zeros(2)
+    for _ in range(4):
+        moved = _sample(reconstruction.object, rows, columns, to_source + shift)
+        moved = metrics.remove_phase_ramp(moved, cut)
+        pair = [(image - image.mean()) * window for image in (cut, moved)]
+        found, _, _ = phase_cross_correlation(*pair, upsample_factor=100, normalization=None)
+        if np.abs(found).max() < 0.02 or np.abs(shift - found).max() > MAX_SHIFT_PX:
+            break
+        shift = shift - found
+    power = float(np.sum(np.abs(moved) ** 2, dtype=np.float64))
+    scale = float(np.sum(np.abs(moved * cut), dtype=np.float64)) / power if power > 0 else 1.0
+    return AlignedObjects(
+        object=np.asarray(moved * scale, np.complex64),
+        target=cut,
+        shift_rc_px=(float(shift[0]), float(shift[1])),
+        amplitude_scale=scale,
+    )
+
+
+def compare_objects(aligned: AlignedObjects) -> dict[str, Any]:
+    """Return the figures of merit of two aligned objects.
+
+    Args:
+        aligned: as from `align_objects`.
+
+    Returns:
+        PSNR (dB), SSIM and MAE of amplitude and phase, Pearson correlations, the half-period in pixels at which the
+        ring correlation of the complex objects falls below the half-bit threshold (1 is the Nyquist limit), the
+        residual shift, the amplitude scale that was fitted, and the (row, column) size of the compared region.
+    """
+    obj, target = aligned.object, aligned.target
+    phase, target_phase = metrics.relative_phases(obj, target)
+    amplitude, target_amplitude = np.abs(obj), np.abs(target)
+    window = metrics.hann_window(target.shape)
+    curve = metrics.frc((obj - obj.mean()) * window, (target - target.mean()) * window)
+    return {
+        "amplitude_psnr_db": metrics.psnr(amplitude, target_amplitude),
+        "amplitude_ssim": metrics.ssim(amplitude, target_amplitude),
+        "amplitude_mae": metrics.mae(amplitude, target_amplitude),
+        "phase_psnr_db": metrics.psnr(phase, target_phase),
+        "phase_ssim": metrics.ssim(phase, target_phase),
+        "phase_mae_rad": metrics.mae(phase, target_phase),
+        "amplitude_correlation": metrics.amplitude_correlation(obj, target),
+        "phase_correlation": metrics.phase_correlation(obj, target),
+        "frc_half_bit_px": metrics.frc_resolution_px(curve),
+        "shift_rc_px": list(aligned.shift_rc_px),
+        "amplitude_scale": aligned.amplitude_scale,
+        "region_px": list(target.shape),
+    }
+
+
+def _positions(raw: RawData) -> Float64Array:
+    return np.stack([raw.xcoords, raw.ycoords], axis=1)
+
+
+def _sample(obj: Complex64Array, rows: slice, columns: slice, offset_rc: FloatArray) -> Complex64Array:
+    """Read an object at the pixels of a region moved by a fractional offset."""
+    whole = np.floor(offset_rc).astype(int)
+    taken, inner = [], []
+    for region, start, length in zip((rows, columns), whole, obj.shape, strict=True):
+        first = max(0, region.start + start - _SPLINE_MARGIN_PX)
+        taken.append(slice(first, min(length, region.stop + start + 1 + _SPLINE_MARGIN_PX)))
+        inner.append(slice(region.start + start - first, region.stop + start - first))
+    moved = spline_shift(obj[tuple(taken)], whole - offset_rc, order=_SPLINE_ORDER, mode="nearest")
+    return np.asarray(moved[tuple(inner)], np.complex64)
+
+
+def _common_region(
+    reconstruction: Reconstruction,
+    target: Complex64Array,
+    target_origin_rc: FloatArray,
+    to_source: FloatArray,
+    positions_xy: FloatArray,
+) -> tuple[slice, slice]:
+    """Return rows and columns of the target that lie within the scan and in both objects, with room for a shift."""
+    scan = positions_xy[:, ::-1]
+    first = np.maximum(scan.min(axis=0) + target_origin_rc, np.maximum(0, MAX_SHIFT_PX + 1 - to_source))
+    room = np.array(reconstruction.object.shape) - to_source - MAX_SHIFT_PX - 2
+    last = np.minimum(scan.max(axis=0) + target_origin_rc + 1, np.minimum(target.shape, room))
+    r0, c0 = np.ceil(first).astype(int)
+    r1, c1 = np.floor(last).astype(int)
+    if reconstruction.weight is not None and r1 > r0 and c1 > c0:
+        start = np.rint(to_source).astype(int)
+        weight = reconstruction.weight[r0 + start[0] : r1 + start[0], c0 + start[1] : c1 + start[1]]
+        top, bottom, left, right = _covered_rectangle(weight)
+        r0, r1, c0, c1 = r0 + top, r0 + bottom, c0 + left, c0 + right
+    if min(r1 - r0, c1 - c0) < MIN_REGION_PX:
+        raise DataError(
+            f"scan, reconstruction and target share a region of {max(0, r1 - r0)} x {max(0, c1 - c0)} pixels; a "
+            f"comparison needs at least {MIN_REGION_PX} x {MIN_REGION_PX}. Check the origins, or give a larger scan."
+        )
+    return slice(int(r0), int(r1)), slice(int(c0), int(c1))
+
+
+def _covered_rectangle(weight: Float32Array) -> tuple[int, int, int, int]:
+    """Return (top, bottom, left, right) after cutting the least covered edge until hardly a hole is left."""
+    positive = weight[weight > 0]
+    covered = weight >= MIN_RELATIVE_WEIGHT * np.median(positive) if positive.size else np.zeros(weight.shape, bool)
+    top, left = 0, 0
+    bottom, right = weight.shape
+    while bottom > top and right > left and covered[top:bottom, left:right].mean() < 0.998:
+        edges = {
+            "top": covered[top, left:right].mean(),
+            "bottom": covered[bottom - 1, left:right].mean(),
+            "left": covered[top:bottom, left].mean(),
+            "right": covered[top:bottom, right - 1].mean(),
+        }
+        worst = min(edges, key=lambda edge: edges[edge])
+        top, left = top + (worst == "top"), left + (worst == "left")
+        bottom, right = bottom - (worst == "bottom"), right - (worst == "right")
+    return top, bottom, left, right

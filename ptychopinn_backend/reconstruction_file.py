@@ -1,0 +1,213 @@
+"""A reconstruction and its files: NPZ for Python, product HDF5 for Ptychodus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from atomicwrites import atomic_write
+
+from ptychopinn_backend.arrays import (
+    AnyArray,
+    Complex64Array,
+    Float32Array,
+    Float64Array,
+    require_shape,
+)
+from ptychopinn_backend.data.npz import read_npz, write_npz
+from ptychopinn_backend.errors import DataError
+
+_KEYS: Final = ("object", "origin_rc", "probe", "weight", "backend", "positions_xy", "info")
+_REQUIRED_KEYS: Final = ("object", "origin_rc", "probe")
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """An object with the probe it goes with: counts = sum over modes |unitary FFT(probe * patch)|^2."""
+
+    object: Complex64Array
+    """(row, column)."""
+    origin_rc: tuple[float, float]
+    """(row, column) in `object` of scan coordinate (0, 0), pixels."""
+    probe: Complex64Array
+    """(mode, N, N), zero frequency of the far field at the array centre."""
+    weight: Float32Array | None = None
+    """How much light or how many patches cover every pixel of the object (row, column); None where unknown."""
+    backend: str = ""
+    """Which backend made it; empty where unknown."""
+    positions_xy: Float64Array | None = None
+    """Scan positions (pattern, 2), axis 1 = (x, y), pixels."""
+    info: dict[str, Any] = field(default_factory=dict)
+    """What else is known of it, as JSON values."""
+
+    def __post_init__(self) -> None:
+        """Check shapes and values.
+
+        Raises:
+            DataError: an array has the wrong rank or shape, or is not finite.
+        """
+        N = self.probe.shape[-1]
+        require_shape("object", self.object, (None, None), "(row, column)")
+        require_shape("probe", self.probe, (None, N, N), "(mode, N, N)")
+        if self.weight is not None:
+            require_shape("weight", self.weight, self.object.shape, "(row, column) of the object")
+        if self.positions_xy is not None:
+            require_shape("positions_xy", self.positions_xy, (None, 2), "(pattern, 2)")
+        for name in ("object", "probe", "origin_rc"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise DataError(
+                    f"{name} holds NaN or infinity; a reconstruction must be finite. Check how it was made."
+                )
+
+    def save_npz(self, path: str | Path) -> None:
+        """Write the NPZ file atomically.
+
+        Args:
+            path: file to write; its folder must exist.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        members: dict[str, Any] = {
+            "object": self.object.astype(np.complex64),
+            "origin_rc": np.asarray(self.origin_rc, np.float64),
+            "probe": self.probe.astype(np.complex64),
+            "backend": np.array(self.backend),
+            "info": np.array(json.dumps(self.info)),
+        }
+        if self.weight is not None:
+            members["weight"] = self.weight.astype(np.float32)
+        if self.positions_xy is not None:
+            members["positions_xy"] = self.positions_xy.astype(np.float64)
+        write_npz(Path(path), members)
+
+    @classmethod
+    def load_npz(cls, path: str | Path) -> Reconstruction:
+        """Read an NPZ file with at least `object`, `origin_rc` and `probe`; nothing is unpickled.
+
+        Args:
+            path: file to read.
+
+        Returns:
+            The reconstruction.
+
+        Raises:
+            DataFileNotFoundError: no file lies there.
+            DataError: the file is not an NPZ, lacks a key, or holds values that break the rules.
+        """
+        path = Path(path)
+        members = read_npz(path, _KEYS)
+        missing = [key for key in _REQUIRED_KEYS if key not in members]
+        if missing:
+            raise DataError(
+                f"{path} has no '{missing[0]}'; a reconstruction holds {', '.join(_REQUIRED_KEYS)}. "
+                "Give the reconstruction.npz that 'ptychopinn infer' writes."
+            )
+        try:
+            return _from_members(members)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+
+    def save_hdf5(
+        self,
+        path: str | Path,
+        scale: PhysicalScale | None = None,
+        name: str = "reconstruction",
+        losses: Sequence[float] = (),
+    ) -> None:
+        """Write the product file that Ptychodus opens, atomically.
+
+        Ptychodus places a scan position at the middle of its N x N patch, index (N - 1) / 2, this package at index
+        N / 2; the object's centre takes up the difference.
+
+        Args:
+            path: file to write; its folder must exist.
+            scale: pixel size, energy and distance; None writes the defaults of `PhysicalScale` and says so in the file.
+            name: product name.
+            losses: loss of every epoch.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        import h5py
+
+        comments = f"PtychoPINN {self.backend}".strip()
+        if scale is None:
+            scale = PhysicalScale()
+            comments += ". Pixel size, photon energy and distance are unknown; the values here only stand in for them."
+        with atomic_write(str(path), mode="wb", overwrite=True) as stream, h5py.File(stream.name, "w") as product:
+            product.attrs.update(_product_attributes(self, scale, name, comments))
+            _write_product_arrays(product, self, scale)
+            product["loss_epochs"] = np.arange(1, len(losses) + 1)
+            product["loss_values"] = np.asarray(losses, np.float64)
+
+
+@dataclass(frozen=True)
+class PhysicalScale:
+    """What turns pixels into metres in a Ptychodus product; the defaults are stand-ins for unknown values."""
+
+    pixel_width_m: float = 1e-8
+    """Width of an object pixel in metres."""
+    pixel_height_m: float = 1e-8
+    """Height of an object pixel in metres."""
+    photon_energy_eV: float = 8800.0
+    """Photon energy in electronvolts."""
+    detector_object_distance_m: float = 2.0
+    """Distance from object to detector in metres."""
+
+
+def _from_members(members: Mapping[str, AnyArray]) -> Reconstruction:
+    origin = members["origin_rc"]
+    require_shape("origin_rc", origin, (2,), "(row, column)")
+    probe = members["probe"].astype(np.complex64)
+    positions = members.get("positions_xy")
+    weight = members.get("weight")
+    try:
+        info = json.loads(str(members["info"])) if "info" in members else {}
+    except json.JSONDecodeError as error:
+        raise DataError(f"'info' is not JSON text ({error}). Write the file again with save_npz.") from error
+    return Reconstruction(
+        object=members["object"].astype(np.complex64),
+        origin_rc=(float(origin[0]), float(origin[1])),
+        probe=probe[np.newaxis] if probe.ndim == 2 else probe,
+        weight=None if weight is None else weight.astype(np.float32),
+        backend=str(members["backend"]) if "backend" in members else "",
+        positions_xy=None if positions is None else positions.astype(np.float64),
+        info=info,
+    )
+
+
+def _product_attributes(
+    reconstruction: Reconstruction, scale: PhysicalScale, name: str, comments: str
+) -> dict[str, str | float]:
+    return {
+        "name": name,
+        "comments": comments,
+        "detector_object_distance_m": scale.detector_object_distance_m,
+        "photon_energy_eV": scale.photon_energy_eV,
+        "probe_photon_count": float(np.sum(np.abs(reconstruction.probe) ** 2, dtype=np.float64)),
+        "exposure_time_s": 0.0,
+        "mass_attenuation_m2_per_kg": 0.0,
+        "tomography_angle_deg": 0.0,
+    }
+
+
+def _write_product_arrays(product: Any, reconstruction: Reconstruction, scale: PhysicalScale) -> None:
+    positions = np.zeros((0, 2)) if reconstruction.positions_xy is None else reconstruction.positions_xy
+    product["probe_position_indexes"] = np.arange(len(positions))
+    product["probe_position_x_m"] = positions[:, 0] * scale.pixel_width_m
+    product["probe_position_y_m"] = positions[:, 1] * scale.pixel_height_m
+    product["probe"] = reconstruction.probe[np.newaxis]
+    product["object"] = reconstruction.object[np.newaxis]
+    product["object_layer_spacing_m"] = np.zeros(0)
+    for dataset in ("probe", "object"):
+        product[dataset].attrs["pixel_width_m"] = scale.pixel_width_m
+        product[dataset].attrs["pixel_height_m"] = scale.pixel_height_m
+    rows, columns = reconstruction.object.shape
+    origin_row, origin_column = reconstruction.origin_rc
+    product["object"].attrs["center_x_m"] = (columns / 2 - origin_column) * scale.pixel_width_m
+    product["object"].attrs["center_y_m"] = (rows / 2 - origin_row) * scale.pixel_height_m
