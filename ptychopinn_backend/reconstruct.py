@@ -135,7 +135,7 @@ def _groups(
 
 
 def _positions(source: PtychoDataContainer) -> Float64Array:
-    return np.asarray(source.coords_nominal, dtype=np.float64)[:, 0].transpose(0, 2, 1)
+    return source.coords_true[:, 0].transpose(0, 2, 1)
 
 
 def _batch_size(model: TrainedModel, given: int | None) -> int:

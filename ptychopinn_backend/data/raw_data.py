@@ -51,9 +51,9 @@ class RawData:
     """Far-field amplitudes (pattern, N, N), the square root of counts; zero frequency at the array centre."""
     scan_index: IntArray
     """Object every scan point belongs to (pattern,) int32."""
-    probeGuess: Complex64Array | None = None  # noqa: N815 (name of the file format)
+    probeGuess: Complex64Array | None = None
     """Probe (mode, N, N); intensities of the modes add."""
-    objectGuess: Complex64Array | None = None  # noqa: N815 (name of the file format)
+    objectGuess: Complex64Array | None = None
     """Object (H, W); scan coordinate (0, 0) is its pixel (0, 0)."""
     Y: Complex64Array | None = None
     """Ground-truth patches (pattern, N, N)."""
@@ -77,6 +77,11 @@ class RawData:
     def N(self) -> int:
         """Pattern side in pixels."""
         return int(self.diff3d.shape[1])
+
+    @property
+    def positions_xy(self) -> Float64Array:
+        """Scan positions (pattern, 2), axis 1 = (x, y), object pixels."""
+        return np.stack([self.xcoords, self.ycoords], axis=1)
 
     @property
     def mean_photons(self) -> float:

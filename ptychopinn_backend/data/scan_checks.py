@@ -101,7 +101,7 @@ def check_patterns(name: str, values: AnyArray | None, n_positions: int, good_pi
     Raises:
         DataError: wrong rank, not real, no patterns, counts that differ, not square, not finite, or negative.
     """
-    array = np.asanyarray(values)
+    array = np.asarray(values)
     _require_kind(name, array, "iuf", "real numbers (counts or amplitudes)")
     if array.ndim != 3:
         raise DataError(f"{name} has shape {array.shape}; expected (pattern, N, N), three axes. Reshape it.")
