@@ -22,7 +22,7 @@ from ptychodus.controller.ptychopinn import PtychoPINNViewControllerFactory
 from ptychodus.view.processing import ProcessingActionsView
 from ptychodus.view.widgets import ExceptionDialog
 from PyQt5.QtCore import QObject, Qt, pyqtSignal
-from PyQt5.QtGui import QStandardItemModel
+from PyQt5.QtGui import QStandardItem, QStandardItemModel
 from PyQt5.QtWidgets import QComboBox, QFormLayout, QWidget
 
 from ptychodus_plugin.choices import Choice, choices_of
@@ -126,7 +126,7 @@ class DropDownViewController(ParameterViewController, Observer):
         if choice.help:
             self._widget.setItemData(index, choice.help, Qt.ItemDataRole.ToolTipRole)
         entries = cast(QStandardItemModel, self._widget.model())
-        entries.item(index).setEnabled(choice.usable)
+        cast(QStandardItem, entries.item(index)).setEnabled(choice.usable)
 
     def _pick(self, index: int) -> None:
         self._parameter.set_value(self._widget.itemData(index))
@@ -145,7 +145,7 @@ class _Applicability(Observer):
         self._forms: dict[QFormLayout, list[tuple[Option, QWidget, QWidget]]] = {}
         for option, widget in rows:
             form = cast(QFormLayout, cast(QWidget, widget.parentWidget()).layout())
-            self._forms.setdefault(form, []).append((option, form.labelForField(widget), widget))
+            self._forms.setdefault(form, []).append((option, cast(QWidget, form.labelForField(widget)), widget))
         self._refreshes = refreshes
         self._selection = selection
         self._show()

@@ -1,0 +1,137 @@
+"""Settings: the host's keys stay, ours join them, and all of them reach the engine's configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ptychodus.api.settings import SettingsRegistry
+from ptychodus.model.ptychopinn.settings import (
+    PtychoPINNInferenceSettings,
+    PtychoPINNModelSettings,
+    PtychoPINNTrainingSettings,
+)
+
+from ptychodus_plugin.configuration import execution_config, neighbor_count, training_config
+from ptychodus_plugin.settings import LibrarySettings
+from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.execution import ExecutionConfig
+
+
+@pytest.fixture
+def settings() -> LibrarySettings:
+    return LibrarySettings(SettingsRegistry())
+
+
+def host_registry() -> SettingsRegistry:
+    """A registry with the host's own settings only."""
+    registry = SettingsRegistry()
+    for settings in (PtychoPINNModelSettings, PtychoPINNTrainingSettings, PtychoPINNInferenceSettings):
+        settings(registry)
+    return registry
+
+
+def test_every_key_of_the_host_is_kept_with_its_default() -> None:
+    ours = SettingsRegistry()
+    LibrarySettings(ours)
+    theirs = host_registry()
+    for group in theirs:
+        for key, parameter in theirs[group].parameters().items():
+            assert ours[group].parameters()[key].get_value_as_string() == parameter.get_value_as_string()
+
+
+def test_table_names_every_key_of_the_three_groups(settings: LibrarySettings) -> None:
+    for table in settings.tables:
+        assert {option.key for option in table.options} == set(table.group.parameters())
+        for option in table.options:
+            assert str(table.parameter(option.key).get_value()) == str(option.default)
+
+
+def test_file_saved_without_the_plugin_opens_unchanged(tmp_path: Path) -> None:
+    theirs = host_registry()
+    theirs["PtychoPINNModel"].parameters()["GridSize"].set_value(2)
+    theirs["PtychoPINNTraining"].parameters()["NumEpochs"].set_value(7)
+    theirs.save_settings(tmp_path / "settings.ini")
+    registry = SettingsRegistry()
+    settings = LibrarySettings(registry)
+    registry.open_settings(tmp_path / "settings.ini")
+    assert settings.value("Model", "GridSize") == 2
+    assert settings.value("Training", "NumEpochs") == 7
+    assert settings.value("Model", "Backend") == "tensorflow"
+
+
+def test_new_keys_are_saved_and_restored(tmp_path: Path) -> None:
+    registry = SettingsRegistry()
+    settings = LibrarySettings(registry)
+    settings.tables[0].parameter("Backend").set_value("pytorch")
+    settings.tables[2].parameter("LearningRate").set_value(3e-4)
+    registry.save_settings(tmp_path / "settings.ini")
+    reopened = SettingsRegistry()
+    restored = LibrarySettings(reopened)
+    reopened.open_settings(tmp_path / "settings.ini")
+    assert restored.value("Model", "Backend") == "pytorch"
+    assert restored.value("Training", "LearningRate") == 3e-4
+
+
+def test_defaults_of_new_keys_are_those_of_the_engine(settings: LibrarySettings) -> None:
+    config = training_config(settings, "pinn")
+    assert config.model == ModelConfig()
+    assert execution_config(settings, "pinn") == ExecutionConfig(logger_backend="none")
+    different = {
+        name for name in TrainingConfig.__dataclass_fields__ if getattr(config, name) != getattr(TrainingConfig(), name)
+    }
+    # The host's own default of nphotons and of the neighbours; the seed is one setting for all that is drawn.
+    assert different == {"nphotons", "neighbor_count", "subsample_seed"}
+
+
+def test_settings_reach_the_configuration(settings: LibrarySettings) -> None:
+    model, _, training = settings.tables
+    for table, key, value in (
+        (model, "Backend", "pytorch"),
+        (model, "GridSize", 2),
+        (model, "ProbeMaskDiameter", 20.0),
+        (model, "Accelerator", "cpu"),
+        (training, "NumEpochs", 3),
+        (training, "NumGroups", 200),
+        (training, "Scheduler", "WarmupCosine"),
+        (training, "WarmupEpochs", 2),
+        (training, "GradientClipValue", 0.5),
+        (training, "Seed", 11),
+    ):
+        table.parameter(key).set_value(value)
+    config = training_config(settings, "supervised")
+    assert (config.backend, config.model.model_type, config.model.gridsize) == ("pytorch", "supervised", 2)
+    assert (config.nepochs, config.n_groups, config.subsample_seed) == (3, 200, 11)
+    assert (config.scheduler, config.lr_warmup_epochs, config.gradient_clip_val) == ("WarmupCosine", 2, 0.5)
+    execution = execution_config(settings, "supervised")
+    assert (execution.accelerator, execution.seed) == ("cpu", 11)
+
+
+def test_option_that_does_not_apply_keeps_the_default_of_the_engine(settings: LibrarySettings) -> None:
+    settings.tables[0].parameter("ProbeMaskDiameter").set_value(20.0)
+    assert training_config(settings, "pinn").model.probe_mask_diameter == 20.0
+    assert training_config(settings, "supervised").model.probe_mask_diameter is None
+
+
+def test_unknown_backend_names_the_valid_ones(settings: LibrarySettings) -> None:
+    settings.tables[0].parameter("Backend").set_value("foo")
+    with pytest.raises(ConfigError, match="'foo' from the setting is not one of tensorflow, pytorch"):
+        training_config(settings, "pinn")
+
+
+def test_environment_overrides_the_setting(settings: LibrarySettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTYCHOPINN_BACKEND", "pytorch")
+    assert training_config(settings, "pinn").backend == "pytorch"
+    assert settings.selection("pinn").backend == "pytorch"
+
+
+def test_batch_size_that_is_no_power_of_two_names_the_nearest(settings: LibrarySettings) -> None:
+    settings.tables[2].parameter("BatchSize").set_value(12)
+    with pytest.raises(ConfigError, match="Use 8 or 16"):
+        training_config(settings, "pinn")
+
+
+@pytest.mark.parametrize(("setting", "channels", "expected"), [(7, 1, 7), (7, 4, 7), (7, 9, 9), (0, 1, 1)])
+def test_neighbours_are_raised_to_what_a_group_needs(setting: int, channels: int, expected: int) -> None:
+    assert neighbor_count(setting, channels) == expected
