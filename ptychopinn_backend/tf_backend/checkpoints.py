@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -13,12 +14,21 @@ import numpy as np
 from atomicwrites import atomic_write
 
 from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import TrainingError
 from ptychopinn_backend.interface import BackendSetup
 
 LAST_NAME: Final = "last.npz"
 _RECORD: Final = "record"
 _FREE_TO_DIFFER: Final = ("model", "output_dir", "train_data_file", "test_data_file", "backend", "n_images")
+_RUN_DEFINING_OPTIONS: Final = (
+    "seed",
+    "learning_rate",
+    "precision",
+    "accum_steps",
+    "checkpoint_monitor_metric",
+    "checkpoint_mode",
+)
 
 
 @dataclass(frozen=True)
@@ -78,23 +88,34 @@ def best_name(epoch: int) -> str:
     return f"best-epoch{epoch:04d}.npz"
 
 
-def fingerprint(setup: BackendSetup, n_groups: int) -> dict[str, Any]:
+def fingerprint(setup: BackendSetup, training: GroupSource, validation: GroupSource | None) -> dict[str, Any]:
     """Return everything that decides how training goes on; `nepochs` only where the schedule depends on it.
 
     Args:
         setup: configuration and constants.
-        n_groups: groups of the training source.
+        training: groups to train on.
+        validation: groups to validate on, or None.
 
     Returns:
         Values that JSON keeps exactly.
     """
-    training = {name: value for name, value in asdict(setup.training).items() if name not in _FREE_TO_DIFFER}
+    values = {
+        **asdict(setup.model),
+        **{name: value for name, value in asdict(setup.training).items() if name not in _FREE_TO_DIFFER},
+        **{name: getattr(setup.execution, name) for name in _RUN_DEFINING_OPTIONS},
+        "intensity_scale": setup.intensity_scale,
+        "training groups": training.n_groups,
+        "validation groups": 0 if validation is None else validation.n_groups,
+        "probes": _digest(training.probes),
+        "first training group": _digest(training.batch(np.arange(1)).X),
+    }
     if setup.training.scheduler != "WarmupCosine":
-        del training["nepochs"]
-    execution = {name: getattr(setup.execution, name) for name in ("seed", "learning_rate", "precision", "accum_steps")}
-    model = asdict(setup.model)
-    values = {**model, **training, **execution, "intensity_scale": setup.intensity_scale, "training groups": n_groups}
+        del values["nepochs"]
     return cast(dict[str, Any], json.loads(json.dumps(values)))
+
+
+def _digest(array: AnyArray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
 
 def require_same_run(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

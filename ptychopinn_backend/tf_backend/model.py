@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
@@ -34,16 +35,17 @@ class PatchModel:
         """
         self.setup = setup
         self.loss_weights = loss_weights(setup.training)
+        self._log_intensity_scale = math.log(setup.intensity_scale)
         self._compute_type = compute_type(setup.execution.precision)
         self._generator = build_generator(setup.model)
         self._physics = GroupPhysics(setup.model)
         start = dict(self._generator.initial_weights(setup.execution.seed))
-        start[LOG_SCALE] = np.asarray(np.log(setup.intensity_scale), np.float32)
+        start[LOG_SCALE] = np.asarray(self._log_intensity_scale, np.float32)
         if setup.training.probe_trainable:
             start[PROBE] = setup.probes.astype(np.complex64)
         self._shapes = {name: tuple(array.shape) for name, array in start.items()}
         self._variables = {name: tf.Variable(_as_real(name, array)) for name, array in start.items()}
-        self._compiled: dict[tuple[str, int], Any] = {}
+        self._compiled: dict[tuple[str, int], Callable[..., Any]] = {}
 
     @property
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -124,7 +126,7 @@ class PatchModel:
         Returns:
             network patches and consistent patches, complex64.
         """
-        scaled = X * (self.setup.intensity_scale * tf.exp(-self._variables[LOG_SCALE]))
+        scaled = X * tf.exp(self._log_intensity_scale - self._variables[LOG_SCALE])
         network_patches = self._generator.patches(tf.cast(scaled, self._compute_type), self._variables)
         return network_patches, self._physics.group_patches(network_patches, local_offsets, canvas_px)
 
@@ -173,12 +175,10 @@ class PatchModel:
             A function of (batch, scene), or of (X, local_offsets) for 'patches'; any number of groups, traced once.
         """
         if (name, canvas_px) not in self._compiled:
-            signature = self.signature[:2] if name != "patches" else self.signature[0][:2]
+            signature = self.signature if name != "patches" else self.signature[0][:2]
             body = getattr(self, name)
-            self._compiled[name, canvas_px] = tf.function(
-                lambda *arguments: body(*arguments, canvas_px), input_signature=signature, jit_compile=JIT_COMPILE
-            )
-        return cast(Callable[..., Any], self._compiled[name, canvas_px])
+            self._compiled[name, canvas_px] = traced(lambda *arguments: body(*arguments, canvas_px), signature)
+        return self._compiled[name, canvas_px]
 
     @property
     def signature(self) -> tuple[BatchTensors, SceneTensors]:
@@ -198,6 +198,19 @@ class PatchModel:
             return scene
         pair = self._variables[PROBE]
         return SceneTensors(tf.complex(pair[..., 0], pair[..., 1]), scene.valid_pixels)
+
+
+def traced(body: Callable[..., Any], signature: Sequence[Any]) -> Callable[..., Any]:
+    """Return a function as a TensorFlow graph.
+
+    Args:
+        body: the function.
+        signature: types of its arguments.
+
+    Returns:
+        The graph, traced already: a function object per model would make TensorFlow warn of retracing.
+    """
+    return cast(Callable[..., Any], tf.function(body, jit_compile=JIT_COMPILE).get_concrete_function(*signature))
 
 
 def check_source(source: GroupSource, setup: BackendSetup) -> None:

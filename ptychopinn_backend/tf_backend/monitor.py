@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.errors import ConfigError, nearest_name
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.tf_backend.checkpoints import Checkpoint, best_name, with_prefix
 
@@ -15,14 +15,16 @@ from ptychopinn_backend.tf_backend.checkpoints import Checkpoint, best_name, wit
 class BestEpochs:
     """The monitored metric: keeps the best weights, the files of the best epochs, and counts epochs in vain."""
 
-    def __init__(self, execution: ExecutionConfig, folder: Path | None) -> None:
+    def __init__(self, execution: ExecutionConfig, names: Sequence[str], folder: Path | None) -> None:
         """Start with no epoch seen.
 
         Args:
             execution: metric, its direction, patience, and how many files to keep.
+            names: loss terms of this run.
             folder: where the files go; None writes none.
         """
         self._execution = execution
+        self._name = monitored_name(execution.checkpoint_monitor_metric, names)
         self._folder = folder
         self._ranking: list[tuple[float, int]] = []
         self._epochs_in_vain = 0
@@ -67,24 +69,13 @@ class BestEpochs:
             losses: its loss terms.
             weights: canonical weights after it.
         """
-        value = self._monitored(losses)
+        value = losses[self._name]
         sign = 1.0 if self._execution.checkpoint_mode == "min" else -1.0
         if self._value is None or sign * value < sign * self._value:
             self.epoch, self._value, self.weights, self._epochs_in_vain = epoch, value, weights, 0
         else:
             self._epochs_in_vain += 1
         self._keep_files(sign * value, epoch, weights)
-
-    def _monitored(self, losses: Mapping[str, float]) -> float:
-        name = self._execution.checkpoint_monitor_metric
-        if name == "val_loss" and name not in losses:
-            name = "loss"
-        if name not in losses:
-            raise ConfigError(
-                f"checkpoint_monitor_metric = '{name}' is not among the losses of this run ({', '.join(losses)}). "
-                "Name one of these."
-            )
-        return losses[name]
 
     def _keep_files(self, rank: float, epoch: int, weights: dict[str, AnyArray]) -> None:
         if self._folder is None:
@@ -96,3 +87,25 @@ class BestEpochs:
         for _, dropped in set(self._ranking) - set(kept):
             (self._folder / best_name(dropped)).unlink(missing_ok=True)
         self._ranking = kept
+
+
+def monitored_name(metric: str, names: Sequence[str]) -> str:
+    """Return the loss term that decides which epoch is the best.
+
+    Args:
+        metric: `checkpoint_monitor_metric`.
+        names: terms of this run; those of validation are missing when there is none.
+
+    Returns:
+        The metric, or without validation its training counterpart.
+
+    Raises:
+        ConfigError: no such term; names the valid ones.
+    """
+    for candidate in (metric, metric.removeprefix("val_")):
+        if candidate in names:
+            return candidate
+    raise ConfigError(
+        f"checkpoint_monitor_metric = '{metric}' is not a loss of this run.{nearest_name(metric, names)} "
+        f"Use one of {', '.join(names)}."
+    )

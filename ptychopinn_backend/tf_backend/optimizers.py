@@ -20,7 +20,7 @@ ADAM_EPSILON: Final = 1e-7
 AGC_MINIMUM_NORM: Final = 1e-3
 """Weights of a smaller norm count as this large in adaptive gradient clipping."""
 NORM_EPSILON: Final = 1e-6
-"""Keeps quotients of norms finite."""
+"""Added to the common norm that 'norm' divides by."""
 
 
 class Optimizer:
@@ -54,7 +54,7 @@ class Optimizer:
             slot.assign(state[name])
 
     def apply(self, gradients: Sequence[Any], learning_rate: Any) -> None:
-        """Clip the gradients and make one step; may be traced.
+        """Clip the gradients and make one step; weight decay acts on kernels only. May be traced.
 
         Args:
             gradients: one tensor per variable, in the order of the variables.
@@ -64,7 +64,7 @@ class Optimizer:
         self._steps.assign_add(1)
         update = self._sgd if self._training.optimizer == "sgd" else self._adam
         for (name, variable), gradient in zip(self._variables.items(), clipped, strict=True):
-            if self._training.weight_decay > 0:
+            if self._training.weight_decay > 0 and name.endswith("/kernel"):
                 if self._training.optimizer == "adamw":
                     variable.assign(variable * (1 - learning_rate * self._training.weight_decay))
                 else:
@@ -91,8 +91,8 @@ def clip(gradients: Sequence[Any], variables: Sequence[Any], training: TrainingC
     """Limit gradients as configured.
 
     'norm' scales all by one factor so that their common norm stays within the limit, 'value' limits every number,
-    'agc' limits the norm of every output map's gradient to a multiple of the norm of its weights (Brock et al. 2021,
-    "High-performance large-scale image recognition without normalization").
+    'agc' limits the gradient of every output map to a multiple of the norm of its weights (Brock et al.,
+    High-Performance Large-Scale Image Recognition Without Normalization, 2021, equation 3).
 
     Args:
         gradients: one tensor per variable.
@@ -116,11 +116,12 @@ def clip(gradients: Sequence[Any], variables: Sequence[Any], training: TrainingC
 
 
 def _clip_adaptively(gradient: Any, variable: Any, limit: float) -> Any:
-    # Kernels end with the axis of output maps; everything else (biases, scalars, the probe) counts as one unit.
-    axes = (0, 1, 2) if len(gradient.shape) == 4 else None
-    allowed = limit * tf.maximum(_norm(variable, axes), AGC_MINIMUM_NORM)
-    return gradient * tf.minimum(1.0, allowed / tf.maximum(_norm(gradient, axes), NORM_EPSILON))
+    allowed = limit * tf.maximum(_unit_norm(variable), AGC_MINIMUM_NORM)
+    return gradient * tf.minimum(1.0, allowed / tf.maximum(_unit_norm(gradient), np.finfo(np.float32).tiny))
 
 
-def _norm(values: Any, axes: tuple[int, ...] | None) -> Any:
-    return tf.sqrt(tf.reduce_sum(tf.square(values), axis=axes, keepdims=True))
+def _unit_norm(values: Any) -> Any:
+    # The unit of a kernel is an output map; that of a bias or of any other weight is its element.
+    if len(values.shape) == 4:
+        return tf.sqrt(tf.reduce_sum(tf.square(values), axis=(0, 1, 2), keepdims=True))
+    return tf.abs(values)

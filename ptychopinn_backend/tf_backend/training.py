@@ -20,7 +20,7 @@ from ptychopinn_backend.schedule import LearningRateSchedule, epoch_order
 from ptychopinn_backend.tf_backend.checkpoints import LAST_NAME, Checkpoint, fingerprint, require_same_run, with_prefix
 from ptychopinn_backend.tf_backend.epoch_log import open_log
 from ptychopinn_backend.tf_backend.framework import tf
-from ptychopinn_backend.tf_backend.model import JIT_COMPILE, PatchModel
+from ptychopinn_backend.tf_backend.model import PatchModel, traced
 from ptychopinn_backend.tf_backend.monitor import BestEpochs
 from ptychopinn_backend.tf_backend.optimizers import Optimizer
 from ptychopinn_backend.tf_backend.streaming import stream
@@ -51,7 +51,10 @@ class Trainer:
         self._validation_scene = None if validation is None else model.scene_tensors(validation)
         self._optimizer = Optimizer(model.trainable, setup.training)
         self._schedule = LearningRateSchedule(setup.training, setup.execution.learning_rate)
-        self._best = BestEpochs(setup.execution, folder if setup.execution.enable_checkpointing else None)
+        terms = (*model.loss_weights.active(), "loss")
+        names = (*terms, *(f"val_{name}" for name in terms)) if validation is not None else terms
+        self._best = BestEpochs(setup.execution, names, folder if setup.execution.enable_checkpointing else None)
+        self._fingerprint = fingerprint(setup, training, validation)
         self._history: dict[str, list[float]] = {}
         self._epoch = 0
         self._accumulate, self._step = self._traced_steps()
@@ -62,7 +65,7 @@ class Trainer:
         if path is None or not path.is_file():
             return
         state = Checkpoint.read(path)
-        require_same_run(path, state.record["fingerprint"], fingerprint(self._setup, self._training.n_groups))
+        require_same_run(path, state.record["fingerprint"], self._fingerprint)
         self._model.load_weights(state.group("weights"))
         self._optimizer.load(state.group("optimizer"))
         self._best.restore(state.record["best"], state.group("best"))
@@ -82,22 +85,24 @@ class Trainer:
         n_epochs, execution = self._setup.training.nepochs, self._setup.execution
         log = open_log(execution.logger_backend, self._folder)
         started = time.monotonic()
-        stop_reason = "finished"
-        with _progress_bar(n_epochs, self._epoch, execution.enable_progress_bar) as bar:
-            while self._epoch < n_epochs and stop_reason == "finished":
-                self._epoch += 1
-                losses, rate = self._run_epoch()
-                self._save()
-                log.record(self._history)
-                bar.set_postfix(loss=losses["loss"])
-                bar.update()
-                report = EpochReport(self._epoch, n_epochs, losses, rate, time.monotonic() - started)
-                if on_epoch is not None and on_epoch(report):
-                    stop_reason = "stopped on request"
-                elif self._best.is_exhausted and self._epoch < n_epochs:
-                    stop_reason = "early stopping"
-        if self._best.weights is not None:
-            self._model.load_weights(self._best.weights)
+        stop_reason = "early stopping" if self._best.is_exhausted else "finished"
+        try:
+            with _progress_bar(n_epochs, self._epoch, execution.enable_progress_bar) as bar:
+                while self._epoch < n_epochs and stop_reason == "finished":
+                    self._epoch += 1
+                    losses, rate = self._run_epoch()
+                    self._save()
+                    log.record(self._history)
+                    bar.set_postfix(loss=losses["loss"])
+                    bar.update()
+                    report = EpochReport(self._epoch, n_epochs, losses, rate, time.monotonic() - started)
+                    if on_epoch is not None and on_epoch(report) and self._epoch < n_epochs:
+                        stop_reason = "stopped on request"
+                    elif self._best.is_exhausted:
+                        stop_reason = "early stopping"
+        finally:
+            if self._best.weights is not None:
+                self._model.load_weights(self._best.weights)
         return TrainingResult(self._history, self._best.epoch, stop_reason)
 
     def _run_epoch(self) -> tuple[dict[str, float], float]:
@@ -141,7 +146,8 @@ class Trainer:
         """Return the functions of (batch, scene) that sums gradients, and of (batch, scene, rate) that steps too."""
         canvas_px = self._model.canvas_px(self._training)
         accum_steps = self._setup.execution.accum_steps
-        sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self._model.trainable.values()]
+        summed = list(self._model.trainable.values()) if accum_steps > 1 else []
+        sums = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in summed]
         signature = self._model.signature
 
         def accumulate(batch: Any, scene: Any) -> Any:
@@ -161,10 +167,9 @@ class Trainer:
                 total.assign(tf.zeros_like(total))
             return terms
 
-        with_rate = (*signature, tf.TensorSpec((), tf.float32))
-        return (
-            tf.function(accumulate, input_signature=signature, jit_compile=JIT_COMPILE),
-            tf.function(step, input_signature=with_rate, jit_compile=JIT_COMPILE),
+        # Without accumulation only the second is ever called.
+        return accumulate if accum_steps == 1 else traced(accumulate, signature), traced(
+            step, (*signature, tf.TensorSpec((), tf.float32))
         )
 
     def _require_finite(self, losses: Mapping[str, float]) -> None:
@@ -189,7 +194,7 @@ class Trainer:
             "history": self._history,
             "schedule": self._schedule.state,
             "best": self._best.state,
-            "fingerprint": fingerprint(self._setup, self._training.n_groups),
+            "fingerprint": self._fingerprint,
         }
         Checkpoint(arrays, record).write(self._folder / LAST_NAME)
 
