@@ -1,0 +1,1 @@
+"""PyTorch backend: the only package that may import torch and lightning."""

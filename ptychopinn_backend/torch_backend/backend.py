@@ -1,0 +1,245 @@
+"""`TorchBackend`: the seam's interface on PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ptychopinn_backend.arrays import AnyArray, Complex64Array
+from ptychopinn_backend.data.source import GroupBatch, GroupSource
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
+from ptychopinn_backend.physics.losses import loss_weights
+from ptychopinn_backend.schedule import LearningRateSchedule
+from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
+from ptychopinn_backend.torch_backend.devices import autocast, resolve_device, resolve_precision
+from ptychopinn_backend.torch_backend.model import PtychographyModel, to_canonical
+from ptychopinn_backend.torch_backend.physics import Patches
+from ptychopinn_backend.torch_backend.training import train
+
+
+class TorchBackend(Backend):
+    """One model in PyTorch, trained through Lightning."""
+
+    name: ClassVar[str] = "pytorch"
+
+    def __init__(self, setup: BackendSetup) -> None:
+        """Build the model with the initial weights that the seed means.
+
+        Args:
+            setup: configuration and constants.
+
+        Raises:
+            ConfigError: every loss weight is 0, or the accelerator is not there.
+            UnsupportedOptionError: the generator or the learning-rate schedule is not offered.
+        """
+        super().__init__(setup)
+        LearningRateSchedule(setup.training, setup.execution.learning_rate)
+        self._device = resolve_device(setup.execution)
+        self._precision = resolve_precision(setup.execution, self._device)
+        self._model = PtychographyModel(setup, loss_weights(setup.training)).to(self._device).eval()
+
+    @staticmethod
+    def versions() -> dict[str, str]:
+        """Return the versions of torch and lightning."""
+        return {name: version(name) for name in ("torch", "lightning")}
+
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return canonical name -> shape of every weight."""
+        return {name: tuple(array.shape) for name, array in self.dump_weights().items()}
+
+    def dump_weights(self) -> dict[str, AnyArray]:
+        """Return a copy of every weight in the canonical layout."""
+        return self._model.dump()
+
+    def load_weights(self, weights: Mapping[str, AnyArray]) -> None:
+        """Take weights in the canonical layout.
+
+        Args:
+            weights: exactly the names and shapes of `weight_shapes`.
+
+        Raises:
+            DamagedArchiveError: a name or shape differs.
+        """
+        self._model.load(weights)
+
+    def fit(
+        self,
+        training: GroupSource,
+        validation: GroupSource | None = None,
+        *,
+        on_epoch: EpochCallback | None = None,
+        checkpoint_folder: Path | None = None,
+        resume: bool = False,
+    ) -> TrainingResult:
+        """Train; see `Backend.fit`.
+
+        Args:
+            training: groups to train on.
+            validation: groups to validate on after every epoch, or None.
+            on_epoch: called after every epoch; True stops.
+            checkpoint_folder: where the best and the last state are written; None writes none.
+            resume: go on from the last state in `checkpoint_folder` where one is there.
+
+        Returns:
+            History and why training ended.
+
+        Raises:
+            DataError: a source does not fit the model, or lacks the labels the loss needs.
+            TrainingError: a loss that is not finite, or a checkpoint of another configuration.
+        """
+        for source in (training, validation):
+            if source is not None:
+                self._check_source(source)
+                self._check_labels(source.has_labels)
+        try:
+            self._model.train()
+            return train(
+                self._model,
+                self.setup,
+                self._device,
+                training,
+                validation,
+                on_epoch=on_epoch,
+                checkpoint_folder=checkpoint_folder,
+                resume=resume,
+            )
+        finally:
+            self._model.to(self._device).eval().zero_grad(set_to_none=True)
+
+    def predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
+        """Yield the consistent patches of all groups in order, batch by batch.
+
+        Args:
+            source: groups to predict.
+            batch_size: groups per batch; the result does not depend on it.
+
+        Returns:
+            Iterator over (group, N, N, channel) complex64.
+
+        Raises:
+            DataError: the source does not fit the model.
+        """
+        self._check_source(source)
+        return self._predict(source, batch_size)
+
+    def _predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
+        constants = self._constants(source)
+        pending: Tensor | None = None
+        for start in range(0, source.n_groups, batch_size):
+            batch = source.batch(np.arange(start, min(start + batch_size, source.n_groups)))
+            with torch.inference_mode(), autocast(self._precision, self._device):
+                tensors = TensorBatch.of(batch, with_labels=False).to(self._device)
+                network_patches = self._model.network_patches(tensors)
+                with torch.autocast(self._device.type, enabled=False):
+                    patches = _as_complex(self._model.patches(network_patches, tensors, constants))
+            # A GPU computes this batch while the caller works on the one before.
+            if pending is not None:
+                yield pending.cpu().numpy()
+            pending = patches
+        if pending is not None:
+            yield pending.cpu().numpy()
+
+    def forward(self, batch: GroupBatch, source: GroupSource) -> ForwardResult:
+        """Return the model's outputs for one batch.
+
+        Args:
+            batch: groups of `source`.
+            source: gives probes and the canvas.
+
+        Returns:
+            Patches and predicted amplitude.
+
+        Raises:
+            DataError: the source does not fit the model.
+        """
+        self._check_source(source)
+        constants = self._constants(source)
+        tensors = TensorBatch.of(batch, with_labels=False).to(self._device)
+        with torch.inference_mode():
+            with autocast(self._precision, self._device):
+                network_patches = self._model.network_patches(tensors)
+            patches = self._model.patches(network_patches, tensors, constants)
+            amplitude = self._model.intensity(patches, tensors, constants).sqrt()
+            return ForwardResult(
+                network_patches=_as_complex(network_patches).cpu().numpy(),
+                patches=_as_complex(patches).cpu().numpy(),
+                amplitude=amplitude.permute(0, 2, 3, 1).contiguous().cpu().numpy(),
+            )
+
+    def losses(self, batch: GroupBatch, source: GroupSource) -> dict[str, float]:
+        """Return every active loss term and 'loss' for one batch.
+
+        Args:
+            batch: groups of `source`.
+            source: gives probes, valid pixels and the canvas.
+
+        Returns:
+            Term name -> value.
+        """
+        with torch.no_grad():
+            return {name: float(value) for name, value in self._loss_terms(batch, source).items()}
+
+    def gradients(self, batch: GroupBatch, source: GroupSource) -> dict[str, AnyArray]:
+        """Return the gradient of 'loss' with respect to every trainable weight.
+
+        Args:
+            batch: groups of `source`.
+            source: gives probes, valid pixels and the canvas.
+
+        Returns:
+            Canonical name -> array; for the probe dL/dRe + i dL/dIm.
+        """
+        loss = self._loss_terms(batch, source)["loss"]
+        trainable = {name: p for name, p in self._model.canonical_parameters().items() if p.requires_grad}
+        found = torch.autograd.grad(loss, list(trainable.values()), allow_unused=True, materialize_grads=True)
+        return {name: to_canonical(name, gradient) for name, gradient in zip(trainable, found, strict=True)}
+
+    def _loss_terms(self, batch: GroupBatch, source: GroupSource) -> dict[str, Tensor]:
+        self._check_source(source)
+        self._check_labels(batch.Y is not None)
+        tensors = TensorBatch.of(batch, self._model.needs_labels).to(self._device)
+        with autocast(self._precision, self._device):
+            return self._model.loss_terms(tensors, self._constants(source))
+
+    def _constants(self, source: GroupSource) -> SourceConstants:
+        return SourceConstants(source).to(self._device)
+
+    def _check_source(self, source: GroupSource) -> None:
+        model = self.setup.model
+        if source.n_groups == 0:
+            raise DataError("The source holds no groups. Give a scan with at least one group.")
+        if source.N != model.N:
+            raise DataError(
+                f"The patterns have side {source.N}; this model was built for N = {model.N}. "
+                "Crop or pad the patterns, or build a model with their N."
+            )
+        if source.channels != model.channels:
+            raise DataError(
+                f"The groups hold {source.channels} patterns; this model needs {model.channels} "
+                f"(gridsize = {model.gridsize}). Group the scan with the gridsize of the model."
+            )
+        if self.setup.training.probe_trainable and len(source.probes) != len(self.setup.probes):
+            raise DataError(
+                f"The source has {len(source.probes)} scans; the model holds trainable probes of "
+                f"{len(self.setup.probes)}. Give the scans it was trained on, or set probe_trainable to False."
+            )
+
+    def _check_labels(self, present: bool) -> None:
+        if self._model.needs_labels and not present:
+            raise DataError(
+                "The groups carry no labels Y, and the loss compares with them (model_type 'supervised' or "
+                "realspace_mae_weight above 0). Give Y or objectGuess, or train model_type 'pinn' with "
+                "realspace_mae_weight = 0."
+            )
+
+
+def _as_complex(patches: Patches) -> Tensor:
+    # (group, channel, N, N) -> (group, N, N, channel)
+    return torch.complex(*patches).permute(0, 2, 3, 1).contiguous()

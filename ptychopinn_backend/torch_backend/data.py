@@ -1,0 +1,171 @@
+"""From a `GroupSource` to tensors: batches by index, the order of an epoch, and what is constant in a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ptychopinn_backend.arrays import IntArray
+from ptychopinn_backend.data.source import GroupBatch, GroupSource
+from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.physics.placement import canvas_size
+from ptychopinn_backend.schedule import epoch_order
+
+
+class TensorBatch(NamedTuple):
+    """A `GroupBatch` as tensors, channels first; patterns keep the memory of the NumPy array (channels_last)."""
+
+    patterns: Tensor
+    """(group, channel, N, N) float32, normalised amplitudes."""
+    local_offsets: Tensor
+    """(group, 1, 2, channel) float32, pixels."""
+    scan_index: Tensor
+    """(group,) int64."""
+    labels: Tensor | None
+    """(group, channel, N, N) complex64, or None."""
+
+    @classmethod
+    def of(cls, batch: GroupBatch, with_labels: bool) -> TensorBatch:
+        """Wrap the arrays of a batch without copying them where their type fits.
+
+        Args:
+            batch: the arrays.
+            with_labels: whether the labels are needed.
+
+        Returns:
+            The tensors.
+        """
+        labels = None
+        if with_labels and batch.Y is not None:
+            labels = torch.from_numpy(np.require(batch.Y, np.complex64, ("C", "W"))).permute(0, 3, 1, 2)
+        return cls(
+            torch.from_numpy(np.require(batch.X, np.float32, ("C", "W"))).permute(0, 3, 1, 2),
+            torch.from_numpy(np.require(batch.local_offsets, np.float32, ("C", "W"))),
+            torch.from_numpy(np.require(batch.scan_index, np.int64, ("C", "W"))),
+            labels,
+        )
+
+    def to(self, device: torch.device) -> TensorBatch:
+        """Return the batch on a device."""
+        return TensorBatch(*(None if item is None else item.to(device, non_blocking=True) for item in self))  # type: ignore[arg-type]
+
+
+class SourceConstants(nn.Module):
+    """Probes, valid pixels and canvas of a source, as buffers that follow the model to its device."""
+
+    def __init__(self, source: GroupSource) -> None:
+        """Copy the constants.
+
+        Args:
+            source: the groups.
+        """
+        super().__init__()
+        self.canvas_px = canvas_size(source.N, source.max_local_offset_px)
+        probes = torch.from_numpy(np.array(source.probes, np.complex64))
+        valid = torch.from_numpy(np.array(source.valid_pixels, np.float32))
+        self.n_scans = len(probes)
+        self.register_buffer("probes", probes, persistent=False)
+        self.register_buffer("valid_pixels", None if bool((valid == 1).all()) else valid[:, None], persistent=False)
+
+    def valid_of(self, scan_index: Tensor) -> Tensor | None:
+        """Return the valid pixels of every group, (group, 1, N, N), or None when all are valid."""
+        return None if self.valid_pixels is None else self.of_scans(self.get_buffer("valid_pixels"), scan_index)
+
+    def of_scans(self, values: Tensor, scan_index: Tensor) -> Tensor:
+        """Return what every group takes of a value per scan; with one scan a view that broadcasts.
+
+        Args:
+            values: (scan, ...).
+            scan_index: (group,).
+
+        Returns:
+            (group, ...) or (1, ...).
+        """
+        return values if self.n_scans == 1 else values.index_select(0, scan_index)
+
+
+class GroupDataset(Dataset[TensorBatch]):
+    """Batches of a source; an item is asked for with all its indices at once, so no loop over groups runs."""
+
+    def __init__(self, source: GroupSource, with_labels: bool) -> None:
+        """Wrap a source.
+
+        Args:
+            source: the groups.
+            with_labels: whether batches carry labels.
+        """
+        self._source = source
+        self._with_labels = with_labels
+
+    def __getitem__(self, indices: IntArray) -> TensorBatch:
+        """Return the batch of groups at `indices`, (batch,)."""
+        return TensorBatch.of(self._source.batch(indices), self._with_labels)
+
+
+class BatchIndexSampler(Sampler[IntArray]):
+    """Index arrays of the batches of an epoch; with several processes each takes every world_size-th group."""
+
+    def __init__(self, n_groups: int, batch_size: int, *, seed: int | None, rank: int, world_size: int) -> None:
+        """Fix what the order depends on.
+
+        Args:
+            n_groups: groups in the source.
+            batch_size: groups per batch of this process.
+            seed: seed of `schedule.epoch_order`; None keeps the order of the source.
+            rank: number of this process.
+            world_size: number of processes.
+        """
+        self._n_groups, self._batch_size, self._seed = n_groups, batch_size, seed
+        self._rank, self._world_size = rank, world_size
+        self._epoch = 1
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the 0-based epoch Lightning announces."""
+        self._epoch = epoch + 1
+
+    def __len__(self) -> int:
+        """Return the number of batches of this process."""
+        return -(-self._per_process // self._batch_size)
+
+    @property
+    def _per_process(self) -> int:
+        return -(-self._n_groups // self._world_size)
+
+    def __iter__(self) -> Iterator[IntArray]:
+        """Yield (batch,) index arrays; the last one may be shorter."""
+        order: IntArray = np.arange(self._n_groups)
+        if self._seed is not None:
+            order = epoch_order(self._n_groups, self._seed, self._epoch)
+        # All processes must see the same number of batches, so the order wraps around to a multiple of them.
+        order = np.resize(order, self._per_process * self._world_size)[self._rank :: self._world_size]
+        for start in range(0, len(order), self._batch_size):
+            yield order[start : start + self._batch_size]
+
+
+def batch_loader(
+    dataset: GroupDataset, sampler: BatchIndexSampler, execution: ExecutionConfig
+) -> DataLoader[TensorBatch]:
+    """Return a loader of whole batches.
+
+    Args:
+        dataset: the groups.
+        sampler: indices of the batches.
+        execution: workers and pinning.
+
+    Returns:
+        The loader.
+    """
+    return DataLoader(
+        dataset,
+        sampler=sampler,
+        batch_size=None,
+        num_workers=execution.num_workers,
+        pin_memory=execution.pin_memory and torch.cuda.is_available(),
+        persistent_workers=execution.persistent_workers,
+        prefetch_factor=execution.prefetch_factor,
+    )

@@ -1,0 +1,80 @@
+"""Which device and which precision a run uses."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager
+from functools import cache
+
+import torch
+
+from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.execution import ExecutionConfig
+
+logger = logging.getLogger(__name__)
+
+
+def resolve_device(execution: ExecutionConfig) -> torch.device:
+    """Return the device that `accelerator` means; 'auto' is a CUDA device or else the CPU.
+
+    Args:
+        execution: run-time options.
+
+    Returns:
+        The first device of its kind.
+
+    Raises:
+        ConfigError: the accelerator that was asked for is not there.
+    """
+    wanted = execution.accelerator
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        _say_once("accelerator = 'auto': no CUDA device found, computing on the CPU.")
+        return torch.device("cpu")
+    if wanted == "cpu":
+        return torch.device("cpu")
+    if wanted == "mps":
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+    elif torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    raise ConfigError(
+        f"accelerator = '{wanted}', but PyTorch sees no such device. Set accelerator to 'auto' or 'cpu', "
+        "or install a PyTorch build that supports the device."
+    )
+
+
+@cache
+def _say_once(message: str) -> None:
+    logger.info(message)
+
+
+def resolve_precision(execution: ExecutionConfig, device: torch.device) -> str:
+    """Return the precision in force; 16-mixed needs a GPU, on a CPU it becomes bf16-mixed, which has its range.
+
+    Args:
+        execution: run-time options.
+        device: where the model runs.
+
+    Returns:
+        32-true, 16-mixed or bf16-mixed.
+    """
+    if execution.precision == "16-mixed" and device.type == "cpu":
+        _say_once("precision = '16-mixed' is not available on the CPU; using 'bf16-mixed'.")
+        return "bf16-mixed"
+    return execution.precision
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
+    """Return the context in which the network computes at a precision.
+
+    Args:
+        precision: see `resolve_precision`.
+        device: where the model runs.
+
+    Returns:
+        A context manager.
+    """
+    dtype = torch.float16 if precision == "16-mixed" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=precision != "32-true")

@@ -1,0 +1,249 @@
+"""The training loop's view of the model: steps, epoch means, learning rate and what a checkpoint holds."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from ptychopinn_backend.data.source import GroupSource
+from ptychopinn_backend.errors import TrainingError
+from ptychopinn_backend.interface import BackendSetup, EpochReport
+from ptychopinn_backend.schedule import LearningRateSchedule
+from ptychopinn_backend.torch_backend.data import (
+    BatchIndexSampler,
+    GroupDataset,
+    SourceConstants,
+    TensorBatch,
+    batch_loader,
+)
+from ptychopinn_backend.torch_backend.model import PtychographyModel
+from ptychopinn_backend.torch_backend.optimization import build_optimizer, clip_gradients
+from ptychopinn_backend.torch_backend.progress import EARLY_STOPPING, TrainingProgress
+
+CHECKPOINT_KEY = "ptychopinn"
+"""Entry of a Lightning checkpoint that holds our own state."""
+
+
+class EpochMean:
+    """Mean of the loss terms over an epoch, summed on the device so that no step waits for it."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._names: tuple[str, ...] = ()
+        self._sum: Tensor | None = None
+        self._groups = 0
+
+    def add(self, terms: dict[str, Tensor], groups: int) -> None:
+        """Add a batch of `groups` groups."""
+        values = torch.stack([value.detach() for value in terms.values()]) * groups
+        self._names = tuple(terms)
+        self._sum = values if self._sum is None else self._sum + values
+        self._groups += groups
+
+    def take(self, module: LightningModule, prefix: str) -> dict[str, float]:
+        """Return the means over all processes and start anew.
+
+        Args:
+            module: reduces over processes.
+            prefix: put before every name.
+
+        Returns:
+            Term name -> mean; empty when nothing was added.
+        """
+        if self._sum is None:
+            return {}
+        total = torch.cat([self._sum, self._sum.new_tensor([self._groups])])
+        *sums, groups = module.trainer.strategy.reduce(total, reduce_op="sum").tolist()
+        self._sum, self._groups = None, 0
+        return {prefix + name: value / groups for name, value in zip(self._names, sums, strict=True)}
+
+
+class TrainingModule(LightningModule):  # type: ignore[misc]
+    """One training run of a `PtychographyModel`."""
+
+    def __init__(
+        self,
+        model: PtychographyModel,
+        setup: BackendSetup,
+        training: GroupSource,
+        validation: GroupSource | None,
+        progress: TrainingProgress,
+        fingerprint: dict[str, str],
+    ) -> None:
+        """Gather what the run needs.
+
+        Args:
+            model: the model, trained in place.
+            setup: its configuration.
+            training: groups to train on.
+            validation: groups to validate on, or None.
+            progress: filled epoch by epoch.
+            fingerprint: configuration of the run, written into checkpoints.
+        """
+        super().__init__()
+        self.model = model
+        self.progress = progress
+        self._setup, self._fingerprint = setup, fingerprint
+        self._sources = {"training": training, "validation": validation}
+        self._training_constants = SourceConstants(training)
+        self._validation_constants = None if validation is None else SourceConstants(validation)
+        self._schedule: LearningRateSchedule | None = None
+        self._schedule_state: dict[str, Any] | None = None
+        self._training_mean, self._validation_mean = EpochMean(), EpochMean()
+        self._started_s = time.monotonic()
+        self.report: EpochReport | None = None
+
+    @property
+    def schedule(self) -> LearningRateSchedule:
+        """Learning rate by epoch; grows with the root of the number of processes, whose batches add up."""
+        if self._schedule is None:
+            initial = self._setup.execution.learning_rate * float(self.trainer.world_size) ** 0.5
+            self._schedule = LearningRateSchedule(self._setup.training, initial)
+            if self._schedule_state is not None:
+                self._schedule.restore(**self._schedule_state)
+        return self._schedule
+
+    def configure_optimizers(self) -> Optimizer:
+        """Return the optimiser; its learning rate is set at the start of every epoch."""
+        rate = self.schedule.rate(1)
+        return build_optimizer(self.model, self._setup.training, rate, fused=self.trainer.precision != "16-mixed")
+
+    def train_dataloader(self) -> DataLoader[TensorBatch]:
+        """Return the shuffled batches of this process."""
+        return self._loader("training", seed=self._setup.execution.seed)
+
+    def val_dataloader(self) -> DataLoader[TensorBatch] | list[Any]:
+        """Return the batches to validate on, in order; none without a validation source."""
+        return [] if self._validation_constants is None else self._loader("validation", seed=None)
+
+    def _loader(self, name: str, seed: int | None) -> DataLoader[TensorBatch]:
+        source = self._sources[name]
+        if source is None:
+            raise AssertionError(f"no {name} source")
+        sampler = BatchIndexSampler(
+            source.n_groups,
+            self._setup.training.batch_size,
+            seed=seed,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+        )
+        return batch_loader(GroupDataset(source, self.model.needs_labels), sampler, self._setup.execution)
+
+    def on_train_epoch_start(self) -> None:
+        """Set the learning rate of the epoch."""
+        rate = self.schedule.rate(self.current_epoch + 1)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+
+    def training_step(self, batch: TensorBatch, batch_index: int) -> Tensor:
+        """Return the loss of a batch.
+
+        Args:
+            batch: the groups.
+            batch_index: unused.
+
+        Returns:
+            Scalar.
+        """
+        terms = self.model.loss_terms(batch, self._training_constants)
+        self._training_mean.add(terms, len(batch.patterns))
+        return terms["loss"]
+
+    def validation_step(self, batch: TensorBatch, batch_index: int) -> None:
+        """Add a batch to the validation means.
+
+        Args:
+            batch: the groups.
+            batch_index: unused.
+        """
+        if self._validation_constants is None:
+            raise AssertionError("validation without a source")
+        terms = self.model.loss_terms(batch, self._validation_constants)
+        self._validation_mean.add(terms, len(batch.patterns))
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip as configured; Lightning's own options stay unset because it has no adaptive clipping.
+
+        Args:
+            optimizer: holds the parameters.
+            gradient_clip_val: unused.
+            gradient_clip_algorithm: unused.
+        """
+        config = self._setup.training
+        if config.gradient_clip_val is not None:
+            parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+            clip_gradients(parameters, config.gradient_clip_val, config.gradient_clip_algorithm)
+
+    def on_train_epoch_end(self) -> None:
+        """Close the epoch: means, history, best weights, schedule, early stopping.
+
+        Raises:
+            TrainingError: a mean is not finite.
+        """
+        epoch = self.current_epoch + 1
+        losses = {**self._training_mean.take(self, ""), **self._validation_mean.take(self, "val_")}
+        rate = self.schedule.rate(epoch)
+        require_finite(losses, epoch, rate)
+        scale = float(torch.exp(self.model.log_scale.detach()))
+        row = {**losses, "learning_rate": rate, "intensity_scale": scale}
+        self.progress.record(row, self.model.state_dict())
+        self.schedule.observe(losses.get("val_loss", losses["loss"]))
+        self.log_dict(row, prog_bar=False)
+        execution = self._setup.execution
+        if self.progress.epochs_since_best >= execution.early_stop_patience:
+            self.progress.stop_reason = EARLY_STOPPING
+            self.trainer.should_stop = True
+        self.report = EpochReport(
+            epoch, self._setup.training.nepochs, losses, rate, elapsed_s=time.monotonic() - self._started_s
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add our state to a checkpoint; plain values and tensors only.
+
+        Args:
+            checkpoint: what Lightning writes.
+        """
+        checkpoint[CHECKPOINT_KEY] = {
+            "fingerprint": self._fingerprint,
+            "progress": self.progress.state(),
+            "schedule": self.schedule.state,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take our state from a checkpoint.
+
+        Args:
+            checkpoint: what Lightning read.
+        """
+        state = checkpoint[CHECKPOINT_KEY]
+        self.progress.restore(state["progress"])
+        self._schedule, self._schedule_state = None, state["schedule"]
+
+
+def require_finite(losses: dict[str, float], epoch: int, learning_rate: float) -> None:
+    """Refuse to go on with a loss that is not a number.
+
+    Args:
+        losses: means of the epoch.
+        epoch: 1-based epoch.
+        learning_rate: of the epoch.
+
+    Raises:
+        TrainingError: names the term, the epoch and the remedies.
+    """
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"{name} = {value} in epoch {epoch}: the loss must be finite. Lower learning_rate (now "
+                f"{learning_rate:g}), set gradient_clip_val (for example 1.0), or check the patterns and the probe. "
+                "The best checkpoint of earlier epochs is kept."
+            )

@@ -1,0 +1,100 @@
+"""Loss terms in PyTorch; the formulas are those of `physics.losses`, the names those of `LossWeights`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ptychopinn_backend.physics.losses import INTENSITY_FLOOR, MODULUS_FLOOR
+from ptychopinn_backend.torch_backend.physics import Patches
+
+
+def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Return sum(weights * values) / sum(weights).
+
+    Args:
+        values: (group, channel, N, N).
+        weights: broadcastable to them, or None for all ones.
+
+    Returns:
+        Scalar.
+    """
+    if weights is None:
+        return values.mean()
+    return (values * weights).sum() / weights.expand_as(values).sum()
+
+
+def poisson_nll(intensity: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    """Return the mean of p - t log p.
+
+    Args:
+        intensity: predicted intensity p in counts, (group, channel, N, N).
+        target: measured amplitude sqrt(t), same shape.
+        valid: pixels that count, or None for all.
+
+    Returns:
+        Scalar.
+    """
+    return weighted_mean(intensity - target.square() * torch.log(intensity + INTENSITY_FLOOR), valid)
+
+
+def amplitude_mae(intensity: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    """Return the mean absolute error of the far-field amplitude.
+
+    Args:
+        intensity: predicted intensity in counts, (group, channel, N, N).
+        target: measured amplitude, same shape.
+        valid: pixels that count, or None for all.
+
+    Returns:
+        Scalar.
+    """
+    return weighted_mean((torch.sqrt(intensity + MODULUS_FLOOR) - target).abs(), valid)
+
+
+def _modulus(real: Tensor, imaginary: Tensor) -> Tensor:
+    return torch.sqrt(real.square() + imaginary.square() + MODULUS_FLOOR)
+
+
+def complex_mae(patches: Patches, labels: Tensor, window: Tensor) -> Tensor:
+    """Return the mean modulus of the complex error inside a window.
+
+    Args:
+        patches: one patch a channel.
+        labels: complex (group, channel, N, N).
+        window: (N, N) weight.
+
+    Returns:
+        Scalar.
+    """
+    error = _modulus(patches.real - labels.real, patches.imaginary - labels.imag)
+    return weighted_mean(error, window)
+
+
+def total_variation(patches: Patches) -> Tensor:
+    """Return the mean modulus of neighbour differences along rows plus the same along columns.
+
+    Args:
+        patches: one patch a channel.
+
+    Returns:
+        Scalar.
+    """
+    along_rows, along_columns = (
+        _modulus(torch.diff(patches.real, dim=axis), torch.diff(patches.imaginary, dim=axis)).mean()
+        for axis in (-2, -1)
+    )
+    return along_rows + along_columns
+
+
+def mean_deviation(patches: Patches) -> Tensor:
+    """Return the mean absolute deviation of the patch amplitude from its mean over each patch.
+
+    Args:
+        patches: one patch a channel.
+
+    Returns:
+        Scalar.
+    """
+    amplitude = _modulus(*patches)
+    return (amplitude - amplitude.mean(dim=(-2, -1), keepdim=True)).abs().mean()

@@ -1,0 +1,202 @@
+"""Network, intensity scale and probe in one module, and its weights in the canonical layout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.interface import BackendSetup
+from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE, check_weights
+from ptychopinn_backend.physics.forward import forward_constants
+from ptychopinn_backend.physics.losses import LossWeights
+from ptychopinn_backend.torch_backend import losses
+from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
+from ptychopinn_backend.torch_backend.network import build_generator
+from ptychopinn_backend.torch_backend.physics import FarField, Patches, group_patches
+
+_KERNEL_TO_CANONICAL = (2, 3, 1, 0)
+_KERNEL_TO_TORCH = (3, 2, 0, 1)
+
+
+class PtychographyModel(nn.Module):
+    """From normalised patterns to patches, far field and loss terms."""
+
+    def __init__(self, setup: BackendSetup, weights: LossWeights) -> None:
+        """Build the model with the initial weights that the seed means.
+
+        Args:
+            setup: configuration and constants.
+            weights: weights of the loss terms.
+        """
+        super().__init__()
+        self._config = setup.model
+        self._weights = weights
+        self._log_intensity_scale = math.log(setup.intensity_scale)
+        self.generator = build_generator(setup.model)
+        self.far_field = FarField(setup.model)
+        log_scale = torch.tensor(self._log_intensity_scale, dtype=torch.float32)
+        if setup.training.intensity_scale_trainable:
+            self.log_scale = nn.Parameter(log_scale)
+        else:
+            self.register_buffer("log_scale", log_scale)
+        # Kept as (..., 2) real numbers: optimisers, clipping and reduction over processes then need no special case.
+        self.probe: nn.Parameter | None = None
+        if setup.training.probe_trainable:
+            probes = torch.from_numpy(np.array(setup.probes, np.complex64))
+            self.probe = nn.Parameter(torch.view_as_real(probes).clone())
+        window = torch.from_numpy(forward_constants(setup.model).label_window).float()
+        self.register_buffer("_label_window", window, persistent=False)
+        self._load_network(self.generator.initial_weights(setup.execution.seed))
+        cast(Any, self.generator).to(memory_format=torch.channels_last)
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the loss compares patches with labels."""
+        return self._weights.needs_labels
+
+    def network_patches(self, batch: TensorBatch) -> Patches:
+        """Return what the network puts out.
+
+        Args:
+            batch: the groups.
+
+        Returns:
+            One patch a channel with object_big, else one a group.
+        """
+        scale = torch.exp(self._log_intensity_scale - self.log_scale)
+        return Patches(*self.generator(batch.patterns * scale))
+
+    def patches(self, network_patches: Patches, batch: TensorBatch, constants: SourceConstants) -> Patches:
+        """Return the patches as the physics sees them, consistent within each group.
+
+        Args:
+            network_patches: what the network put out.
+            batch: the groups.
+            constants: of their source.
+
+        Returns:
+            One patch a channel.
+        """
+        return group_patches(network_patches, batch.local_offsets, constants.canvas_px, self._config)
+
+    def intensity(self, patches: Patches, batch: TensorBatch, constants: SourceConstants) -> Tensor:
+        """Return the predicted intensity in counts.
+
+        Args:
+            patches: consistent patches.
+            batch: the groups.
+            constants: of their source.
+
+        Returns:
+            (group, channel, N, N) float32.
+        """
+        probes = constants.get_buffer("probes") if self.probe is None else torch.view_as_complex(self.probe)
+        illumination = constants.of_scans(self.far_field.illumination(probes), batch.scan_index)
+        intensity: Tensor = self.far_field(patches, illumination)
+        return torch.exp(2 * self.log_scale) * intensity
+
+    def loss_terms(self, batch: TensorBatch, constants: SourceConstants) -> dict[str, Tensor]:
+        """Return every active loss term and their weighted sum 'loss', scalars (`physics.forward.loss_terms`).
+
+        Args:
+            batch: the groups.
+            constants: of their source.
+
+        Returns:
+            Term name -> scalar tensor.
+
+        Raises:
+            DataError: labels are needed and the batch carries none.
+        """
+        network_patches = self.network_patches(batch)
+        with torch.autocast(batch.patterns.device.type, enabled=False):
+            patches = self.patches(network_patches, batch, constants)
+            terms: dict[str, Tensor] = {}
+            if self._weights.needs_far_field:
+                intensity = self.intensity(patches, batch, constants)
+                target = batch.patterns * math.exp(self._log_intensity_scale)
+                valid = constants.valid_of(batch.scan_index)
+                if self._weights.nll > 0:
+                    terms["nll"] = losses.poisson_nll(intensity, target, valid)
+                if self._weights.mae > 0:
+                    terms["mae"] = losses.amplitude_mae(intensity, target, valid)
+            if self._weights.realspace_mae > 0:
+                if batch.labels is None:
+                    raise DataError(
+                        "The groups carry no labels Y, and the loss compares with them. "
+                        "Give labels, or train model_type 'pinn' with realspace_mae_weight = 0."
+                    )
+                terms["realspace_mae"] = losses.complex_mae(patches, batch.labels, self.get_buffer("_label_window"))
+            if self._weights.tv > 0:
+                terms["tv"] = losses.total_variation(patches)
+            if self._weights.mean_deviation > 0:
+                terms["mean_deviation"] = losses.mean_deviation(patches)
+            active = self._weights.active()
+            terms["loss"] = torch.stack([weight * terms[name] for name, weight in active.items()]).sum()
+        return terms
+
+    def canonical_parameters(self) -> dict[str, Tensor]:
+        """Return the tensor behind every canonical name, `log_scale` included when it is a constant."""
+        found: dict[str, Tensor] = {
+            name.replace(".", "/").removesuffix("weight") + ("kernel" if name.endswith("weight") else ""): parameter
+            for name, parameter in self.generator.named_parameters()
+        }
+        found[LOG_SCALE] = self.log_scale
+        if self.probe is not None:
+            found[PROBE] = self.probe
+        return found
+
+    def dump(self) -> dict[str, AnyArray]:
+        """Return a copy of every weight in the canonical layout."""
+        return {name: to_canonical(name, tensor) for name, tensor in self.canonical_parameters().items()}
+
+    def load(self, weights: Mapping[str, AnyArray]) -> None:
+        """Take weights in the canonical layout.
+
+        Args:
+            weights: exactly the names and shapes of `dump`.
+
+        Raises:
+            DamagedArchiveError: a name or shape differs.
+        """
+        check_weights(weights, {name: array.shape for name, array in self.dump().items()})
+        with torch.no_grad():
+            self.log_scale.copy_(torch.tensor(float(weights[LOG_SCALE])))
+            if self.probe is not None:
+                probe = torch.from_numpy(np.array(weights[PROBE], np.complex64))
+                self.probe.copy_(torch.view_as_real(probe))
+        self._load_network({name: array for name, array in weights.items() if name not in (LOG_SCALE, PROBE)})
+
+    def _load_network(self, weights: Mapping[str, AnyArray]) -> None:
+        parameters = self.canonical_parameters()
+        with torch.no_grad():
+            for name, array in weights.items():
+                values = np.array(array, np.float32)
+                if values.ndim == 4:
+                    values = values.transpose(_KERNEL_TO_TORCH)
+                parameters[name].copy_(torch.from_numpy(np.ascontiguousarray(values)))
+
+
+def to_canonical(name: str, tensor: Tensor) -> AnyArray:
+    """Return a weight, or its gradient, in the canonical layout.
+
+    Args:
+        name: canonical name.
+        tensor: a tensor of `PtychographyModel.canonical_parameters`, or its gradient.
+
+    Returns:
+        A copy: kernels (height, width, in, out) float32, the probe complex64 (scan, mode, N, N).
+    """
+    array = tensor.detach().cpu().numpy()
+    if name == PROBE:
+        return np.ascontiguousarray(array).view(np.complex64)[..., 0].copy()
+    if array.ndim == 4:
+        array = array.transpose(_KERNEL_TO_CANONICAL)
+    return np.array(array, np.float32, order="C")

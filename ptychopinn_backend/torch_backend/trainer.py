@@ -1,0 +1,171 @@
+"""Lightning's Trainer as this package uses it: quiet, writing into one folder, leaving no global setting behind."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
+
+from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.interface import BackendSetup, EpochCallback
+from ptychopinn_backend.torch_backend.devices import resolve_precision
+from ptychopinn_backend.torch_backend.progress import STOPPED_ON_REQUEST
+
+_EXPECTED_WARNINGS = (
+    # Whole batches come from one call, so worker processes rarely pay; num_workers is there for those that do.
+    ".*does not have many workers.*",
+    # Everything is logged once an epoch.
+    ".*smaller than the logging interval.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    # A checkpoint folder may have been moved since the run was interrupted.
+    ".*The dirpath has changed from.*",
+    # Epoch means are already reduced over processes.
+    ".*recommended to use `self.log.*sync_dist=True.*",
+    ".*GPU available but not used.*",
+    ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
+    ".*filesystem tracking backend.*",
+)
+
+
+class _EpochReporter(Checkpoint):  # type: ignore[misc]
+    """Calls `on_epoch`; a checkpoint callback only so that it runs after the checkpoint of the epoch is written."""
+
+    def __init__(self, on_epoch: EpochCallback) -> None:
+        self._on_epoch = on_epoch
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report the epoch and stop when asked to."""
+        report = pl_module.report
+        stop = bool(self._on_epoch(report)) if trainer.is_global_zero else False
+        stop = trainer.strategy.broadcast(stop)
+        if stop and report.epoch < report.n_epochs:
+            pl_module.progress.stop_reason = STOPPED_ON_REQUEST
+            trainer.should_stop = True
+
+
+def build_trainer(
+    setup: BackendSetup, device: torch.device, monitor: str, on_epoch: EpochCallback | None, folder: Path | None
+) -> Trainer:
+    """Return the Trainer of a run.
+
+    Args:
+        setup: gives the execution options and the number of epochs.
+        device: kind of device to train on.
+        monitor: history key that decides which checkpoint is the best.
+        on_epoch: called after every epoch, or None.
+        folder: where checkpoints and logs go; None writes nothing.
+
+    Returns:
+        The Trainer.
+    """
+    execution = setup.execution
+    callbacks: list[Checkpoint] = []
+    if folder is not None and execution.enable_checkpointing:
+        callbacks.append(
+            ModelCheckpoint(
+                dirpath=folder,
+                filename="best" if execution.checkpoint_save_top_k <= 1 else "best-{epoch}",
+                monitor=monitor,
+                mode=execution.checkpoint_mode,
+                save_top_k=execution.checkpoint_save_top_k,
+                save_last=True,
+                save_on_train_epoch_end=True,
+                enable_version_counter=False,
+            )
+        )
+    if on_epoch is not None:
+        callbacks.append(_EpochReporter(on_epoch))
+    return Trainer(
+        accelerator="gpu" if device.type == "cuda" else device.type,
+        devices=execution.devices,
+        num_nodes=execution.num_nodes,
+        strategy=execution.strategy,
+        precision=resolve_precision(execution, device),
+        deterministic=execution.deterministic,
+        max_epochs=setup.training.nepochs,
+        accumulate_grad_batches=execution.accum_steps,
+        callbacks=callbacks,
+        logger=False if folder is None else build_logger(execution.logger_backend, folder),
+        enable_checkpointing=bool(callbacks),
+        enable_progress_bar=execution.enable_progress_bar,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+
+
+def build_logger(name: str, folder: Path) -> Logger | bool:
+    """Return the experiment logger; it writes below `folder` only.
+
+    Args:
+        name: csv, tensorboard, mlflow or none.
+        folder: of the run.
+
+    Returns:
+        The logger, or False for none.
+
+    Raises:
+        ConfigError: the package of the logger is not installed.
+    """
+    if name == "none":
+        return False
+    if name == "csv":
+        return CSVLogger(folder, name="logs")
+    if find_spec(name) is None:
+        raise ConfigError(
+            f"logger_backend = '{name}', but the package '{name}' is not installed. "
+            "Install it with: pip install 'ptychopinn-backend[tracking]', or set logger_backend to 'csv'."
+        )
+    if name == "tensorboard":
+        return TensorBoardLogger(folder, name="logs")
+    return MLFlowLogger(experiment_name="ptychopinn", tracking_uri=(folder / "mlruns").resolve().as_uri())
+
+
+@contextmanager
+def quiet_framework() -> Iterator[None]:
+    """Silence Lightning's banners and the warnings that are expected here, for the time of a run."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    loggers += [logging.getLogger(name) for name in ("lightning.pytorch.utilities.rank_zero", "mlflow")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            for message in _EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def contained_settings() -> Iterator[None]:
+    """Restore the process-wide settings that a Trainer changes: deterministic algorithms and the interrupt handler."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    memory = cast(Any, torch.utils.deterministic)
+    fill = memory.fill_uninitialized_memory
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if in_main_thread else None
+    # Filling fresh memory with NaN finds programming errors only, and costs a pass over every activation.
+    memory.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        memory.fill_uninitialized_memory = fill
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
