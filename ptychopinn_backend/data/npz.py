@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import os
+import struct
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -24,7 +26,8 @@ MAX_UNPACKED_BYTES: Final = 64 * 2**30
 """The arrays taken from one file may need this much memory, or all the machine has if that is less."""
 
 METADATA_KEY: Final = "_metadata"
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
+_BROKEN_ZIP: Final = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error)
+_BROKEN_MEMBER: Final = (*_BROKEN_ZIP, zlib.error, EOFError, OSError, RuntimeError, tokenize.TokenError)
 _SUFFIX = ".npy"
 
 
@@ -108,12 +111,14 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except PermissionError as error:
         raise DataError(f"{path} cannot be opened ({error.strerror}). Make it readable first.") from error
-    except zipfile.BadZipFile as error:
+    except _BROKEN_ZIP as error:
         with path.open("rb") as stream:
             starts_as_zip = stream.read(2) == b"PK"
         size = path.stat().st_size
         if starts_as_zip:
-            message = f"{path} is cut short: {size} bytes and no zip directory at the end. Copy or write it again."
+            message = (
+                f"{path} is cut short or damaged: its {size} bytes end in no zip directory. Copy or write it again."
+            )
         else:
             message = f"{path} is not an NPZ file ({size} bytes, not a zip archive). Write it with numpy.savez."
         raise DataError(message) from error
@@ -133,7 +138,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, path
             array: AnyArray = np.lib.format.read_array(stream, allow_pickle=False)
     except DataError:
         raise
-    except _UNREADABLE as error:
+    except _BROKEN_MEMBER as error:
         raise DataError(f"'{key}' in {path} is damaged: {error}. Copy or write the file again.") from error
     return array
 

@@ -79,7 +79,7 @@ def test_truncated_file(tmp_path):
     write_npz(tmp_path / "x.npz", {"a": np.arange(1000)})
     whole = (tmp_path / "x.npz").read_bytes()
     (tmp_path / "x.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="is cut short"):
+    with pytest.raises(DataError, match="is cut short or damaged"):
         read_npz(tmp_path / "x.npz", ("a",))
 
 
@@ -128,3 +128,28 @@ def test_decompression_bomb_is_refused_before_unpacking(tmp_path):
     with pytest.raises(DataError, match=r"declares 0\.000977 GiB of arrays; at most .* are unpacked"):
         read_npz(tmp_path / "x.npz", ("a", "b"), max_bytes=2**20)
     assert set(read_npz(tmp_path / "x.npz", ("b",), max_bytes=2**20)) == {"b"}
+
+
+def test_whatever_is_altered_the_error_is_ours(tmp_path):
+    rng = np.random.default_rng(5)
+    path = tmp_path / "x.npz"
+    write_npz(path, {"a": np.arange(20.0)})
+    whole = path.read_bytes()
+    refused = 0
+    for _ in range(400):
+        altered = bytearray(whole)
+        altered[rng.integers(len(whole))] = rng.integers(256)
+        path.write_bytes(altered)
+        try:
+            read_npz(path, ("a",))
+        except DataError:
+            refused += 1
+    assert refused > 200
+
+
+@pytest.mark.parametrize("old", [b"}", b"'<f8'", b"False", b"(20,)"])
+def test_altered_header_with_a_valid_checksum(tmp_path, old):
+    content = npy_bytes(np.arange(20.0)).replace(old, b"(" * len(old))
+    write_members(tmp_path / "x.npz", {"a.npy": content})
+    with pytest.raises(DataError, match=r"'a' in .* is damaged"):
+        read_npz(tmp_path / "x.npz", ("a",))
