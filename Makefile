@@ -33,12 +33,18 @@ types: $(VENV)/.installed
 imports: $(VENV)/.installed
 	$(BIN)/lint-imports
 
-docs-check: $(VENV)/.installed
-	$(BIN)/pydoclint --style google ptychopinn_backend ptychodus_plugin
+docs-check: $(VENV)-docs/bin/pydoclint
+	$(VENV)-docs/bin/pydoclint ptychopinn_backend ptychodus_plugin
+
+# Apart from the rest: its parser of docstrings and the one that Ptychodus' dependencies bring share a module name.
+$(VENV)-docs/bin/pydoclint: constraints.txt
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/pip install --quiet --constraint constraints.txt pydoclint
+	touch $@
 
 # Libraries the offscreen GUI tests need; only where this user may install them.
 system-packages:
 	@bash .ci/system-packages
 
 clean:
-	rm -rf $(VENV) demo_output build dist
+	rm -rf $(VENV) $(VENV)-docs demo_output build dist
