@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +203,8 @@ def test_any_configuration_survives_yaml(
     run = load_run_config(file)
     assert run.training == training
     assert run.execution == execution
+
+
+def test_no_two_sections_share_a_key() -> None:
+    names = [item.name for owner in (ModelConfig, TrainingConfig, ExecutionConfig) for item in fields(owner)]
+    assert len(names) == len(set(names))
