@@ -13,6 +13,7 @@ from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
+from ptychopinn_backend.schedule import LearningRateSchedule
 from ptychopinn_backend.tf_backend.device import choose_device, refuse_unsupported, set_determinism
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.model import PatchModel, check_source, from_real
@@ -32,6 +33,7 @@ class TensorFlowBackend(Backend):
             setup: configuration and constants.
         """
         super().__init__(setup)
+        LearningRateSchedule(setup.training, setup.execution.learning_rate)  # refuses what it does not offer
         refuse_unsupported(setup.execution)
         set_determinism(setup.execution.deterministic)
         self._device = choose_device(setup.execution.accelerator)
@@ -82,13 +84,10 @@ class TensorFlowBackend(Backend):
 
         Returns:
             History, best epoch and why training ended.
-
-        Raises:
-            DataError: no group, or the loss needs labels that the data lack.
         """
         for source in (training, validation):
             if source is not None:
-                self._require_trainable(source)
+                self._require_labels(source.has_labels)
         if checkpoint_folder is not None:
             checkpoint_folder.mkdir(parents=True, exist_ok=True)
         with tf.device(self._device):
@@ -104,10 +103,13 @@ class TensorFlowBackend(Backend):
             source: groups to predict.
             batch_size: groups per batch; the result does not depend on it.
 
-        Yields:
-            (group, N, N, channel) complex64.
+        Returns:
+            Iterator over (group, N, N, channel) complex64.
         """
         check_source(source, self.setup)
+        return self._predict(source, batch_size)
+
+    def _predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
         patches_of = self._model.compiled("patches", self._model.canvas_px(source))
         for batch in stream(source, np.arange(source.n_groups), batch_size, self.setup.execution):
             with tf.device(self._device):
@@ -140,7 +142,7 @@ class TensorFlowBackend(Backend):
         Returns:
             Term name -> value.
         """
-        self._require_trainable(source)
+        self._require_labels(batch.Y is not None)
         with tf.device(self._device):
             terms_of = self._model.compiled("terms", self._model.canvas_px(source))
             terms = terms_of(self._model.batch_tensors(batch), self._model.scene_tensors(source))
@@ -156,19 +158,17 @@ class TensorFlowBackend(Backend):
         Returns:
             Canonical name -> array; for the complex probe d loss / d real + i d loss / d imag.
         """
-        self._require_trainable(source)
+        self._require_labels(batch.Y is not None)
         with tf.device(self._device):
             function = self._model.compiled("terms_and_gradients", self._model.canvas_px(source))
             _, gradients = function(self._model.batch_tensors(batch), self._model.scene_tensors(source))
         named = zip(self._model.trainable, gradients, strict=True)
         return {name: from_real(name, gradient.numpy()) for name, gradient in named}
 
-    def _require_trainable(self, source: GroupSource) -> None:
-        if source.n_groups == 0:
-            raise DataError("The data hold no groups; training needs at least one. Check n_groups and the scan file.")
-        if self._model.loss_weights.needs_labels and not source.has_labels:
+    def _require_labels(self, present: bool) -> None:
+        if self._model.loss_weights.needs_labels and not present:
             raise DataError(
-                f"The loss needs labels (model_type = '{self.setup.model.model_type}', realspace_mae_weight = "
-                f"{self.setup.training.realspace_mae_weight}), but the data have none. Give data with 'Y' or "
-                "'objectGuess', or train without the real-space error."
+                "The groups carry no labels Y, and the loss compares with them (model_type 'supervised' or "
+                "realspace_mae_weight above 0). Give Y or objectGuess, or train model_type 'pinn' with "
+                "realspace_mae_weight = 0."
             )

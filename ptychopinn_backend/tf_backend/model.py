@@ -224,15 +224,22 @@ def check_source(source: GroupSource, setup: BackendSetup) -> None:
         DataError: names what differs.
     """
     model = setup.model
-    if (source.N, source.channels) != (model.N, model.channels):
+    if source.n_groups == 0:
+        raise DataError("The source holds no groups. Give a scan with at least one group.")
+    if source.N != model.N:
         raise DataError(
-            f"The data hold groups of {source.channels} patterns of {source.N} pixels; the model needs "
-            f"{model.channels} of {model.N}. Set N and gridsize to those of the data."
+            f"The patterns have side {source.N}; this model was built for N = {model.N}. "
+            "Crop or pad the patterns, or build a model with their N."
         )
-    if setup.training.probe_trainable and source.probes.shape != setup.probes.shape:
+    if source.channels != model.channels:
         raise DataError(
-            f"The data have probes of shape {source.probes.shape}; the trainable probe of the model has "
-            f"{setup.probes.shape} = (scan, mode, N, N). Use data of the same scans, or probe_trainable = False."
+            f"The groups hold {source.channels} patterns; this model needs {model.channels} "
+            f"(gridsize = {model.gridsize}). Group the scan with the gridsize of the model."
+        )
+    if setup.training.probe_trainable and len(source.probes) != len(setup.probes):
+        raise DataError(
+            f"The source has {len(source.probes)} scans; the model holds trainable probes of {len(setup.probes)}. "
+            "Give the scans it was trained on, or set probe_trainable to False."
         )
 
 
