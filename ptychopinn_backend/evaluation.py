@@ -9,9 +9,9 @@ import numpy as np
 from scipy.ndimage import shift as spline_shift
 
 from ptychopinn_backend import metrics
-from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, Float64Array, FloatArray
+from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, FloatArray
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.physics.scan_model import Interpolation, pattern_batches, scan_intensities
 from ptychopinn_backend.reconstruction_file import Reconstruction
 
@@ -55,30 +55,33 @@ def evaluate(
         reconstruction: what is measured.
         raw: the scan it was made from.
         truth: the true object (row, column) and the (row, column) in it of scan coordinate (0, 0).
-        reference: another reconstruction of the scan, in the same form.
+        reference: another reconstruction of the scan, in the same form; not together with `truth`.
         interpolation: how object patches are read between pixels for the R-factor. 'bilinear' is this package's model;
             it dampens the finest detail of the object, and noise with it, so take 'fourier' beside numbers of
             iterative codes, which mostly shift by Fourier transform.
 
     Returns:
-        JSON values: 'backend', 'patterns', 'interpolation', 'r_factor', 'poisson_floor', and for every comparison given
-        ('truth', 'reference') the dictionary of `compare_objects`.
+        JSON values: 'backend', 'n_patterns', 'interpolation', 'r_factor', 'poisson_floor_r_factor', and, where a truth
+        or a reference is given, 'compared_with' ('truth' or 'reference') and what `compare_objects` returns.
 
     Raises:
+        ConfigError: a truth and a reference are given.
         DataError: probe and patterns differ in size, or the scan covers too small a region to compare.
     """
+    if truth is not None and reference is not None:
+        raise ConfigError("a truth and a reference are given; one report compares with one of them. Leave one out.")
     r_factor, floor = scan_r_factors(reconstruction, raw, interpolation)
     report: dict[str, Any] = {
         "backend": reconstruction.backend,
-        "patterns": raw.n_patterns,
+        "n_patterns": raw.n_patterns,
         "interpolation": interpolation,
         "r_factor": r_factor,
-        "poisson_floor": floor,
+        "poisson_floor_r_factor": floor,
     }
-    positions = _positions(raw)
-    for name, target in (("truth", truth), ("reference", reference)):
-        if target is not None:
-            report[name] = compare_objects(align_objects(reconstruction, *target, positions))
+    target = reference if truth is None else truth
+    if target is not None:
+        report["compared_with"] = "reference" if truth is None else "truth"
+        report |= compare_objects(align_objects(reconstruction, *target, raw.positions_xy))
     return report
 
 
@@ -106,7 +109,7 @@ def scan_r_factors(
             "must be equal. Give the scan that was reconstructed."
         )
     valid: BoolArray | None = None if raw.bad_pixels is None else ~raw.bad_pixels
-    positions = _positions(raw)
+    positions = raw.positions_xy
     measured, floor = metrics.RFactorSum(), metrics.RFactorSum()
     rng = np.random.default_rng(0)
     drawn_every = max(1, raw.n_patterns // FLOOR_PATTERNS)
@@ -197,10 +200,6 @@ def compare_objects(aligned: AlignedObjects) -> dict[str, Any]:
         "amplitude_scale": aligned.amplitude_scale,
         "region_px": list(target.shape),
     }
-
-
-def _positions(raw: RawData) -> Float64Array:
-    return np.stack([raw.xcoords, raw.ycoords], axis=1)
 
 
 def _sample(obj: Complex64Array, rows: slice, columns: slice, offset_rc: FloatArray) -> Complex64Array:

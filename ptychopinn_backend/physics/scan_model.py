@@ -64,10 +64,12 @@ def pattern_batches(n_patterns: int, probe: Complex64Array, max_patterns: int | 
 def _fourier_patches(
     obj: Complex64Array, origin_rc: tuple[float, float], positions_xy: FloatArray, N: int
 ) -> Complex64Array:
-    """Cut patches (pattern, N, N) whose sub-pixel part is a phase ramp on the spectrum of a somewhat larger patch."""
+    """Cut patches (pattern, N, N); larger ones, faded out, are shifted by a phase ramp on their spectrum."""
     side = N + 2 * _WRAP_MARGIN_PX
     corners, fractions = window_corners(origin_rc, positions_xy, side)
-    large = extract_patches(obj, (0.0, 0.0), corners[:, ::-1] + side / 2, side)
+    distance = np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5
+    taper = np.sin(np.pi / 2 * np.minimum(distance / _WRAP_MARGIN_PX, 1)) ** 2
+    large = extract_patches(obj, (0.0, 0.0), corners[:, ::-1] + side / 2, side) * np.outer(taper, taper)
     ramps = np.exp(2j * np.pi * fractions[:, :, None] * np.fft.fftfreq(side))
     spectra = np.fft.fft2(large) * (ramps[:, 0, :, None] * ramps[:, 1, None, :])
     inner = slice(_WRAP_MARGIN_PX, _WRAP_MARGIN_PX + N)

@@ -1,0 +1,153 @@
+"""Figures of a reconstruction and of a training run, drawn without a display."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from atomicwrites import atomic_write
+
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, FloatArray, IntArray
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.evaluation import MIN_RELATIVE_WEIGHT, align_objects
+from ptychopinn_backend.metrics import relative_phases, remove_phase_ramp
+from ptychopinn_backend.reconstruction_file import Reconstruction
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_PERCENTILES: Final = (0.5, 99.5)
+_NEARLY_A_TURN_RAD: Final = 1.8 * np.pi
+_DPI: Final = 130
+
+
+def save_reconstruction_figure(
+    reconstruction: Reconstruction,
+    path: str | Path,
+    truth: Complex64Array | None = None,
+    truth_origin_rc: tuple[float, float] = (0.0, 0.0),
+) -> None:
+    """Save amplitude and phase of a reconstruction, above the ground truth if there is one, as PNG.
+
+    The phase is shown without its global phase and linear ramp. With a ground truth both are shown on its pixels, where
+    the scan covers them, in the same colours, the amplitude scaled to the truth's.
+
+    Args:
+        reconstruction: what is shown.
+        path: file to write, atomically; its folder must exist.
+        truth: the true object (row, column).
+        truth_origin_rc: (row, column) in `truth` of scan coordinate (0, 0), pixels.
+
+    Raises:
+        DataError: a truth is given, and the reconstruction has no positions or shares too little with it.
+    """
+    from matplotlib.figure import Figure
+
+    if truth is None:
+        figure = Figure(figsize=(11, 5), layout="constrained")
+        amplitude, phase = _alone(reconstruction)
+        panels = [("Reconstruction", amplitude, phase)]
+    else:
+        figure = Figure(figsize=(11, 9.5), layout="constrained")
+        panels = _beside_truth(reconstruction, truth, truth_origin_rc)
+    axes = figure.subplots(len(panels), 2, squeeze=False)
+    _, amplitude, phase = panels[-1]
+    limits = [_limits(amplitude), _limits(phase)]
+    for row, (name, amplitude, phase) in enumerate(panels):
+        _show(axes[row, 0], amplitude, f"{name}: amplitude", "gray", limits[0], "amplitude")
+        wide = limits[1][1] - limits[1][0] > _NEARLY_A_TURN_RAD
+        _show(axes[row, 1], phase, f"{name}: phase", "twilight" if wide else "viridis", limits[1], "phase (rad)")
+    if reconstruction.backend:
+        figure.suptitle(f"PtychoPINN, {reconstruction.backend} backend", fontsize="medium")
+    _save(figure, path)
+
+
+def save_loss_figure(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
+    """Save the loss curves of a training run as PNG.
+
+    Args:
+        history: one value an epoch for each name; names that hold 'loss' are drawn.
+        path: file to write, atomically; its folder must exist.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    curves = {name: np.asarray(values, float) for name, values in history.items() if "loss" in name and len(values)}
+    for name, values in curves.items():
+        axes.plot(np.arange(1, len(values) + 1), values, marker="o", markersize=3, linewidth=1.5, label=name)
+    positive = [values[np.isfinite(values)] for values in curves.values()]
+    if positive and all(len(values) and values.min() > 0 and values.max() > 10 * values.min() for values in positive):
+        axes.set_yscale("log")
+    axes.set(xlabel="epoch", ylabel="loss", title="Training")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    if curves:
+        axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def _alone(reconstruction: Reconstruction) -> tuple[AnyArray, AnyArray]:
+    """Return amplitude and phase (row, column), masked where the scan does not reach."""
+    obj = reconstruction.object
+    covered = _covered(reconstruction)
+    if not covered.any():
+        covered = np.ones(obj.shape, bool)
+    rows, columns = (_extent(np.flatnonzero(covered.any(axis=axis))) for axis in (1, 0))
+    cut, hidden = obj[rows, columns], ~covered[rows, columns]
+    flat = remove_phase_ramp(np.where(hidden, 0, cut))
+    return np.ma.array(np.abs(cut), mask=hidden), np.ma.array(np.angle(flat), mask=hidden)
+
+
+def _extent(indices: IntArray) -> slice:
+    return slice(int(indices[0]), int(indices[-1]) + 1)
+
+
+def _covered(reconstruction: Reconstruction) -> BoolArray:
+    weight = reconstruction.weight
+    if weight is None:
+        return np.asarray(reconstruction.object != 0)
+    positive = weight[weight > 0]
+    if not positive.size:
+        return np.zeros(weight.shape, bool)
+    return np.asarray(weight >= MIN_RELATIVE_WEIGHT * np.median(positive))
+
+
+def _beside_truth(
+    reconstruction: Reconstruction, truth: Complex64Array, truth_origin_rc: tuple[float, float]
+) -> list[tuple[str, AnyArray, AnyArray]]:
+    if reconstruction.positions_xy is None:
+        raise DataError(
+            "the reconstruction holds no scan positions; they are needed to lay it beside a truth. "
+            "Set positions_xy, or leave the truth out."
+        )
+    aligned = align_objects(reconstruction, truth, truth_origin_rc, reconstruction.positions_xy)
+    phase, true_phase = relative_phases(aligned.object, aligned.target)
+    return [
+        ("Reconstruction", np.abs(aligned.object), phase),
+        ("Ground truth", np.abs(aligned.target), true_phase),
+    ]
+
+
+def _limits(values: AnyArray) -> tuple[float, float]:
+    """Return colour limits that a few outliers do not move, and that are not equal."""
+    low, high = np.percentile(np.ma.compressed(values), _PERCENTILES)
+    room = max(0.02 * (high - low), 1e-3 * max(abs(low), abs(high)), 1e-6)
+    return float(low - room), float(high + room)
+
+
+def _show(axes: Axes, image: FloatArray, title: str, colours: str, limits: tuple[float, float], label: str) -> None:
+    shown: Any = axes.imshow(image, cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    axes.set(title=title, xlabel="column (px)", ylabel="row (px)")
+    figure = axes.get_figure()
+    assert figure is not None
+    figure.colorbar(shown, ax=axes, label=label, extend="both", shrink=0.9)
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    with atomic_write(str(path), mode="wb", overwrite=True) as stream:
+        figure.savefig(stream, format="png", dpi=_DPI)
