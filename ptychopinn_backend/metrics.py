@@ -64,7 +64,14 @@ def ssim(image: FloatArray, truth: FloatArray, data_range: float | None = None) 
 
 
 def mae(image: AnyArray, truth: AnyArray) -> float:
-    """Return the mean absolute error of real or complex images of one shape.
+    """Return the mean absolute error.
+
+    Args:
+        image: (row, column), real or complex.
+        truth: (row, column), real or complex.
+
+    Returns:
+        Mean of |image - truth|.
 
     Raises:
         DataError: the images differ in shape.
