@@ -30,6 +30,8 @@ logger = logging.getLogger("ptychopinn_backend.ptychodus")
 PARTIAL_STEP: Final = 10
 """Per cent of the groups between two partial objects: stitching them costs time, and a batch run writes a file each."""
 CHECKPOINT_FOLDER: Final = "checkpoints"
+BEST_MODEL_FILE: Final = "best.zip"
+"""The best model so far, among the checkpoints; in use from the first epoch on, should training be stopped."""
 MODEL_FILE: Final = "model.zip"
 """What a batch run looks for in its input folder."""
 
@@ -86,6 +88,9 @@ def run_train(payload: TrainPayload, queue: Any) -> None:
     check_patterns(scans[0].diff3d.shape, N, payload.config.model.gridsize)
     config = replace(payload.config, n_images=None, model=replace(payload.config.model, N=N))
     history: dict[str, list[float]] = {}
+    checkpoints = payload.output_path / CHECKPOINT_FOLDER
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    best = checkpoints / BEST_MODEL_FILE
 
     def on_epoch(report: EpochReport) -> None:
         for name, value in report.losses.items():
@@ -95,11 +100,12 @@ def run_train(payload: TrainPayload, queue: Any) -> None:
             validation_loss=losses_of(history, "val_loss"),
             progress=report.epoch,
         )
+        if report.epoch == 1:
+            queue.put((TAG_MODEL_SAVED, str(best)))
         queue.put((TAG_TRAIN_OUTPUT, pickle.dumps(output)))
         terms = ", ".join(f"{name} {value:.5g}" for name, value in report.losses.items())
         logger.info("Epoch %d of %d: %s", report.epoch, report.n_epochs, terms)
 
-    payload.output_path.mkdir(parents=True, exist_ok=True)
     model = train_scans(
         scans,
         config,
@@ -108,7 +114,8 @@ def run_train(payload: TrainPayload, queue: Any) -> None:
         backend=config.backend,
         every_point=payload.all_positions,
         on_epoch=on_epoch,
-        checkpoint_folder=payload.output_path / CHECKPOINT_FOLDER,
+        checkpoint_folder=checkpoints,
+        best_archive=best,
     )
     archive = model.save(payload.output_path / MODEL_FILE)
     logger.info("Model written to %s.", archive)

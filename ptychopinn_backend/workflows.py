@@ -27,7 +27,7 @@ from ptychopinn_backend.params_bridge import update_legacy_dict
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.reconstruct import reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
-from ptychopinn_backend.trained_model import TrainedModel, legacy_snapshot
+from ptychopinn_backend.trained_model import BestArchive, TrainedModel, legacy_snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ def train_scans(
     every_point: bool = False,
     on_epoch: EpochCallback | None = None,
     checkpoint_folder: Path | None = None,
+    best_archive: Path | None = None,
     resume: bool = False,
 ) -> TrainedModel:
     """Train a model on one or several scans; `params.cfg` is not touched.
@@ -60,6 +61,8 @@ def train_scans(
         every_point: every scan contributes one group for each of its points, whatever `config.n_groups` says.
         on_epoch: called after every epoch; True stops training.
         checkpoint_folder: where the best and the last state are written; None writes none.
+        best_archive: file that holds, from the first epoch on, a loadable archive of the best weights so far, for the
+            case that the process is ended from outside; None writes none.
         resume: go on from the last state in that folder.
 
     Returns:
@@ -85,11 +88,12 @@ def train_scans(
     )
     computing = create_backend(name, setup)
     logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(scans))
+    snapshot = legacy_snapshot(config, setup.intensity_scale)
+    if best_archive is not None:
+        on_epoch = BestArchive(TrainedModel(computing, {}, snapshot, name), best_archive, execution, on_epoch)
     result = computing.fit(training, held_out, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume)
     logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
-    return TrainedModel(
-        computing, result.history, legacy_snapshot(config, setup.intensity_scale), trained_by=computing.name
-    )
+    return TrainedModel(computing, result.history, snapshot, trained_by=name)
 
 
 def _sources(
@@ -232,7 +236,8 @@ def save_outputs(
         written += save_training(model, folder)
     reconstruction = results.get("reconstruction")
     if isinstance(reconstruction, Reconstruction):
-        written += save_reconstruction(reconstruction, folder)
+        losses = results.get("history", {}).get("loss", ())
+        written += save_reconstruction(reconstruction, folder, losses=losses)
     if not written or (amplitude is None) != (phase is None):
         raise ConfigError(
             f"results holds {sorted(results)} and nothing to save. Pass on the third value of run_cdi_example."
