@@ -63,12 +63,14 @@ class Checkpoint:
             TrainingError: the file is damaged or not a checkpoint.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # NumPy leaves a file that it opened itself open when it is damaged.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             record = json.loads(arrays.pop(_RECORD).tobytes())
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise TrainingError(
-                f"The checkpoint '{path}' cannot be read ({error}). Delete it, or train with resume = False."
+                f"'{path}' is not a readable checkpoint of this package ({error}). "
+                "Delete it, or train without resuming."
             ) from error
         return cls(arrays, record)
 
@@ -131,8 +133,8 @@ def require_same_run(path: Path, found: Mapping[str, Any], expected: Mapping[str
     """
     names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
     if names:
-        differing = ", ".join(f"{name} = {found.get(name)!r} (now {expected.get(name)!r})" for name in names)
+        differing = "; ".join(f"{name} is {found.get(name)} there and {expected.get(name)} here" for name in names)
         raise TrainingError(
-            f"The checkpoint '{path}' was written by a run with {differing}; resuming needs the same configuration. "
-            "Restore it, choose another folder, or train with resume = False."
+            f"The checkpoint '{path}' belongs to another run: {differing}. "
+            "Use the same configuration and data, or train without resuming."
         )
