@@ -119,9 +119,9 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         """Return the shuffled batches of this process."""
         return self._loader("training", seed=self._setup.execution.seed)
 
-    def val_dataloader(self) -> DataLoader[TensorBatch] | list[Any]:
-        """Return the batches to validate on, in order; none without a validation source."""
-        return [] if self._validation_constants is None else self._loader("validation", seed=None)
+    def val_dataloader(self) -> DataLoader[TensorBatch]:
+        """Return the batches to validate on, in order."""
+        return self._loader("validation", seed=None)
 
     def _loader(self, name: str, seed: int | None) -> DataLoader[TensorBatch]:
         source = self._sources[name]

@@ -55,13 +55,20 @@ class _EpochReporter(Checkpoint):  # type: ignore[misc]
 
 
 def build_trainer(
-    setup: BackendSetup, device: torch.device, monitor: str, on_epoch: EpochCallback | None, folder: Path | None
+    setup: BackendSetup,
+    device: torch.device,
+    *,
+    validated: bool,
+    monitor: str,
+    on_epoch: EpochCallback | None,
+    folder: Path | None,
 ) -> Trainer:
     """Return the Trainer of a run.
 
     Args:
         setup: gives the execution options and the number of epochs.
         device: kind of device to train on.
+        validated: whether there are groups to validate on.
         monitor: history key that decides which checkpoint is the best.
         on_epoch: called after every epoch, or None.
         folder: where checkpoints and logs go; None writes nothing.
@@ -101,6 +108,7 @@ def build_trainer(
         enable_progress_bar=execution.enable_progress_bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        limit_val_batches=1.0 if validated else 0,
         use_distributed_sampler=False,
         default_root_dir=folder,
     )

@@ -57,10 +57,18 @@ def train(
         module = TrainingModule(model, setup, training, validation, progress, fingerprint)
         try:
             with contained_settings(), quiet_framework():
-                trainer = build_trainer(setup, device, progress.monitor, on_epoch, checkpoint_folder)
+                trainer = build_trainer(
+                    setup,
+                    device,
+                    validated=validation is not None,
+                    monitor=progress.monitor,
+                    on_epoch=on_epoch,
+                    folder=checkpoint_folder,
+                )
                 trainer.fit(module, ckpt_path=last, weights_only=True)
-        except BaseException as error:
-            _raise_interrupt(error)
+        except (SystemExit, ValueError) as error:
+            if _was_interrupted(error):
+                raise KeyboardInterrupt from None
             raise
         finally:
             _take_best(model, progress)
@@ -80,10 +88,6 @@ def _monitor(setup: BackendSetup, validated: bool) -> str:
     return monitored_key(setup.execution.checkpoint_monitor_metric, (*losses, *validation))
 
 
-def _raise_interrupt(error: BaseException) -> None:
-    # Lightning turns an interrupt into SystemExit(1); callers must see the interrupt itself.
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        cause = cause.__context__
+def _was_interrupted(error: BaseException) -> bool:
+    # Lightning turns an interrupt into SystemExit(1), and outside the main thread fails to set the signal handler.
+    return isinstance(error.__context__, KeyboardInterrupt)

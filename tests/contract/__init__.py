@@ -1,0 +1,5 @@
+"""What every backend must do: one suite, subclassed once per backend."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.contract.contract", "tests.contract.numbers")

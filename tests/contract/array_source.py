@@ -68,7 +68,6 @@ def simulated_source(
     model: ModelConfig,
     *,
     n_groups: int = 12,
-    intensity_scale: float = 100.0,
     n_scans: int = 1,
     n_modes: int = 1,
     bad_pixels: int = 0,
@@ -81,7 +80,6 @@ def simulated_source(
     Args:
         model: sizes and how the probe meets the object.
         n_groups: groups.
-        intensity_scale: factor from X to the square root of counts.
         n_scans: scans; groups take turns.
         n_modes: incoherent probe modes.
         bad_pixels: pixels per scan marked as bad and set to 0.
