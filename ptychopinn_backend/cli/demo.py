@@ -40,7 +40,7 @@ def command(output: Path, backend: str | None, epochs: int, patterns: int, seed:
     from ptychopinn_backend.workflows import save_reconstruction, save_training
 
     output.mkdir(parents=True, exist_ok=True)
-    scan = simulate_scan(SimulationConfig(n_patterns=patterns), seed=seed)
+    scan = simulate_scan(SimulationConfig(patterns=patterns), seed=seed)
     scan.to_file(output / "scan.npz")
     model = PtychoModel(N=scan.N, n_filters_scale=1, backend=backend)
     started = perf_counter()
