@@ -23,7 +23,7 @@ from ptychopinn_backend.interface import EpochReport
 from ptychopinn_backend.reconstruct import reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.trained_model import TrainedModel
-from ptychopinn_backend.workflows import train_scans
+from ptychopinn_backend.workflows import measured_photons, train_scans
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
@@ -87,6 +87,8 @@ def run_train(payload: TrainPayload, queue: Any) -> None:
     N = scans[0].N
     check_patterns(scans[0].diff3d.shape, N, payload.config.model.gridsize)
     config = replace(payload.config, n_images=None, model=replace(payload.config.model, N=N))
+    if payload.measure_photons:
+        config = replace(config, nphotons=measured_photons(scans))
     history: dict[str, list[float]] = {}
     checkpoints = payload.output_path / CHECKPOINT_FOLDER
     checkpoints.mkdir(parents=True, exist_ok=True)

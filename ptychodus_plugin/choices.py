@@ -43,7 +43,7 @@ def choices_of(option: Option, value: str, selection: Selection) -> list[Choice]
     elif option.key == "Architecture":
         choices = [_architecture(name, selection.backend) for name in option.choices]
     else:
-        choices = [Choice(name, name) for name in option.choices]
+        choices = [_plain(name, option, selection.backend) for name in option.choices]
     if value not in {choice.value for choice in choices}:
         valid = ", ".join(option.choices)
         choices.append(Choice(value, f"{value} (unknown)", f"Not one of {valid}.", usable=False))
@@ -64,7 +64,16 @@ def _backends() -> list[Choice]:
 
 def _architecture(name: str, backend: str) -> Choice:
     offered = backends_of(name)
-    if backend in offered:
-        return Choice(name, name)
+    return Choice(name, name) if backend in offered else _refused(name, backend, offered)
+
+
+def _plain(name: str, option: Option, backend: str) -> Choice:
+    if name in option.pytorch_only and backend == "tensorflow":
+        return _refused(name, backend, ("pytorch",))
+    return Choice(name, name)
+
+
+def _refused(name: str, backend: str, offered: tuple[str, ...]) -> Choice:
     title = BACKEND_TITLES.get(backend, backend)
-    return Choice(name, f"{name} (not with {title})", f"Offered by {', '.join(offered)}.", usable=False)
+    others = ", ".join(BACKEND_TITLES.get(other, other) for other in offered)
+    return Choice(name, f"{name} (not with {title})", f"Offered by {others}.", usable=False)

@@ -17,6 +17,8 @@ logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
 TRAINING_FILE: Final = "train_data.npz"
 VALIDATION_FILE: Final = "test_data.npz"
+DEFAULT_PHOTONS: Final = 1e6
+"""The host's default, which its own view never showed and every settings file holds: it stands for 'measure'."""
 NEIGHBOR_CACHE_SUFFIX: Final = ".groups_cache.npz"
 
 
@@ -45,6 +47,8 @@ class TrainPayload:
     validation_files: tuple[Path, ...]
     all_positions: bool
     """Draw one group around every scan position, whatever `config.n_groups` says."""
+    measure_photons: bool
+    """Take `nphotons` from the data."""
     output_path: Path
 
 
@@ -197,6 +201,7 @@ def train_payload(settings: LibrarySettings, reconstructor: str, input_path: Pat
         training_files=training,
         validation_files=validation,
         all_positions=settings.value("Training", "NumGroups") == 0,
+        measure_photons=settings.value("Training", "NumPhotons") == DEFAULT_PHOTONS,
         output_path=output_path,
     )
 

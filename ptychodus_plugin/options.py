@@ -61,6 +61,8 @@ class Option:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     """Valid values of a text option."""
+    pytorch_only: tuple[str, ...] = ()
+    """Those of them that the TensorFlow backend refuses."""
     inherited: bool = False
     """The host creates this parameter."""
     power_of_two: bool = False
@@ -89,6 +91,7 @@ MODEL_OPTIONS: Final = (
         config="execution.accelerator",
         box=BACKEND_BOX,
         choices=("auto", "cpu", "gpu", "cuda", "mps"),
+        pytorch_only=("mps",),
     ),
     Option(
         "Devices",
@@ -108,6 +111,7 @@ MODEL_OPTIONS: Final = (
         config="execution.precision",
         box=BACKEND_BOX,
         choices=("32-true", "16-mixed", "bf16-mixed"),
+        pytorch_only=("16-mixed",),
     ),
     Option(
         "Architecture",

@@ -262,7 +262,7 @@ _LOSS: Final = (
         "NumPhotons",
         1e6,
         "Photons per Pattern:",
-        "Expected photon count of a pattern, where it cannot be taken from the data.",
+        "Expected photon count of a pattern; the default stands for the mean of the training data.",
         config="training.nphotons",
         inherited=True,
         applies=pinn,
