@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import struct
 import zipfile
@@ -12,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from atomicwrites import atomic_write
-
+from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.errors import (
     ArchiveError,
     ArchiveNotFoundError,
@@ -177,23 +175,14 @@ def write_container(path: Path, members: Mapping[str, bytes]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path, mode="wb", overwrite=True, prefix=f".{path.name}.", suffix=".tmp") as handle:
-            with zipfile.ZipFile(handle, "w", zipfile.ZIP_STORED) as container:
-                for name, content in members.items():
-                    container.writestr(zipfile.ZipInfo(name), content)
-            # The temporary file is private; the archive gets the permissions of any new file of the user.
-            Path(handle.name).chmod(0o666 & ~_umask())
+        with atomic_file(path) as handle, zipfile.ZipFile(handle, "w", zipfile.ZIP_STORED) as container:
+            for name, content in members.items():
+                container.writestr(zipfile.ZipInfo(name), content)
     except OSError as error:
         raise ArchiveError(
             f"Archive '{path}' could not be written: {error.strerror or error}. Free space or choose a folder you may "
             "write to; an earlier archive there is unchanged."
         ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _check_listing(infos: list[zipfile.ZipInfo], file_bytes: int) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from atomicwrites import atomic_write
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, FloatArray, IntArray
+from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.evaluation import MIN_RELATIVE_WEIGHT, align_objects
 from ptychopinn_backend.metrics import relative_phases, remove_phase_ramp
@@ -149,5 +149,5 @@ def _show(axes: Axes, image: FloatArray, title: str, colours: str, limits: tuple
 
 
 def _save(figure: Figure, path: str | Path) -> None:
-    with atomic_write(str(path), mode="wb", overwrite=True) as stream:
+    with atomic_file(path) as stream:
         figure.savefig(stream, format="png", dpi=_DPI)

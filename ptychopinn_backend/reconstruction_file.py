@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from atomicwrites import atomic_write
 
 from ptychopinn_backend.arrays import (
     AnyArray,
@@ -18,6 +18,7 @@ from ptychopinn_backend.arrays import (
     Float64Array,
     require_shape,
 )
+from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.data.npz import read_npz, write_npz
 from ptychopinn_backend.errors import DataError
 
@@ -139,11 +140,14 @@ class Reconstruction:
         if scale is None:
             scale = PhysicalScale()
             comments += ". Pixel size, photon energy and distance are unknown; the values here only stand in for them."
-        with atomic_write(str(path), mode="wb", overwrite=True) as stream, h5py.File(stream.name, "w") as product:
+        image = io.BytesIO()
+        with h5py.File(image, "w") as product:
             product.attrs.update(_product_attributes(self, scale, name, comments))
             _write_product_arrays(product, self, scale)
             product["loss_epochs"] = np.arange(1, len(losses) + 1)
             product["loss_values"] = np.asarray(losses, np.float64)
+        with atomic_file(path) as stream:
+            stream.write(image.getbuffer())
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from ptychopinn_backend import config, torch_config_sets
+from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.errors import ConfigError, nearest_name
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.torch_config_sets import (
@@ -293,7 +294,8 @@ def save_option_sets(path: str | Path, sets: OptionSets) -> None:
         sets: the five sets.
     """
     content = {name: options_to_mapping(options) for name, options in sets._asdict().items()}
-    Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with atomic_file(path, "w") as file:
+        file.write(json.dumps(content, indent=2) + "\n")
 
 
 def _adopt(cls: type[Options], source: Any) -> Options:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from atomicwrites import atomic_write
 
 from ptychopinn_backend import params
 from ptychopinn_backend.archive import read_archive
 from ptychopinn_backend.arrays import Complex64Array, FloatArray
+from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.config import ARCHIVE_NAME, TrainingConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
@@ -302,7 +302,7 @@ def write_history(history: dict[str, list[float]], path: Path) -> None:
     """
     names = list(history)
     epochs = max((len(values) for values in history.values()), default=0)
-    with atomic_write(str(path), mode="w", overwrite=True, newline="") as file:
+    with atomic_file(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["epoch", *names])
         for epoch in range(epochs):

@@ -8,8 +8,8 @@ from time import perf_counter
 from typing import Any
 
 import click
-from atomicwrites import atomic_write
 
+from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.cli.options import backend_option, quiet_option
 
 ROWS = (
@@ -59,7 +59,7 @@ def command(output: Path, backend: str | None, epochs: int, patterns: int, seed:
         "inference_s": inferred - inferring,
         **evaluate(reconstruction, scan, truth=(scan.objectGuess, (0.0, 0.0))),
     }
-    with atomic_write(str(output / "metrics.json"), overwrite=True) as file:
+    with atomic_file(output / "metrics.json", "w") as file:
         json.dump(metrics, file, indent=2)
     if not quiet:
         click.echo(f"\nBackend {reconstruction.backend}, {patterns} patterns, {epochs} epochs")

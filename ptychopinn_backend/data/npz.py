@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
-from atomicwrites import atomic_write
 
 from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
 
 MAX_UNPACKED_BYTES: Final = 64 * 2**30
@@ -94,7 +94,7 @@ def write_npz(path: Path, members: Mapping[str, Any]) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    with atomic_write(str(path), mode="wb", overwrite=True) as stream:
+    with atomic_file(path) as stream:
         np.savez(stream, **dict(members))
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-from atomicwrites import atomic_write
 
 from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import TrainingError
 from ptychopinn_backend.interface import BackendSetup
@@ -46,7 +46,7 @@ class Checkpoint:
         """
         arrays: dict[str, Any] = dict(self.arrays)
         arrays[_RECORD] = np.frombuffer(json.dumps(self.record).encode(), np.uint8)
-        with atomic_write(path, mode="wb", overwrite=True) as file:
+        with atomic_file(path) as file:
             np.savez(file, **arrays)
 
     @classmethod

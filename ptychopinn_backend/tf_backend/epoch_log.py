@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from atomicwrites import atomic_write
-
+from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.tf_backend.framework import tf
 
 CSV_NAME = "metrics.csv"
@@ -35,7 +34,7 @@ class CsvLog:
 
     def record(self, history: Mapping[str, Sequence[float]]) -> None:
         """Write the table."""
-        with atomic_write(self._path, mode="w", overwrite=True, newline="") as file:
+        with atomic_file(self._path, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("epoch", *history))
             for epoch, row in enumerate(zip(*history.values(), strict=True), start=1):

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import TrainingError
 from ptychopinn_backend.interface import BackendSetup
@@ -27,6 +29,22 @@ _RUN_DEFINING_OPTIONS = (
     "checkpoint_monitor_metric",
     "checkpoint_mode",
 )
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):  # type: ignore[misc]
+    """Writes beside the place and renames; Lightning's own goes through the system's temporary folder, and copies."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint; it is there as a whole or not at all.
+
+        Args:
+            checkpoint: what Lightning keeps of a run.
+            path: where; missing folders are made.
+            storage_options: unused.
+        """
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            torch.save(checkpoint, file)
 
 
 def run_fingerprint(setup: BackendSetup, training: GroupSource, validation: GroupSource | None) -> dict[str, str]:

@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoa
 
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.interface import BackendSetup, EpochCallback
+from ptychopinn_backend.torch_backend.checkpoints import AtomicCheckpointIO
 from ptychopinn_backend.torch_backend.devices import resolve_precision
 from ptychopinn_backend.torch_backend.progress import STOPPED_ON_REQUEST
 
@@ -103,6 +104,7 @@ def build_trainer(
         max_epochs=setup.training.nepochs,
         accumulate_grad_batches=execution.accum_steps,
         callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
         logger=False if folder is None else build_logger(execution.logger_backend, folder),
         enable_checkpointing=bool(callbacks),
         enable_progress_bar=execution.enable_progress_bar,
