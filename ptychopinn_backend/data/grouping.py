@@ -8,14 +8,24 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from ptychopinn_backend.arrays import BoolArray, Float64Array, IntArray
-from ptychopinn_backend.config_checks import require_positive_integer
+from ptychopinn_backend.config_checks import is_number, require_choice, require_non_negative, require_positive_integer
 from ptychopinn_backend.data.group_cache import cache_path, cached_neighbours, positions_fingerprint
-from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.data.neighbours import (
+    QUADRANTS,
+    NeighbourPools,
+    find_at_distance,
+    find_neighbours,
+    sort_into_quadrants,
+    within_bounds,
+)
+from ptychopinn_backend.errors import ConfigError, DataError
+
+NEIGHBOR_FUNCTIONS: Final = ("Nearest", "Min_dist", "4_quadrant")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +52,8 @@ class Groups:
 class GroupingOptions:
     """How groups are drawn from a scan."""
 
-    n_groups: int
-    """Groups to form."""
+    n_groups: int | None = None
+    """Groups to form; None means `groups_per_point` for every point that may seed one."""
     gridsize: int = 1
     """Neighbouring patterns along each side of a group; with 1 every seed point is its own group."""
     neighbor_count: int = 4
@@ -57,18 +67,49 @@ class GroupingOptions:
     neighbor_pool_size: int | None = None
     """Neighbours in that pool; None means `neighbor_count`. Only used with `enable_oversampling`."""
     dataset_path: str | Path | None = None
-    """File whose folder keeps the neighbour cache; None keeps none."""
+    """File whose folder keeps the neighbour cache of 'Nearest'; None keeps none."""
+    groups_per_point: int = 1
+    """Groups of every seed point where `n_groups` is None; more than 1 needs `enable_oversampling`."""
+    neighbor_function: str = "Nearest"
+    """'Nearest': the nearest neighbours. 'Min_dist': the nearest of those between two distances. '4_quadrant': one
+    neighbour from each quadrant around the seed point, for gridsize 2."""
+    min_neighbor_distance: float = 0.0
+    """Least distance of neighbours for 'Min_dist', pixels."""
+    max_neighbor_distance: float = 3.0
+    """Greatest distance of neighbours for 'Min_dist', pixels."""
+    quadrant_neighbor_count: int = 30
+    """Nearest neighbours that '4_quadrant' sorts into quadrants."""
+    x_bounds: tuple[float, float] = (0.0, 1.0)
+    """Part of the scan's width whose points seed groups, as fractions; neighbours may lie outside."""
+    y_bounds: tuple[float, float] = (0.0, 1.0)
+    """Part of the scan's height whose points seed groups, as fractions; neighbours may lie outside."""
 
     def __post_init__(self) -> None:
-        """Check the numbers.
+        """Check the options.
 
         Raises:
-            ConfigError: one is not a whole number above 0.
+            ConfigError: one breaks its rule.
         """
-        for name in ("n_groups", "gridsize", "neighbor_count"):
+        for name in ("gridsize", "neighbor_count", "groups_per_point", "quadrant_neighbor_count"):
             require_positive_integer(name, getattr(self, name))
-        if self.neighbor_pool_size is not None:
-            require_positive_integer("neighbor_pool_size", self.neighbor_pool_size)
+        for name in ("n_groups", "neighbor_pool_size"):
+            if getattr(self, name) is not None:
+                require_positive_integer(name, getattr(self, name))
+        require_choice("neighbor_function", self.neighbor_function, NEIGHBOR_FUNCTIONS)
+        for name in ("min_neighbor_distance", "max_neighbor_distance"):
+            require_non_negative(name, getattr(self, name))
+        if self.neighbor_function == "Min_dist" and self.max_neighbor_distance < self.min_neighbor_distance:
+            raise ConfigError(
+                f"min_neighbor_distance = {self.min_neighbor_distance:g} is above max_neighbor_distance = "
+                f"{self.max_neighbor_distance:g}. Give the smaller one as the minimum."
+            )
+        if self.neighbor_function == "4_quadrant" and self.channels not in (1, QUADRANTS):
+            raise ConfigError(
+                f"neighbor_function = '4_quadrant' takes one pattern from each quadrant; gridsize {self.gridsize} "
+                f"groups {self.channels}. Use gridsize 2, or another neighbor_function."
+            )
+        for name in ("x_bounds", "y_bounds"):
+            _require_fractions(name, getattr(self, name))
 
     @property
     def channels(self) -> int:
@@ -108,19 +149,23 @@ def group_positions(
     Raises:
         DataError: too few neighbours or points for the group size, or more groups than points.
     """
-    n_points = len(xcoords)
+    positions = np.column_stack([xcoords, ycoords])
+    objects = np.zeros(len(xcoords), np.int32) if scan_index is None else scan_index
     rng = np.random.default_rng(0 if options.sequential_sampling and options.seed is None else options.seed)
+    may_seed = within_bounds(positions, objects, options.x_bounds, options.y_bounds)
     nn_indices: IntArray
     if options.channels == 1:
-        n_groups = _capped(options.n_groups, n_points)
-        nn_indices = _seed_points(n_points, n_groups, options.sequential_sampling, rng)[:, np.newaxis]
+        points = _required_seeds(may_seed, options)
+        seeds = _seed_points(len(points), _capped(options, len(points)), options.sequential_sampling, rng)
+        nn_indices = points[seeds][:, np.newaxis]
     else:
-        scans = np.zeros(n_points, np.int32) if scan_index is None else scan_index
-        _check_sizes(scans, options)
-        neighbours = _neighbours(np.column_stack([xcoords, ycoords]), scans, options)
-        seeds = _seed_points(n_points, options.n_groups, options.sequential_sampling, rng)
-        n_nearest = n_points if options.sequential_sampling else 0
-        nn_indices = _draw(neighbours[seeds], options.channels, n_nearest, rng)
+        _check_sizes(objects, options)
+        pools = _pools(positions, objects, options)
+        points = _required_seeds(may_seed & pools.suffice(options.channels), options)
+        n_groups = _checked_count(options, len(points))
+        seeds = points[_seed_points(len(points), n_groups, options.sequential_sampling, rng)]
+        n_nearest = len(points) if options.sequential_sampling else 0
+        nn_indices = pools.draw(seeds, options.channels, n_nearest, rng)
     nn_indices = nn_indices.astype(np.int32)
     coordinates = group_coordinates(xcoords, ycoords, nn_indices)
     if xcoords_start is None or ycoords_start is None:
@@ -158,55 +203,54 @@ def centred(coords_nn: Float64Array) -> tuple[Float64Array, Float64Array]:
     return offsets, offsets - coords_nn
 
 
-def find_neighbours(positions: Float64Array, scan_index: IntArray, count: int, channels: int) -> IntArray:
-    """Return the nearest neighbours of every scan point within its own scan, nearest first.
-
-    A point is not its own neighbour, unless its scan has exactly `channels` points: the only group then is all of
-    them.
-
-    Args:
-        positions: (pattern, 2), pixels.
-        scan_index: (pattern,).
-        count: neighbours to return for each point.
-        channels: patterns in a group.
-
-    Returns:
-        (pattern, neighbour) int32, -1 where a scan has fewer points.
-    """
-    neighbours = np.full((len(positions), count), -1, np.int32)
-    for scan in np.unique(scan_index):
-        members = np.flatnonzero(scan_index == scan)
-        n_members = len(members)
-        n_nearest = min(count + 1, n_members)
-        found = KDTree(positions[members]).query(positions[members], k=n_nearest, workers=-1)[1]
-        nearest: IntArray = np.asarray(found).reshape(n_members, n_nearest)
-        if n_members > channels:
-            nearest = _without_self(nearest)
-        nearest = nearest[:, :count]
-        neighbours[members, : nearest.shape[1]] = members[nearest]
-    return neighbours
-
-
-def _without_self(nearest: IntArray) -> IntArray:
-    is_self: BoolArray = nearest == np.arange(len(nearest))[:, np.newaxis]
-    # Among coinciding positions the point itself may be missing: the farthest then goes.
-    is_self[~is_self.any(axis=1), -1] = True
-    return nearest[~is_self].reshape(len(nearest), -1)
-
-
-def _neighbours(positions: Float64Array, scans: IntArray, options: GroupingOptions) -> IntArray:
+def _pools(positions: Float64Array, scans: IntArray, options: GroupingOptions) -> NeighbourPools:
     count = options.pool_size
+    if options.neighbor_function == "Min_dist":
+        low, high = options.min_neighbor_distance, options.max_neighbor_distance
+        return NeighbourPools.undivided(find_at_distance(positions, scans, count, low, high))
+    if options.neighbor_function == "4_quadrant":
+        nearest = find_neighbours(positions, scans, options.quadrant_neighbor_count, options.channels)
+        return sort_into_quadrants(positions, nearest)
 
     def compute() -> IntArray:
         return find_neighbours(positions, scans, count, options.channels)
 
     if options.dataset_path is None:
-        return compute()
+        return NeighbourPools.undivided(compute())
     path = cache_path(options.dataset_path, options.gridsize, count)
-    return cached_neighbours(path, positions_fingerprint(positions, scans), (len(positions), count), compute)
+    fingerprint = positions_fingerprint(positions, scans)
+    return NeighbourPools.undivided(cached_neighbours(path, fingerprint, (len(positions), count), compute))
 
 
-def _capped(n_groups: int, n_points: int) -> int:
+def _require_fractions(name: str, bounds: tuple[float, float]) -> None:
+    fractions = len(bounds) == 2 and all(is_number(bound) for bound in bounds)
+    if not (fractions and 0 <= bounds[0] < bounds[1] <= 1):
+        raise ConfigError(
+            f"{name} = {bounds!r} must be two fractions, 0 <= low < high <= 1. Use (0.0, 1.0) to keep the whole scan."
+        )
+
+
+def _required_seeds(may_seed: BoolArray, options: GroupingOptions) -> IntArray:
+    points = np.flatnonzero(may_seed)
+    if len(points) == 0:
+        rule = f"x_bounds = {options.x_bounds}, y_bounds = {options.y_bounds}"
+        if options.channels > 1:
+            rule += f", neighbor_function = '{options.neighbor_function}'"
+        if options.channels > 1 and options.neighbor_function == "Min_dist":
+            rule += f" from {options.min_neighbor_distance:g} to {options.max_neighbor_distance:g} pixels"
+        raise DataError(
+            f"None of the {len(may_seed)} scan points can seed a group of {options.channels} with {rule}. "
+            "Widen the bounds or the distances."
+        )
+    return points
+
+
+def _wanted(options: GroupingOptions, n_points: int) -> int:
+    return options.groups_per_point * n_points if options.n_groups is None else options.n_groups
+
+
+def _capped(options: GroupingOptions, n_points: int) -> int:
+    n_groups = _wanted(options, n_points)
     if n_groups > n_points:
         warnings.warn(
             f"n_groups = {n_groups} is capped at the scan's {n_points} points: with gridsize 1 each is one group. "
@@ -217,8 +261,18 @@ def _capped(n_groups: int, n_points: int) -> int:
     return min(n_groups, n_points)
 
 
+def _checked_count(options: GroupingOptions, n_points: int) -> int:
+    n_groups = _wanted(options, n_points)
+    if n_groups > n_points and not options.enable_oversampling:
+        raise DataError(
+            f"n_groups = {n_groups} is more than the scan's {n_points} points that can seed one. "
+            f"Ask for {n_points} or fewer, or set enable_oversampling=True to draw several groups a point."
+        )
+    return n_groups
+
+
 def _check_sizes(scans: IntArray, options: GroupingOptions) -> None:
-    channels, gridsize, n_points = options.channels, options.gridsize, len(scans)
+    channels, gridsize = options.channels, options.gridsize
     values, sizes = np.unique(scans, return_counts=True)
     smallest = int(sizes.argmin())
     if sizes[smallest] < channels:
@@ -232,11 +286,6 @@ def _check_sizes(scans: IntArray, options: GroupingOptions) -> None:
             f"{name} = {options.pool_size} is less than the {channels} patterns of a group at gridsize {gridsize}. "
             f"Set it to {channels} or more, or use a smaller gridsize."
         )
-    if options.n_groups > n_points and not options.enable_oversampling:
-        raise DataError(
-            f"n_groups = {options.n_groups} is more than the scan's {n_points} points. "
-            f"Ask for {n_points} or fewer, or set enable_oversampling=True to draw several groups a point."
-        )
 
 
 def _seed_points(n_points: int, n_groups: int, sequential: bool, rng: np.random.Generator) -> IntArray:
@@ -245,12 +294,3 @@ def _seed_points(n_points: int, n_groups: int, sequential: bool, rng: np.random.
     rounds, rest = divmod(n_groups, n_points)
     whole = np.tile(np.arange(n_points), rounds)
     return np.concatenate([whole, np.sort(rng.choice(n_points, rest, replace=False))])
-
-
-def _draw(pools: IntArray, channels: int, n_nearest: int, rng: np.random.Generator) -> IntArray:
-    """Draw `channels` of each row of `pools` without replacement; the first `n_nearest` rows keep their nearest."""
-    keys = rng.random(pools.shape)
-    keys[pools < 0] = 2
-    keys[:n_nearest] = np.arange(pools.shape[1])
-    order = np.argsort(keys, axis=1)[:, :channels]
-    return np.take_along_axis(pools, order, axis=1)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from ptychopinn_backend.data.grouping import (
     GroupingOptions,
-    find_neighbours,
     group_coordinates,
     group_positions,
 )
+from ptychopinn_backend.data.neighbours import find_neighbours
 from ptychopinn_backend.errors import ConfigError, DataError
 
 
