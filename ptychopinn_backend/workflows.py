@@ -28,6 +28,7 @@ from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.reconstruct import reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.trained_model import BestArchive, TrainedModel, legacy_snapshot
+from ptychopinn_backend.training_lock import training_lock
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def train_scans(
         backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then `config.backend`.
         every_point: every scan contributes one group for each of its points, whatever `config.n_groups` says.
         on_epoch: called after every epoch; True stops training.
-        checkpoint_folder: where the best and the last state are written; None writes none.
+        checkpoint_folder: where the best and the last state are written, by one training at a time; None writes none.
         best_archive: file that holds, from the first epoch on, a loadable archive of the best weights so far, for the
             case that the process is ended from outside; None writes none.
         resume: go on from the last state in that folder.
@@ -71,28 +72,31 @@ def train_scans(
     Raises:
         ConfigError: an option that does not apply.
         DataError: scans that do not fit the configuration.
-        TrainingError: training cannot go on.
+        TrainingError: training cannot go on, or another one holds the folder.
     """
     if not scans:
         raise DataError("No scan was given to train on. Give at least one.")
     name = resolve_backend(explicit=backend, setting=config.backend)
     config = replace(config, backend=name, n_images=None)
     execution = execution or ExecutionConfig()
-    training, held_out = _sources(scans, validation, config, execution.seed, every_point)
-    setup = BackendSetup(
-        model=config.model,
-        training=config,
-        execution=execution,
-        intensity_scale=default_intensity_scale(config.nphotons, config.model.N),
-        probes=training.probes,
-    )
-    computing = create_backend(name, setup)
-    logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(scans))
-    snapshot = legacy_snapshot(config, setup.intensity_scale)
-    if best_archive is not None:
-        on_epoch = BestArchive(TrainedModel(computing, {}, snapshot, name), best_archive, execution, on_epoch)
-    result = computing.fit(training, held_out, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume)
-    logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
+    with training_lock(checkpoint_folder):
+        training, held_out = _sources(scans, validation, config, execution.seed, every_point)
+        setup = BackendSetup(
+            model=config.model,
+            training=config,
+            execution=execution,
+            intensity_scale=default_intensity_scale(config.nphotons, config.model.N),
+            probes=training.probes,
+        )
+        computing = create_backend(name, setup)
+        logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(scans))
+        snapshot = legacy_snapshot(config, setup.intensity_scale)
+        if best_archive is not None:
+            on_epoch = BestArchive(TrainedModel(computing, {}, snapshot, name), best_archive, execution, on_epoch)
+        result = computing.fit(
+            training, held_out, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
+        )
+        logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
     return TrainedModel(computing, result.history, snapshot, trained_by=name)
 
 

@@ -52,6 +52,7 @@ def command(
     """
     from ptychopinn_backend.config_file import load_run_config
     from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.training_lock import training_lock
     from ptychopinn_backend.workflows import fit_to_scans, save_training, train_scans
 
     run = load_run_config(
@@ -61,19 +62,19 @@ def command(
     raw = [RawData.from_file(scan, measurement) for scan in scans]
     config = replace(fit_to_scans(run.training, raw, given), output_dir=output)
     held_out = [RawData.from_file(validation, measurement)] if validation else []
-    output.mkdir(parents=True, exist_ok=True)
-    with EpochProgress(config.nepochs, quiet=quiet) as progress:
-        model = train_scans(
-            raw,
-            config,
-            run.execution,
-            validation=held_out,
-            backend=backend,
-            every_point="n_groups" not in given,
-            on_epoch=progress,
-            checkpoint_folder=output / "checkpoints",
-            resume=resume,
-        )
-    written = save_training(model, output)
+    with training_lock(output):
+        with EpochProgress(config.nepochs, quiet=quiet) as progress:
+            model = train_scans(
+                raw,
+                config,
+                run.execution,
+                validation=held_out,
+                backend=backend,
+                every_point="n_groups" not in given,
+                on_epoch=progress,
+                checkpoint_folder=output / "checkpoints",
+                resume=resume,
+            )
+        written = save_training(model, output)
     if not quiet:
         click.echo(f"Trained with {model.backend_name}: {', '.join(str(path) for path in written)}")

@@ -1,0 +1,51 @@
+"""One training a folder: a lock that the operating system lets go when its process ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN
+from ptychopinn_backend.errors import TrainingError
+
+LOCK_NAME: Final = ".training.lock"
+"""The file stays; whether it is locked is known to the operating system only."""
+_RANK_VARIABLES: Final = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+
+
+@contextmanager
+def training_lock(folder: Path | None) -> Iterator[None]:
+    """Hold a folder for one training, and clear it of what a killed one left half-written.
+
+    Args:
+        folder: made when missing; None locks nothing.
+
+    Yields:
+        Nothing. Of the processes of one distributed training only the first one locks.
+
+    Raises:
+        TrainingError: another training holds the folder.
+        OSError: the folder cannot be made or written.
+    """
+    if folder is None or any(os.environ.get(name, "0") != "0" for name in _RANK_VARIABLES):
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise TrainingError(
+            f"'{folder}' is in use by another training. Wait until that one ends, or choose another output folder."
+        ) from error
+    try:
+        for left in folder.glob(TEMPORARY_PATTERN):
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
