@@ -45,6 +45,8 @@ class PtychoDataContainer:
     """Positions (group, 1, 2, channel), axis 2 = (x, y), pixels."""
     coords_nominal: Float64Array
     """Nominal positions of the same shape; `coords_true` where none were recorded."""
+    factors: Float64Array
+    """(group,) factor from measured to normalised amplitudes."""
 
     @classmethod
     def from_raw_data(
@@ -105,6 +107,7 @@ class PtychoDataContainer:
             object_index=raw.scan_index[groups.nn_indices[:, 0]],
             coords_true=groups.coords_nn,
             coords_nominal=groups.coords_nn if groups.coords_start_nn is None else groups.coords_start_nn,
+            factors=np.full(len(groups.nn_indices), scan.normalisation),
         )
 
     @classmethod
@@ -152,6 +155,7 @@ class PtychoDataContainer:
             object_index=np.zeros(len(rows), np.int32),
             coords_true=coords,
             coords_nominal=coords if nominal is None else np.asarray(nominal, np.float64),
+            factors=np.full(len(rows), scan.normalisation),
         )
 
     @classmethod
@@ -230,13 +234,14 @@ class PtychoDataContainer:
         """
         chosen = np.asarray(indices, np.intp)
         rows, scan_of = self.pattern_rows[chosen], self.scan_index[chosen]
+        factors = self.factors[chosen].astype(np.float32)[:, np.newaxis, np.newaxis, np.newaxis]
         shape = (len(chosen), self.N, self.N, self.channels)
         X = np.empty(shape, np.float32)
         Y = np.empty(shape, np.complex64) if self.has_labels else None
         for index in np.unique(scan_of):
             scan, members = self.scans[index], np.flatnonzero(scan_of == index)
             gathered = np.moveaxis(scan.patterns[rows[members]], 1, -1)
-            X[members] = gathered * np.float32(scan.normalisation)
+            X[members] = gathered * factors[members]
             if Y is not None and scan.labels is not None:
                 Y[members] = np.moveaxis(scan.labels[rows[members]], 1, -1)
         _, local = centred(self.coords_true[chosen])
@@ -288,8 +293,8 @@ class PtychoDataContainer:
 
     @property
     def intensity_counts_factor(self) -> float:
-        """Factor from normalised to measured amplitudes; of several scans, the root mean square over groups."""
-        return float(np.sqrt(np.mean(np.square(self.intensity_counts_factors[self.scan_index]))))
+        """Factor from normalised to measured amplitudes: the root mean square over groups."""
+        return float(np.sqrt(np.mean(np.square(1 / self.factors))))
 
     @property
     def global_offsets(self) -> Float64Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -64,12 +64,42 @@ def decide_measurement(
     Raises:
         DataError: the argument or the metadata name something else.
     """
+    stated = stated_measurement(measurement, metadata)
+    return stated or seen_measurement((patterns[piece] for piece in pattern_slices(patterns)), good_pixels)
+
+
+def stated_measurement(measurement: str | None, metadata: Mapping[str, Any]) -> str | None:
+    """Return what patterns are said to be: the argument decides, then the metadata.
+
+    Args:
+        measurement: 'counts', 'amplitudes' or None.
+        metadata: of the file; its keys measurement and measurement_domain are looked at.
+
+    Returns:
+        'counts' or 'amplitudes'; None when nothing is said.
+
+    Raises:
+        DataError: the argument or the metadata name something else.
+    """
     if measurement is not None:
         return measurement_name(measurement, "measurement")
     for key in ("measurement", "measurement_domain"):
         if metadata.get(key) is not None:
             return measurement_name(metadata[key], f"{key} in _metadata")
-    found = _look_at_values(patterns, good_pixels)
+    return None
+
+
+def seen_measurement(pieces: Iterable[AnyArray], good_pixels: BoolArray | None) -> str:
+    """Return what the values of patterns look like.
+
+    Args:
+        pieces: (pattern, N, N) each, real, finite, not negative at good pixels; together all patterns.
+        good_pixels: (N, N); only these pixels are looked at. None means all.
+
+    Returns:
+        'counts' or 'amplitudes'; amplitudes, with one warning, when they look like neither.
+    """
+    found = _look_at_values(pieces, good_pixels)
     if found is None:
         warnings.warn(
             "The patterns are neither whole numbers (counts) nor square roots of them (amplitudes); they are taken as "
@@ -102,12 +132,11 @@ def to_amplitudes(patterns: AnyArray, measurement: str, good_pixels: BoolArray |
     return amplitudes
 
 
-def _look_at_values(patterns: AnyArray, good_pixels: BoolArray | None) -> str | None:
+def _look_at_values(pieces: Iterable[AnyArray], good_pixels: BoolArray | None) -> str | None:
     could_be_counts = could_be_roots = True
     above_one = told = False
-    for piece in pattern_slices(patterns):
-        values = patterns[piece]
-        values = (values if good_pixels is None else values[:, good_pixels]).astype(np.float64)
+    for piece in pieces:
+        values = (piece if good_pixels is None else piece[:, good_pixels]).astype(np.float64)
         above_one = above_one or bool((values > 1).any())
         could_be_counts = could_be_counts and bool((values == np.rint(values)).all())
         squares = np.square(values)

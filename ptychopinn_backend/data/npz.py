@@ -12,7 +12,8 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -63,7 +64,6 @@ def read_npz(path: Path, keys: Collection[str], max_bytes: int | None = None) ->
         DataFileNotFoundError: no file lies there.
         DataError: the file is not an NPZ, is damaged, declares more than the limit, or holds Python objects.
     """
-    limit = min(MAX_UNPACKED_BYTES, _machine_memory_bytes()) if max_bytes is None else max_bytes
     arrays: dict[str, AnyArray] = {}
     with _open_zip(path) as archive:
         wanted = {
@@ -71,17 +71,124 @@ def read_npz(path: Path, keys: Collection[str], max_bytes: int | None = None) ->
             for info in archive.infolist()
             if _is_array(info) and info.filename.removesuffix(_SUFFIX) in keys
         }
-        declared = sum(info.file_size for info in wanted.values())
-        if declared > limit:
-            raise DataError(
-                f"{path} declares {declared / 2**30:.3g} GiB of arrays; at most {limit / 2**30:.3g} GiB are unpacked. "
-                "Split the scan into smaller files, or check where the file comes from."
-            )
+        require_fits_memory(path, sum(info.file_size for info in wanted.values()), max_bytes)
         for key, info in wanted.items():
             array = _read_member(archive, info, key, path)
             if array is not None:
                 arrays[key] = array
     return arrays
+
+
+def require_fits_memory(path: Path, declared: int, max_bytes: int | None = None) -> None:
+    """Refuse a file whose arrays would need too much memory.
+
+    Args:
+        path: the file.
+        declared: bytes of the arrays once unpacked.
+        max_bytes: limit; None means `MAX_UNPACKED_BYTES` or the machine's memory.
+
+    Raises:
+        DataError: it declares more than the limit.
+    """
+    limit = min(MAX_UNPACKED_BYTES, machine_memory_bytes()) if max_bytes is None else max_bytes
+    if declared > limit:
+        raise DataError(
+            f"{path} declares {declared / 2**30:.3g} GiB of arrays; at most {limit / 2**30:.3g} GiB are unpacked. "
+            "Split the scan into smaller files, or check where the file comes from."
+        )
+
+
+@dataclass(frozen=True)
+class MemberHeader:
+    """What the header of an array in an NPZ file says."""
+
+    shape: tuple[int, ...]
+    """Lengths of the axes."""
+    dtype: np.dtype[Any]
+    """Type of the values."""
+    fortran_order: bool
+    """The first axis varies fastest in the file."""
+
+
+def member_header(path: Path, key: str) -> MemberHeader | None:
+    """Read the header of an array without reading the array.
+
+    Args:
+        path: the NPZ file.
+        key: name of the array.
+
+    Returns:
+        Its header; None when the file does not hold it.
+
+    Raises:
+        DataFileNotFoundError: no file lies there.
+        DataError: the file is not an NPZ, is damaged, or the array holds Python objects.
+    """
+    with _open_zip(path) as archive:
+        info = _member_info(archive, key)
+        if info is None:
+            return None
+        try:
+            header = _checked_header(archive, info)
+        except _BROKEN_MEMBER as error:
+            raise _damaged(key, path, error) from error
+        if header.dtype.hasobject:
+            _refuse_objects(key, path)
+        return header
+
+
+def member_pieces(path: Path, key: str, values_each: int) -> Iterator[AnyArray]:
+    """Yield an array of an NPZ file in pieces along the axis that varies slowest; never the whole of it.
+
+    Args:
+        path: the NPZ file, stored or deflated.
+        key: name of an array of at least one axis that the file holds.
+        values_each: about as many values are in each piece.
+
+    Yields:
+        Consecutive pieces. The axes of an array in Fortran order come in reverse, so the first is always the slowest.
+
+    Raises:
+        DataError: the array is damaged, which may show only after its last piece.
+    """
+    with _open_zip(path) as archive:
+        info = _member_info(archive, key)
+        if info is None:
+            raise DataError(f"{path} lacks '{key}'. Write the file again.")
+        try:
+            header = _checked_header(archive, info)
+            shape = header.shape[::-1] if header.fortran_order else header.shape
+            item_bytes = math.prod(shape[1:]) * header.dtype.itemsize
+            step = max(1, values_each // max(1, math.prod(shape[1:])))
+            with archive.open(info) as stream:
+                _read_header(stream)
+                for start in range(0, shape[0], step):
+                    count = min(step, shape[0] - start)
+                    block = stream.read(count * item_bytes)
+                    if len(block) != count * item_bytes:
+                        raise EOFError(f"it ends after {start} of {shape[0]} entries")
+                    yield np.frombuffer(block, header.dtype).reshape(count, *shape[1:])
+                # Reading on past the last byte compares the checksum.
+                stream.read(1)
+        except _BROKEN_MEMBER as error:
+            raise _damaged(key, path, error) from error
+
+
+def directory_entries(path: Path) -> list[tuple[str, int, int]]:
+    """Return name, unpacked size and checksum of every member, which change with any byte of any array.
+
+    Args:
+        path: the NPZ file.
+
+    Returns:
+        (name, bytes, CRC-32) in file order.
+
+    Raises:
+        DataFileNotFoundError: no file lies there.
+        DataError: the file is not an NPZ.
+    """
+    with _open_zip(path) as archive:
+        return [(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
 
 
 def write_npz(path: Path, members: Mapping[str, Any]) -> None:
@@ -102,11 +209,24 @@ def _is_array(info: zipfile.ZipInfo) -> bool:
     return info.filename.endswith(_SUFFIX)
 
 
-def _open_zip(path: Path) -> zipfile.ZipFile:
+def require_file(path: Path) -> None:
+    """Refuse what is no file.
+
+    Args:
+        path: where a scan is looked for.
+
+    Raises:
+        DataFileNotFoundError: nothing lies there.
+        DataError: it is a folder or something else.
+    """
     if not path.exists():
         raise DataFileNotFoundError(f"{path} does not exist; a scan is read from an NPZ file. Check the path.")
     if not path.is_file():
         raise DataError(f"{path} is not a file; a scan is read from an NPZ file. Name a file inside it.")
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    require_file(path)
     try:
         return zipfile.ZipFile(path)
     except PermissionError as error:
@@ -124,32 +244,48 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         raise DataError(message) from error
 
 
+def _member_info(archive: zipfile.ZipFile, key: str) -> zipfile.ZipInfo | None:
+    found = [info for info in archive.infolist() if info.filename == key + _SUFFIX]
+    return found[-1] if found else None
+
+
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, path: Path) -> AnyArray | None:
     try:
-        with archive.open(info) as stream:
-            shape, dtype = _read_header(stream)
-            header_bytes = stream.tell()
-        if dtype.hasobject:
+        header = _checked_header(archive, info)
+        if header.dtype.hasobject:
             _refuse_objects(key, path)
             return None
-        if header_bytes + math.prod(shape) * dtype.itemsize != info.file_size:
-            raise ValueError(f"its header declares shape {shape} of {dtype}, its size is {info.file_size} bytes")
         with archive.open(info) as stream:
             array: AnyArray = np.lib.format.read_array(stream, allow_pickle=False)
     except DataError:
         raise
     except _BROKEN_MEMBER as error:
-        raise DataError(f"'{key}' in {path} is damaged: {error}. Copy or write the file again.") from error
+        raise _damaged(key, path, error) from error
     return array
 
 
-def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _checked_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> MemberHeader:
+    with archive.open(info) as stream:
+        header = _read_header(stream)
+        header_bytes = stream.tell()
+    if not header.dtype.hasobject and header_bytes + math.prod(header.shape) * header.dtype.itemsize != info.file_size:
+        raise ValueError(
+            f"its header declares shape {header.shape} of {header.dtype}, its size is {info.file_size} bytes"
+        )
+    return header
+
+
+def _damaged(key: str, path: Path, error: Exception) -> DataError:
+    return DataError(f"'{key}' in {path} is damaged: {error}. Copy or write the file again.")
+
+
+def _read_header(stream: IO[bytes]) -> MemberHeader:
     version = np.lib.format.read_magic(stream)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"array format version {version} is not 1.0 or 2.0")
-    shape, _, dtype = readers[version](stream)
-    return shape, dtype
+    shape, fortran_order, dtype = readers[version](stream)
+    return MemberHeader(shape, dtype, fortran_order)
 
 
 def _refuse_objects(key: str, path: Path) -> None:
@@ -166,7 +302,8 @@ def _refuse_objects(key: str, path: Path) -> None:
     )
 
 
-def _machine_memory_bytes() -> int:
+def machine_memory_bytes() -> int:
+    """Return the memory of the machine, or `MAX_UNPACKED_BYTES` where it cannot be found out."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

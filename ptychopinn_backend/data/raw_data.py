@@ -19,12 +19,13 @@ from ptychopinn_backend.data.grouping import GroupingOptions, Groups, group_posi
 from ptychopinn_backend.data.measurement import AMPLITUDES
 from ptychopinn_backend.data.npz import METADATA_KEY, member_names, read_npz, write_npz
 from ptychopinn_backend.data.scaling import count_photons
+from ptychopinn_backend.data.training_hdf5 import is_hdf5, read_training_hdf5
 from ptychopinn_backend.errors import DataError, nearest_name
 
 logger = logging.getLogger(__name__)
 
 PATTERN_KEYS: Final = ("diffraction", "diff3d")
-_SCAN_KEYS: Final = (
+SCAN_KEYS: Final = (
     *PATTERN_KEYS,
     "xcoords",
     "ycoords",
@@ -90,10 +91,10 @@ class RawData:
 
     @classmethod
     def from_file(cls, path: str | Path, measurement: str | None = None) -> RawData:
-        """Read a scan from an NPZ file.
+        """Read a scan from an NPZ file, or from training data that Ptychodus wrote as HDF5.
 
         Args:
-            path: file with the keys of specs/data.md.
+            path: file with the keys of specs/data.md; its first bytes say which of the two it is.
             measurement: 'counts' or 'amplitudes'; None asks the file's metadata, then looks at the values.
 
         Returns:
@@ -101,14 +102,14 @@ class RawData:
 
         Raises:
             DataFileNotFoundError: no file lies there.
-            DataError: the file is not an NPZ, lacks a key, or holds values that break the contract.
+            DataError: the file is neither, lacks a key, or holds values that break the contract.
         """
         path = Path(path)
-        members = read_npz(path, _SCAN_KEYS)
+        members = read_training_hdf5(path) if is_hdf5(path) else read_npz(path, SCAN_KEYS)
         patterns_key = next((key for key in PATTERN_KEYS if key in members), PATTERN_KEYS[0])
         for key in (patterns_key, "xcoords", "ycoords"):
             if key not in members:
-                _refuse_missing_key(path, key)
+                refuse_missing_key(path, key)
         if all(key in members for key in PATTERN_KEYS):
             logger.info("%s holds 'diffraction' and 'diff3d'; 'diffraction' is read.", path)
         metadata = scan_checks.parse_metadata(members.pop(METADATA_KEY, None))
@@ -221,7 +222,7 @@ class RawData:
         described = {**self.metadata, "measurement": AMPLITUDES, "measured_as_counts": self.measured_as_counts}
         described.pop("measurement_domain", None)
         members: dict[str, Any] = {"diffraction": self.diff3d, METADATA_KEY: np.array(json.dumps(described))}
-        for key in _SCAN_KEYS:
+        for key in SCAN_KEYS:
             value = getattr(self, key, None)
             if key not in PATTERN_KEYS and value is not None:
                 members[key] = value
@@ -339,7 +340,16 @@ class RawData:
         )
 
 
-def _refuse_missing_key(path: Path, key: str) -> None:
+def refuse_missing_key(path: Path, key: str) -> None:
+    """Raise because an NPZ file lacks a key.
+
+    Args:
+        path: the file.
+        key: what it lacks.
+
+    Raises:
+        DataError: names what the file holds instead.
+    """
     names = member_names(path)
     wanted = " or ".join(f"'{name}'" for name in (PATTERN_KEYS if key in PATTERN_KEYS else (key,)))
     raise DataError(

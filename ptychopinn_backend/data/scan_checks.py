@@ -33,6 +33,34 @@ def check_scan(
     Raises:
         DataError: an array breaks the contract of specs/data.md.
     """
+    fields, patterns = check_scan_facts(arrays, metadata)
+    bad = fields["bad_pixels"]
+    good = None if bad is None else ~bad
+    check_pattern_values("diffraction", patterns, good)
+    fields["Y"] = check_label_patches(arrays.get("Y"), len(patterns), patterns.shape[1])
+    kind = decide_measurement(patterns, measurement, metadata, good)
+    fields["diff3d"] = to_amplitudes(patterns, kind, good)
+    fields["measured_as_counts"] = kind == COUNTS or bool(metadata.get("measured_as_counts", False))
+    return fields
+
+
+def check_scan_facts(
+    arrays: Mapping[str, AnyArray | None], metadata: Mapping[str, Any]
+) -> tuple[dict[str, Any], AnyArray]:
+    """Check all of a scan but the values of its patterns, and its labels.
+
+    Args:
+        arrays: by their names in the file format; optional ones may be missing or None. Of 'diffraction' only shape
+            and type are looked at.
+        metadata: of the scan.
+
+    Returns:
+        The fields of `RawData` without the patterns and what follows from their values; and the patterns with the
+        pattern axis first.
+
+    Raises:
+        DataError: an array breaks the contract of specs/data.md.
+    """
     columns = check_positions("xcoords", arrays["xcoords"])
     n_patterns = len(columns)
     rows = check_positions("ycoords", arrays["ycoords"], n_patterns)
@@ -41,23 +69,18 @@ def check_scan(
     if len(given) == 1:
         raise DataError(f"{given[0]} is given alone; nominal positions need both axes. Give both or neither.")
     bad = check_bad_pixels(arrays.get("bad_pixels"))
-    good = None if bad is None else ~bad
-    patterns = check_patterns("diffraction", arrays["diffraction"], n_patterns, good)
-    N = patterns.shape[1]
-    kind = decide_measurement(patterns, measurement, metadata, good)
-    return {
+    patterns = check_pattern_layout("diffraction", arrays["diffraction"], n_patterns, bad)
+    fields = {
         "xcoords": columns,
         "ycoords": rows,
-        "diff3d": to_amplitudes(patterns, kind, good),
-        "probeGuess": check_probe(arrays.get("probeGuess"), N),
+        "probeGuess": check_probe(arrays.get("probeGuess"), patterns.shape[1]),
         "scan_index": check_scan_index(arrays.get("scan_index"), n_patterns),
         "objectGuess": check_object(arrays.get("objectGuess")),
-        "Y": check_label_patches(arrays.get("Y"), n_patterns, N),
         "bad_pixels": bad,
         **{name: check_positions(name, values, n_patterns) for name, values in start.items() if values is not None},
         "metadata": dict(metadata),
-        "measured_as_counts": kind == COUNTS or bool(metadata.get("measured_as_counts", False)),
     }
+    return fields, patterns
 
 
 def check_positions(name: str, values: AnyArray | None, n_patterns: int | None = None) -> Float64Array:
@@ -86,20 +109,22 @@ def check_positions(name: str, values: AnyArray | None, n_patterns: int | None =
     return array.astype(np.float64)
 
 
-def check_patterns(name: str, values: AnyArray | None, n_positions: int, good_pixels: BoolArray | None) -> AnyArray:
-    """Return diffraction patterns with the pattern axis first, in their own type.
+def check_pattern_layout(
+    name: str, values: AnyArray | None, n_positions: int, bad_pixels: BoolArray | None
+) -> AnyArray:
+    """Return diffraction patterns with the pattern axis first, in their own type; values are not looked at.
 
     Args:
         name: key of the array in messages.
         values: (pattern, N, N), or (N, N, pattern) when only the last axis matches the number of positions.
         n_positions: number of scan positions.
-        good_pixels: (N, N); values at pixels that are False are not looked at. None looks at all.
+        bad_pixels: (N, N), or None.
 
     Returns:
         (pattern, N, N); a view.
 
     Raises:
-        DataError: wrong rank, not real, no patterns, counts that differ, not square, not finite, or negative.
+        DataError: wrong rank, not real, no patterns, counts that differ, not square, or a mask of another shape.
     """
     array = np.asarray(values)
     _require_kind(name, array, "iuf", "real numbers (counts or amplitudes)")
@@ -119,12 +144,39 @@ def check_patterns(name: str, values: AnyArray | None, n_positions: int, good_pi
             f"{name} holds patterns of {array.shape[1]} x {array.shape[2]} pixels; they must be square. "
             "Crop or pad them."
         )
-    if good_pixels is not None and good_pixels.shape != array.shape[1:]:
+    if bad_pixels is not None and bad_pixels.shape != array.shape[1:]:
         raise DataError(
-            f"bad_pixels has shape {good_pixels.shape} for patterns of {array.shape[1:]}. Give one flag a pixel."
+            f"bad_pixels has shape {bad_pixels.shape} for patterns of {array.shape[1:]}. Give one flag a pixel."
         )
-    _check_values(name, array, good_pixels)
     return array
+
+
+def check_pattern_values(name: str, patterns: AnyArray, good_pixels: BoolArray | None, first: int = 0) -> None:
+    """Raise unless all values of patterns are finite and not negative.
+
+    Args:
+        name: key of the array in messages.
+        patterns: (pattern, N, N), real.
+        good_pixels: (N, N); values at pixels that are False are not looked at. None looks at all.
+        first: number of the first pattern in messages.
+
+    Raises:
+        DataError: a value breaks the rule; says which and where.
+    """
+    if patterns.dtype.kind == "u":
+        return
+    for piece in pattern_slices(patterns):
+        values = patterns[piece]
+        not_finite, negative = ~np.isfinite(values), values < 0
+        for wrong, rule in ((not_finite, "finite (no NaN, no infinity)"), (negative, "not negative")):
+            if good_pixels is not None:
+                wrong &= good_pixels
+            if wrong.any():
+                pattern, row, column = (int(i) for i in np.argwhere(wrong)[0])
+                raise DataError(
+                    f"{name} holds {values[pattern, row, column]} in pattern {first + piece.start + pattern} at "
+                    f"row {row}, column {column}; patterns must be {rule}. Repair it, or mark the pixel in bad_pixels."
+                )
 
 
 def check_bad_pixels(values: AnyArray | None) -> BoolArray | None:
@@ -293,20 +345,3 @@ def _require_finite(name: str, array: AnyArray) -> None:
             f"{name} holds {array[where]} at index {where}; every value must be finite (no NaN, no infinity). "
             "Remove or repair it."
         )
-
-
-def _check_values(name: str, patterns: AnyArray, good_pixels: BoolArray | None) -> None:
-    if patterns.dtype.kind == "u":
-        return
-    for piece in pattern_slices(patterns):
-        values = patterns[piece]
-        not_finite, negative = ~np.isfinite(values), values < 0
-        for wrong, rule in ((not_finite, "finite (no NaN, no infinity)"), (negative, "not negative")):
-            if good_pixels is not None:
-                wrong &= good_pixels
-            if wrong.any():
-                pattern, row, column = (int(i) for i in np.argwhere(wrong)[0])
-                raise DataError(
-                    f"{name} holds {values[pattern, row, column]} in pattern {piece.start + pattern} at row {row}, "
-                    f"column {column}; patterns must be {rule}. Repair it, or mark the pixel in bad_pixels."
-                )
