@@ -1,0 +1,79 @@
+"""Every loss term agrees to 1e-5, every gradient to 1e-4."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.parity.comparison import Comparison, length
+from tests.parity.pairs import ALL_TERMS, Pair, build_pair
+
+LOSS_TOLERANCE = 1e-5
+"""Means over thousands of float32 terms, added up in another order."""
+GRADIENT_TOLERANCE = 1e-4
+"""Gradients sum terms of both signs; what cancels leaves the rounding of the larger terms behind."""
+
+CASES: dict[str, dict[str, Any]] = {
+    "gridsize 1": ALL_TERMS,
+    "gridsize 2, probe trainable": {**ALL_TERMS, "gridsize": 2, "probe_trainable": True},
+    "gridsize 3": {**ALL_TERMS, "gridsize": 3},
+    "whole patch, mask, smoothing": {
+        **ALL_TERMS,
+        "gridsize": 2,
+        "pad_object": False,
+        "probe_mask": True,
+        "gaussian_smoothing_sigma": 0.7,
+        "probe_trainable": True,
+    },
+    "one patch a group, no border": {**ALL_TERMS, "gridsize": 2, "object_big": False, "probe_big": False},
+    "Poisson likelihood": {"gridsize": 2},
+    "amplitude error": {"nll_weight": 0.0, "mae_weight": 1.0},
+    "roles exchanged": {"torch_loss_mode": "mae"},
+    "supervised": {"model_type": "supervised", "gridsize": 2},
+    "N 64": {**ALL_TERMS, "N": 64, "gridsize": 2},
+    "back-projection": {**ALL_TERMS, "architecture": "backprojection_unet", "gridsize": 2},
+}
+
+
+@cache
+def pair(case: str) -> Pair:
+    return build_pair(CASES[case])
+
+
+@cache
+def losses(case: str) -> Comparison:
+    both = pair(case)
+    batch = both.source.batch(np.arange(both.source.n_groups))
+    found, expected = (backend.losses(batch, both.source) for backend in (both.tensorflow, both.pytorch))
+    return Comparison(found, expected, LOSS_TOLERANCE)
+
+
+@cache
+def gradients(case: str) -> Comparison:
+    both = pair(case)
+    batch = both.source.batch(np.arange(both.source.n_groups))
+    found, expected = (backend.gradients(batch, both.source) for backend in (both.tensorflow, both.pytorch))
+    return Comparison(found, expected, GRADIENT_TOLERANCE, length)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_losses_agree(case: str) -> None:
+    losses(case).check()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_nudged_loss_is_noticed(case: str) -> None:
+    losses(case).check_would_fail()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_agree(case: str) -> None:
+    gradients(case).check()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_nudged_gradient_is_noticed(case: str) -> None:
+    gradients(case).check_would_fail()
