@@ -23,7 +23,7 @@ from ptychopinn_backend.config_checks import (
     unwrap_numpy_scalars,
 )
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.generators import generator_names
+from ptychopinn_backend.generators import generator_names, uses_back_projection
 
 ARCHIVE_NAME: Final = "wts.h5.zip"
 BACKENDS: Final = ("tensorflow", "pytorch")
@@ -100,6 +100,11 @@ class ModelConfig:
             require_bool(name, getattr(self, name))
         require_choice("model_type", self.model_type, ("pinn", "supervised"))
         require_choice("architecture", self.architecture, generator_names())
+        if uses_back_projection(self.architecture) and not self.object_big:
+            raise ConfigError(
+                f"object_big = False does not go with architecture = '{self.architecture}', which makes one patch per "
+                "pattern. Set object_big to True."
+            )
         require_choice("amp_activation", self.amp_activation, AMP_ACTIVATIONS)
         require_choice("fno_input_transform", self.fno_input_transform, ("none", "sqrt", "log1p", "instancenorm"))
         require_choice(

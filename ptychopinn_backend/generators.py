@@ -7,14 +7,28 @@ A third party adds a generator with an entry point in the group `ptychopinn_back
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Final
 
 ENTRY_POINT_GROUP: Final = "ptychopinn_backend.generators"
 
-BUILTIN_GENERATORS: Final[dict[str, tuple[str, ...]]] = {
-    "cnn": ("tensorflow", "pytorch"),
+
+@dataclass(frozen=True)
+class GeneratorTraits:
+    """What the rest of the system must know of a generator."""
+
+    backends: tuple[str, ...]
+    """Backends that offer it."""
+    back_projection: bool = False
+    """Its input carries the back-projection of every pattern through the probe; probes are normalised to the power of a
+    pattern, so that vacuum is 1, and overlapping patches are averaged by probe intensity."""
+
+
+BUILTIN_GENERATORS: Final[dict[str, GeneratorTraits]] = {
+    "cnn": GeneratorTraits(("tensorflow", "pytorch")),
+    "backprojection_unet": GeneratorTraits(("tensorflow", "pytorch"), back_projection=True),
 }
 
 
@@ -34,4 +48,10 @@ def generator_names() -> tuple[str, ...]:
 
 def backends_of(architecture: str) -> tuple[str, ...]:
     """Return the backends that offer `architecture`; empty for an unknown name."""
-    return (*BUILTIN_GENERATORS.get(architecture, ()), *_third_party().get(architecture, ()))
+    builtin = BUILTIN_GENERATORS[architecture].backends if architecture in BUILTIN_GENERATORS else ()
+    return (*builtin, *_third_party().get(architecture, ()))
+
+
+def uses_back_projection(architecture: str) -> bool:
+    """Return whether a generator is given the back-projection of every pattern; see `GeneratorTraits`."""
+    return architecture in BUILTIN_GENERATORS and BUILTIN_GENERATORS[architecture].back_projection

@@ -15,8 +15,9 @@ from ptychopinn_backend.config_checks import require_choice
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.physics.placement import patch_window
-from ptychopinn_backend.physics.probe import as_mode_stack, normalise_probe
+from ptychopinn_backend.generators import uses_back_projection
+from ptychopinn_backend.physics.forward import overlap_weights
+from ptychopinn_backend.physics.probe import as_mode_stack, normalised_for
 from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.stitch import ObjectAssembler, ObjectFrame, central_weight, counts_scale, probe_weight
 from ptychopinn_backend.trained_model import TrainedModel
@@ -150,16 +151,15 @@ def _probe_for(model: TrainedModel, scan: RawData) -> Complex64Array:
     refined = model.trained_probes
     if refined is None or refined.shape[0] != 1 or refined.shape[1:] != given.shape:
         return given
-    normalised = normalise_probe(given, model.model.probe_scale)
+    normalised = normalised_for(model.model, given)
     return np.asarray(refined[0] * np.sqrt(np.sum(np.abs(given) ** 2) / np.sum(np.abs(normalised) ** 2)), np.complex64)
 
 
 def _weight(assembly: str, probe: Complex64Array, model: ModelConfig) -> Float32Array:
     weight = probe_weight(probe) if assembly == "probe" else central_weight(model.N, model.N // 2)
-    if model.pad_object and not model.probe_big:
-        window = patch_window(model.N, central_only=True)
-        weight = weight * np.outer(window, window)
-    return np.asarray(weight, dtype=np.float32)
+    if uses_back_projection(model.architecture):
+        return weight
+    return np.asarray(weight * overlap_weights(model, probe[np.newaxis])[0], dtype=np.float32)
 
 
 def _scaled(

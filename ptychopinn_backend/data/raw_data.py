@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
@@ -340,7 +340,7 @@ class RawData:
         )
 
 
-def refuse_missing_key(path: Path, key: str) -> None:
+def refuse_missing_key(path: Path, key: str) -> NoReturn:
     """Raise because an NPZ file lacks a key.
 
     Args:

@@ -9,6 +9,7 @@ import numpy as np
 from ptychopinn_backend.arrays import Complex64Array, ComplexArray, Float32Array, FloatArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.source import GroupBatch
+from ptychopinn_backend.generators import uses_back_projection
 from ptychopinn_backend.physics.far_field import exit_waves, far_field_intensity
 from ptychopinn_backend.physics.losses import (
     MODULUS_FLOOR,
@@ -31,17 +32,12 @@ class ForwardConstants:
     """(N, N) the probe is multiplied with, or None."""
     smoothing_sigma_px: float
     """Sigma of the 3 x 3 smoothing of the illuminated patch; 0 is none."""
-    window: FloatArray
-    """1-D weight of a patch in the overlap average, (N,)."""
     label_window: FloatArray
     """(N, N) weight of the real-space error: the central N/2 with pad_object, else everything."""
 
 
 def forward_constants(model: ModelConfig) -> ForwardConstants:
     """Return the fixed arrays a model configuration means.
-
-    A network that fills only the central N/2 (pad_object without probe_big) is averaged with the weight of that centre,
-    or the zeros outside it would dilute the neighbours.
 
     Args:
         model: the configuration.
@@ -50,17 +46,42 @@ def forward_constants(model: ModelConfig) -> ForwardConstants:
         The arrays.
     """
     mask = probe_mask(model.N, model.probe_mask_diameter, model.probe_mask_sigma) if model.probe_mask else None
-    central = patch_window(model.N, central_only=model.pad_object)
+    pads = model.pad_object and not uses_back_projection(model.architecture)
+    central = patch_window(model.N, central_only=pads)
     return ForwardConstants(
         probe_mask=mask,
         smoothing_sigma_px=model.gaussian_smoothing_sigma,
-        window=patch_window(model.N, central_only=model.pad_object and not model.probe_big),
         label_window=np.outer(central, central),
     )
 
 
+def overlap_weights(model: ModelConfig, probes: Complex64Array) -> Float32Array:
+    """Return the weight of every patch pixel where patches overlap, in groups and in the stitched object alike.
+
+    Generators with back-projection know a patch where the probe lights it: the weight is the probe's intensity, largest
+    value 1. A network that fills only the central N/2 (pad_object without probe_big) has the weight of that centre, or
+    the zeros outside it would dilute the neighbours. All others weigh every pixel alike.
+
+    Args:
+        model: the configuration.
+        probes: normalised probes (scan, mode, N, N).
+
+    Returns:
+        (scan, N, N).
+    """
+    if uses_back_projection(model.architecture):
+        intensity = np.sum(np.abs(probes) ** 2, axis=1)
+        return np.asarray(intensity / intensity.max(axis=(1, 2), keepdims=True), np.float32)
+    window = patch_window(model.N, central_only=model.pad_object and not model.probe_big)
+    return np.broadcast_to(np.outer(window, window).astype(np.float32), (len(probes), model.N, model.N))
+
+
 def group_patches(
-    network_patches: ComplexArray, local_offsets: FloatArray, canvas_px: int, model: ModelConfig
+    network_patches: ComplexArray,
+    local_offsets: FloatArray,
+    canvas_px: int,
+    model: ModelConfig,
+    weights: FloatArray,
 ) -> ComplexArray:
     """Return the patch every position of a group sees, consistent within the group.
 
@@ -69,6 +90,7 @@ def group_patches(
         local_offsets: (group, 1, 2, channel), pixels.
         canvas_px: canvas side.
         model: the configuration.
+        weights: weight of every patch pixel, (group, N, N); see `overlap_weights`.
 
     Returns:
         (group, N, N, channel): overlapping patches averaged in the group frame and cut out again; without object_big
@@ -77,7 +99,7 @@ def group_patches(
     if model.channels == 1:
         return network_patches
     if model.object_big:
-        canvases = assemble_groups(network_patches, local_offsets, canvas_px, forward_constants(model).window)
+        canvases = assemble_groups(network_patches, local_offsets, canvas_px, weights)
     else:
         margin = (canvas_px - model.N) // 2
         canvases = np.pad(network_patches[..., 0], ((0, 0), (margin, margin), (margin, margin)))

@@ -83,7 +83,7 @@ def _matrices(local_offsets: FloatArray, n_out: int, n_in: int) -> tuple[FloatAr
 
 
 def assemble_groups(
-    patches: ComplexArray, local_offsets: FloatArray, canvas_px: int, window: FloatArray
+    patches: ComplexArray, local_offsets: FloatArray, canvas_px: int, weights: FloatArray
 ) -> ComplexArray:
     """Average the patches of every group on a canvas in the group frame, weighting sum and divisor alike.
 
@@ -91,15 +91,15 @@ def assemble_groups(
         patches: (group, N, N, channel).
         local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
         canvas_px: canvas side, see `canvas_size`.
-        window: 1-D weight of a patch along each axis, (N,).
+        weights: weight of every patch pixel, (group, N, N).
 
     Returns:
         (group, canvas, canvas); zero where nothing covers.
     """
     along_rows, along_columns = _matrices(local_offsets, canvas_px, patches.shape[1])
-    weighted = patches * np.outer(window, window)[np.newaxis, :, :, np.newaxis]
+    weighted = patches * weights[..., np.newaxis]
     total = np.einsum("gcmi,gijc,gcnj->gmn", along_rows, weighted, along_columns, optimize=True)
-    coverage = np.einsum("gcm,gcn->gmn", along_rows @ window, along_columns @ window)
+    coverage = np.einsum("gcmi,gij,gcnj->gmn", along_rows, weights, along_columns, optimize=True)
     return np.asarray(total / np.maximum(coverage, MINIMUM_COVERAGE))
 
 

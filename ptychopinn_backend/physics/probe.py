@@ -6,7 +6,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, Float64Array
+from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.generators import uses_back_projection
 
 _DEFAULT_PROBE_RADIUS = 0.1193  # of N, at default_probe_scale 1; inside the interval the recorded default probes allow
 
@@ -88,6 +90,40 @@ def normalise_probe(probe: AnyArray, probe_scale: float) -> Complex64Array:
     if mean_amplitude == 0:
         raise DataError("The probe carries no light within N/4 pixels of the array centre. Centre the probe.")
     return (stack / (probe_scale * mean_amplitude)).astype(np.complex64)
+
+
+def normalise_power(probe: AnyArray) -> Complex64Array:
+    """Scale a probe to the power of a normalised pattern, sum over modes of |P|^2 = (N/2)^2, so that vacuum is 1.
+
+    Args:
+        probe: (N, N) or (mode, N, N).
+
+    Returns:
+        (mode, N, N) complex64.
+
+    Raises:
+        DataError: a malformed probe.
+    """
+    stack = as_mode_stack(probe)
+    power = float(np.sum(np.abs(stack.astype(np.complex128)) ** 2))
+    return np.asarray(stack * (stack.shape[-1] / 2 / np.sqrt(power)), dtype=np.complex64)
+
+
+def normalised_for(model: ModelConfig, probe: AnyArray) -> Complex64Array:
+    """Return a probe as the model's physics takes it.
+
+    That is `normalise_power` for generators with back-projection, else `normalise_probe`.
+
+    Args:
+        model: decides generator and probe_scale.
+        probe: (N, N) or (mode, N, N).
+
+    Returns:
+        (mode, N, N) complex64.
+    """
+    if uses_back_projection(model.architecture):
+        return normalise_power(probe)
+    return normalise_probe(probe, model.probe_scale)
 
 
 def default_probe(N: int, default_probe_scale: float = 0.7) -> Float64Array:

@@ -111,10 +111,11 @@ class TensorFlowBackend(Backend):
 
     def _predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
         patches_of = self._model.compiled("patches", self._model.canvas_px(source))
+        with tf.device(self._device):
+            scene = self._model.scene_tensors(source)
         for batch in stream(source, np.arange(source.n_groups), batch_size, self.setup.execution):
             with tf.device(self._device):
-                tensors = self._model.batch_tensors(batch)
-                patches = patches_of(tensors.X, tensors.local_offsets)
+                patches = patches_of(self._model.batch_tensors(batch, source), scene)
             yield patches.numpy()
 
     def forward(self, batch: GroupBatch, source: GroupSource) -> ForwardResult:
@@ -129,7 +130,7 @@ class TensorFlowBackend(Backend):
         """
         with tf.device(self._device):
             forward = self._model.compiled("forward", self._model.canvas_px(source))
-            outputs = forward(self._model.batch_tensors(batch), self._model.scene_tensors(source))
+            outputs = forward(self._model.batch_tensors(batch, source), self._model.scene_tensors(source))
         return ForwardResult(*(output.numpy() for output in outputs))
 
     def losses(self, batch: GroupBatch, source: GroupSource) -> dict[str, float]:
@@ -145,7 +146,7 @@ class TensorFlowBackend(Backend):
         self._require_labels(batch.Y is not None)
         with tf.device(self._device):
             terms_of = self._model.compiled("terms", self._model.canvas_px(source))
-            terms = terms_of(self._model.batch_tensors(batch), self._model.scene_tensors(source))
+            terms = terms_of(self._model.batch_tensors(batch, source), self._model.scene_tensors(source))
         return {name: float(value) for name, value in terms.items()}
 
     def gradients(self, batch: GroupBatch, source: GroupSource) -> dict[str, AnyArray]:
@@ -161,7 +162,7 @@ class TensorFlowBackend(Backend):
         self._require_labels(batch.Y is not None)
         with tf.device(self._device):
             function = self._model.compiled("terms_and_gradients", self._model.canvas_px(source))
-            _, gradients = function(self._model.batch_tensors(batch), self._model.scene_tensors(source))
+            _, gradients = function(self._model.batch_tensors(batch, source), self._model.scene_tensors(source))
         named = zip(self._model.trainable, gradients, strict=True)
         return {name: from_real(name, gradient.numpy()) for name, gradient in named}
 

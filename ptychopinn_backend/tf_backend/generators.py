@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.generators import ENTRY_POINT_GROUP
-from ptychopinn_backend.tf_backend.network import CnnGenerator
+from ptychopinn_backend.tf_backend.network import BackprojectionUnet, CnnGenerator
 
 
 class Generator(Protocol):
@@ -31,5 +31,7 @@ def build_generator(model: ModelConfig) -> Generator:
     """Return the generator that `model.architecture` names; the caller has checked that this backend offers it."""
     if model.architecture == "cnn":
         return CnnGenerator(model)
+    if model.architecture == "backprojection_unet":
+        return BackprojectionUnet(model)
     (entry,) = entry_points(group=ENTRY_POINT_GROUP, name=f"tensorflow.{model.architecture}")
     return cast(Generator, entry.load()(model))

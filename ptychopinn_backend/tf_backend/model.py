@@ -12,7 +12,9 @@ from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.interface import BackendSetup
+from ptychopinn_backend.networks.inputs import input_maps, network_inputs
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE, check_weights
+from ptychopinn_backend.physics.forward import overlap_weights
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.physics.placement import canvas_size
 from ptychopinn_backend.tf_backend.device import compute_type
@@ -91,13 +93,18 @@ class PatchModel:
         """
         check_source(source, self.setup)
         probes = np.asarray(source.probes, np.complex64)
-        return SceneTensors(tf.constant(probes), tf.constant(np.asarray(source.valid_pixels, np.float32)))
+        return SceneTensors(
+            tf.constant(probes),
+            tf.constant(np.asarray(source.valid_pixels, np.float32)),
+            tf.constant(np.asarray(overlap_weights(self.setup.model, probes), np.float32)),
+        )
 
-    def batch_tensors(self, batch: GroupBatch) -> BatchTensors:
+    def batch_tensors(self, batch: GroupBatch, source: GroupSource) -> BatchTensors:
         """Return a batch on the device; the labels only where the loss needs them.
 
         Args:
-            batch: groups of a source that was checked.
+            batch: groups of `source`.
+            source: the groups' source, checked.
 
         Returns:
             The tensors.
@@ -112,31 +119,24 @@ class PatchModel:
             tf.convert_to_tensor(np.asarray(batch.X, np.float32)),
             tf.convert_to_tensor(np.asarray(batch.local_offsets, np.float32)),
             tf.convert_to_tensor(np.asarray(batch.scan_index, np.int32)),
+            tf.convert_to_tensor(network_inputs(batch, source, self.setup.model)),
             tf.convert_to_tensor(labels),
         )
 
-    def outputs(self, X: Any, local_offsets: Any, canvas_px: int) -> tuple[Any, Any]:
-        """Return what the network puts out and the patches the physics sees, (group, N, N, channel) each.
-
-        Args:
-            X: float32 (group, N, N, channel).
-            local_offsets: float32 (group, 1, 2, channel), pixels.
-            canvas_px: side of the group frame.
-
-        Returns:
-            network patches and consistent patches, complex64.
-        """
-        scaled = X * tf.exp(self._log_intensity_scale - self._variables[LOG_SCALE])
+    def outputs(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> tuple[Any, Any]:
+        """Return what the network puts out and the patches the physics sees, complex64 (group, N, N, channel) each."""
+        scaled = batch.inputs * tf.exp(self._log_intensity_scale - self._variables[LOG_SCALE])
         network_patches = self._generator.patches(tf.cast(scaled, self._compute_type), self._variables)
-        return network_patches, self._physics.group_patches(network_patches, local_offsets, canvas_px)
+        weights = tf.gather(scene.overlap_weights, batch.scan_index)
+        return network_patches, self._physics.group_patches(network_patches, batch.local_offsets, weights, canvas_px)
 
-    def patches(self, X: Any, local_offsets: Any, canvas_px: int) -> Any:
+    def patches(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> Any:
         """Return only the second of `outputs`."""
-        return self.outputs(X, local_offsets, canvas_px)[1]
+        return self.outputs(batch, scene, canvas_px)[1]
 
     def terms(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> dict[str, Any]:
         """Return every active loss term and 'loss', float32 scalars."""
-        _, patches = self.outputs(batch.X, batch.local_offsets, canvas_px)
+        _, patches = self.outputs(batch, scene, canvas_px)
         return self._physics.loss_terms(
             patches,
             batch,
@@ -159,7 +159,7 @@ class PatchModel:
 
     def forward(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> tuple[Any, Any, Any]:
         """Return network patches, consistent patches and the predicted amplitude."""
-        network_patches, patches = self.outputs(batch.X, batch.local_offsets, canvas_px)
+        network_patches, patches = self.outputs(batch, scene, canvas_px)
         probes = tf.gather(self._with_model_probe(scene).probes, batch.scan_index)
         intensity = self._physics.predicted_intensity(patches, probes, self._variables[LOG_SCALE])
         return network_patches, patches, amplitude_of(intensity)
@@ -172,12 +172,11 @@ class PatchModel:
             canvas_px: side of the group frame.
 
         Returns:
-            A function of (batch, scene), or of (X, local_offsets) for 'patches'; any number of groups, traced once.
+            A function of (batch, scene); any number of groups, traced once.
         """
         if (name, canvas_px) not in self._compiled:
-            signature = self.signature if name != "patches" else self.signature[0][:2]
             body = getattr(self, name)
-            self._compiled[name, canvas_px] = traced(lambda *arguments: body(*arguments, canvas_px), signature)
+            self._compiled[name, canvas_px] = traced(lambda *arguments: body(*arguments, canvas_px), self.signature)
         return self._compiled[name, canvas_px]
 
     @property
@@ -188,16 +187,21 @@ class PatchModel:
             tf.TensorSpec((None, N, N, channels), tf.float32),
             tf.TensorSpec((None, 1, 2, channels), tf.float32),
             tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((None, N, N, channels * input_maps(self.setup.model)), tf.float32),
             tf.TensorSpec((None, None, None, None), tf.complex64),
         )
-        scene = SceneTensors(tf.TensorSpec((None, None, N, N), tf.complex64), tf.TensorSpec((None, N, N), tf.float32))
+        scene = SceneTensors(
+            tf.TensorSpec((None, None, N, N), tf.complex64),
+            tf.TensorSpec((None, N, N), tf.float32),
+            tf.TensorSpec((None, N, N), tf.float32),
+        )
         return batch, scene
 
     def _with_model_probe(self, scene: SceneTensors) -> SceneTensors:
         if PROBE not in self._variables:
             return scene
         pair = self._variables[PROBE]
-        return SceneTensors(tf.complex(pair[..., 0], pair[..., 1]), scene.valid_pixels)
+        return scene._replace(probes=tf.complex(pair[..., 0], pair[..., 1]))
 
 
 def traced(body: Callable[..., Any], signature: Sequence[Any]) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS, unet_plan
 from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, DecoderPlan, cnn_plan
 from ptychopinn_backend.networks.weights import Convolution, initial_convolution_weights
 from ptychopinn_backend.tf_backend.framework import tf
@@ -77,6 +78,60 @@ class CnnGenerator:
             return patch
         border = tf.nn.silu(_up_sampling_block(maps[..., -BORDER_CHANNELS:], plan.border, weights))
         return patch + border * _border_mask(self._model.N)
+
+
+class BackprojectionUnet:
+    """Each pattern by itself, one U-Net for all (`networks.backprojection_unet`); holds no weights of its own."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        """Plan the network.
+
+        Args:
+            model: the configuration.
+        """
+        self._channels = model.channels
+        self._plan = unet_plan(model)
+
+    def initial_weights(self, seed: int) -> dict[str, AnyArray]:
+        """Return the starting weights, canonical name -> float32 array.
+
+        Args:
+            seed: seed of the run.
+
+        Returns:
+            Kernels (height, width, in, out), zeros in the last layer, and biases (out,).
+        """
+        return initial_convolution_weights(self._plan.convolutions, seed)
+
+    def patches(self, inputs: Any, weights: Mapping[str, Any]) -> Any:
+        """Return the patches 1 + r + i t.
+
+        Args:
+            inputs: tensor (group, N, N, channel * 3), the maps of a channel side by side.
+            weights: canonical name -> tensor.
+
+        Returns:
+            complex64 tensor (group, N, N, channel).
+        """
+        N, channels = inputs.shape[1], self._channels
+        split = tf.reshape(inputs, (-1, N, N, channels, INPUT_MAPS))
+        maps = tf.reshape(tf.transpose(split, (0, 3, 1, 2, 4)), (-1, N, N, INPUT_MAPS))
+        skipped = []
+        for level, pair in enumerate(self._plan.down):
+            if level > 0:
+                maps = tf.nn.max_pool2d(maps, 2, 2, "VALID")
+            maps = _silu_convolutions(maps, pair, weights)
+            skipped.append(maps)
+        for pair, skip in zip(self._plan.up, skipped[-2::-1], strict=True):
+            maps = _silu_convolutions(tf.concat((_up_sample(maps), skip), axis=-1), pair, weights)
+        found = tf.reshape(_float32(_convolve(maps, self._plan.last, weights)), (-1, channels, N, N, 2))
+        return tf.transpose(tf.complex(1 + found[..., 0], found[..., 1]), (0, 2, 3, 1))
+
+
+def _silu_convolutions(maps: Any, convolutions: tuple[Convolution, ...], weights: Mapping[str, Any]) -> Any:
+    for convolution in convolutions:
+        maps = tf.nn.silu(_convolve(maps, convolution, weights))
+    return maps
 
 
 def _phase_activation(values: Any) -> Any:

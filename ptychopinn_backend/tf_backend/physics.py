@@ -21,6 +21,8 @@ class BatchTensors(NamedTuple):
     """float32 (group, 1, 2, channel), pixels."""
     scan_index: Any
     """int32 (group,)."""
+    inputs: Any
+    """float32 (group, N, N, channel * maps), what the network is given."""
     Y: Any
     """complex64 (group, N, N, channel); empty where the loss needs no labels."""
 
@@ -32,6 +34,8 @@ class SceneTensors(NamedTuple):
     """complex64 (scan, mode, N, N)."""
     valid_pixels: Any
     """float32 (scan, N, N)."""
+    overlap_weights: Any
+    """float32 (scan, N, N), weight of every patch pixel where patches overlap."""
 
 
 class GroupPhysics:
@@ -46,12 +50,13 @@ class GroupPhysics:
         self._model = model
         self._constants = forward_constants(model)
 
-    def group_patches(self, network_patches: Any, local_offsets: Any, canvas_px: int) -> Any:
+    def group_patches(self, network_patches: Any, local_offsets: Any, weights: Any, canvas_px: int) -> Any:
         """Return the patch every position of a group sees; see `physics.forward.group_patches`.
 
         Args:
             network_patches: complex64 (group, N, N, channel), or (group, N, N, 1) without object_big.
             local_offsets: float32 (group, 1, 2, channel), pixels.
+            weights: float32 (group, N, N), weight of every patch pixel.
             canvas_px: canvas side.
 
         Returns:
@@ -62,22 +67,12 @@ class GroupPhysics:
         rows, columns = _interpolation_matrices(local_offsets, canvas_px, self._model.N)
         pair = _real_pair(tf.transpose(network_patches, (0, 3, 1, 2)))
         if self._model.object_big:
-            canvas = self._overlap_average(pair, rows, columns)
+            canvas = _overlap_average(pair, rows, columns, weights)
         else:
             margin = (canvas_px - self._model.N) // 2
             canvas = tf.pad(pair, ((0, 0), (0, 0), (0, 0), (margin, margin), (margin, margin)))
         cut = tf.matmul(tf.matmul(rows[:, :, None], canvas, transpose_a=True), columns[:, :, None])
         return tf.transpose(tf.complex(cut[:, :, 0], cut[:, :, 1]), (0, 2, 3, 1))
-
-    def _overlap_average(self, pair: Any, rows: Any, columns: Any) -> Any:
-        """Return (group, 1, 2, canvas, canvas) from patches (group, channel, 2, N, N) and their matrices."""
-        window = tf.constant(self._constants.window, tf.float32)
-        weighted = pair * (window[:, None] * window[None, :])
-        along_columns = tf.matmul(weighted, columns[:, :, None], transpose_b=True)
-        placed = tf.matmul(rows[:, :, None], along_columns)
-        coverage = tf.matmul(tf.linalg.matvec(rows, window), tf.linalg.matvec(columns, window), transpose_a=True)
-        average = tf.reduce_sum(placed, axis=1) / tf.maximum(coverage, MINIMUM_COVERAGE)[:, None]
-        return average[:, None]
 
     def predicted_intensity(self, patches: Any, probes: Any, log_scale: Any) -> Any:
         """Return exp(2 log_scale) * sum over modes |F(P_m O)|^2 in counts.
@@ -151,6 +146,15 @@ class GroupPhysics:
 def amplitude_of(intensity: Any) -> Any:
     """Return the square root of an intensity, bounded away from 0 so that its gradient stays finite."""
     return tf.sqrt(intensity + MODULUS_FLOOR)
+
+
+def _overlap_average(pair: Any, rows: Any, columns: Any, weights: Any) -> Any:
+    """Return (group, 1, 2, canvas, canvas); patches (group, channel, 2, N, N), weights (group, N, N)."""
+    weight = tf.broadcast_to(weights[:, None, None], tf.shape(pair[:, :, :1]))
+    stacked = tf.concat((pair * weight, weight), axis=2)
+    placed = tf.matmul(rows[:, :, None], tf.matmul(stacked, columns[:, :, None], transpose_b=True))
+    total = tf.reduce_sum(placed, axis=1)
+    return (total[:, :2] / tf.maximum(total[:, 2:], MINIMUM_COVERAGE))[:, None]
 
 
 def _interpolation_matrices(local_offsets: Any, n_out: int, n_in: int) -> tuple[Any, Any]:

@@ -127,7 +127,7 @@ class Trainer:
         found = []
         for number, batch in enumerate(stream(self._training, order, batch_size, setup.execution), start=1):
             is_step = number % accum_steps == 0 or number == n_batches
-            arguments = (self._model.batch_tensors(batch), self._scene)
+            arguments = (self._model.batch_tensors(batch, self._training), self._scene)
             terms = self._step(*arguments, learning_rate) if is_step else self._accumulate(*arguments)
             found.append((len(batch.X), terms))
         return _mean_terms(found)
@@ -139,7 +139,8 @@ class Trainer:
         order = np.arange(self._validation.n_groups)
         found = []
         for batch in stream(self._validation, order, self._setup.training.batch_size, self._setup.execution):
-            found.append((len(batch.X), terms_of(self._model.batch_tensors(batch), self._validation_scene)))
+            tensors = self._model.batch_tensors(batch, self._validation)
+            found.append((len(batch.X), terms_of(tensors, self._validation_scene)))
         return _mean_terms(found)
 
     def _traced_steps(self) -> tuple[Any, Any]:

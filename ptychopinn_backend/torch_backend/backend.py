@@ -135,7 +135,7 @@ class TorchBackend(Backend):
         for start in range(0, source.n_groups, batch_size):
             batch = source.batch(np.arange(start, min(start + batch_size, source.n_groups)))
             with torch.inference_mode(), autocast(self._precision, self._device):
-                tensors = TensorBatch.of(batch, with_labels=False).to(self._device)
+                tensors = TensorBatch.of(batch, source, self.setup.model, with_labels=False).to(self._device)
                 network_patches = self._model.network_patches(tensors)
                 with torch.autocast(self._device.type, enabled=False):
                     patches = _as_complex(self._model.patches(network_patches, tensors, constants))
@@ -161,7 +161,7 @@ class TorchBackend(Backend):
         """
         self._check_source(source)
         constants = self._constants(source)
-        tensors = TensorBatch.of(batch, with_labels=False).to(self._device)
+        tensors = TensorBatch.of(batch, source, self.setup.model, with_labels=False).to(self._device)
         with torch.inference_mode():
             with autocast(self._precision, self._device):
                 network_patches = self._model.network_patches(tensors)
@@ -204,12 +204,12 @@ class TorchBackend(Backend):
     def _loss_terms(self, batch: GroupBatch, source: GroupSource) -> dict[str, Tensor]:
         self._check_source(source)
         self._check_labels(batch.Y is not None)
-        tensors = TensorBatch.of(batch, self._model.needs_labels).to(self._device)
+        tensors = TensorBatch.of(batch, source, self.setup.model, self._model.needs_labels).to(self._device)
         with autocast(self._precision, self._device):
             return self._model.loss_terms(tensors, self._constants(source))
 
     def _constants(self, source: GroupSource) -> SourceConstants:
-        return SourceConstants(source).to(self._device)
+        return SourceConstants(source, self.setup.model).to(self._device)
 
     def _check_source(self, source: GroupSource) -> None:
         model = self.setup.model

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ptychopinn_backend.arrays import IntArray
+from ptychopinn_backend.arrays import Float32Array, IntArray
+from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.networks.inputs import network_inputs
+from ptychopinn_backend.physics.forward import overlap_weights
 from ptychopinn_backend.physics.placement import canvas_size
 from ptychopinn_backend.schedule import epoch_order
 
@@ -22,6 +25,8 @@ class TensorBatch(NamedTuple):
 
     patterns: Tensor
     """(group, channel, N, N) float32, normalised amplitudes."""
+    inputs: Tensor
+    """(group, channel * maps, N, N) float32, what the network is given; `patterns` itself for most generators."""
     local_offsets: Tensor
     """(group, 1, 2, channel) float32, pixels."""
     scan_index: Tensor
@@ -30,11 +35,13 @@ class TensorBatch(NamedTuple):
     """(group, channel, N, N) complex64, or None."""
 
     @classmethod
-    def of(cls, batch: GroupBatch, with_labels: bool) -> TensorBatch:
+    def of(cls, batch: GroupBatch, source: GroupSource, model: ModelConfig, with_labels: bool) -> TensorBatch:
         """Wrap the arrays of a batch without copying them where their type fits.
 
         Args:
-            batch: the arrays.
+            batch: groups of `source`.
+            source: gives what the network's input needs.
+            model: decides what the network is given.
             with_labels: whether the labels are needed.
 
         Returns:
@@ -43,8 +50,11 @@ class TensorBatch(NamedTuple):
         labels = None
         if with_labels and batch.Y is not None:
             labels = torch.from_numpy(np.require(batch.Y, np.complex64, ("C", "W"))).permute(0, 3, 1, 2)
+        patterns = _channels_first(batch.X)
+        inputs = network_inputs(batch, source, model)
         return cls(
-            torch.from_numpy(np.require(batch.X, np.float32, ("C", "W"))).permute(0, 3, 1, 2),
+            patterns,
+            patterns if inputs is batch.X else _channels_first(inputs),
             torch.from_numpy(np.require(batch.local_offsets, np.float32, ("C", "W"))),
             torch.from_numpy(np.require(batch.scan_index, np.int64, ("C", "W"))),
             labels,
@@ -55,14 +65,19 @@ class TensorBatch(NamedTuple):
         return TensorBatch(*(None if item is None else item.to(device, non_blocking=True) for item in self))  # type: ignore[arg-type]
 
 
-class SourceConstants(nn.Module):
-    """Probes, valid pixels and canvas of a source, as buffers that follow the model to its device."""
+def _channels_first(array: Float32Array) -> Tensor:
+    return torch.from_numpy(np.require(array, np.float32, ("C", "W"))).permute(0, 3, 1, 2)
 
-    def __init__(self, source: GroupSource) -> None:
+
+class SourceConstants(nn.Module):
+    """Probes, weights, valid pixels and canvas of a source, as buffers that follow the model to its device."""
+
+    def __init__(self, source: GroupSource, model: ModelConfig) -> None:
         """Copy the constants.
 
         Args:
             source: the groups.
+            model: decides how overlapping patches are weighed.
         """
         super().__init__()
         self.canvas_px = canvas_size(source.N, source.max_local_offset_px)
@@ -70,6 +85,8 @@ class SourceConstants(nn.Module):
         valid = torch.from_numpy(np.array(source.valid_pixels, np.float32))
         self.n_scans = len(probes)
         self.register_buffer("probes", probes, persistent=False)
+        weights = torch.from_numpy(np.array(overlap_weights(model, source.probes), np.float32))
+        self.register_buffer("overlap_weights", weights, persistent=False)
         self.register_buffer("valid_pixels", None if bool((valid == 1).all()) else valid[:, None], persistent=False)
 
     def valid_of(self, scan_index: Tensor) -> Tensor | None:
@@ -92,19 +109,21 @@ class SourceConstants(nn.Module):
 class GroupDataset(Dataset[TensorBatch]):
     """Batches of a source; an item is asked for with all its indices at once, so no loop over groups runs."""
 
-    def __init__(self, source: GroupSource, with_labels: bool) -> None:
+    def __init__(self, source: GroupSource, model: ModelConfig, with_labels: bool) -> None:
         """Wrap a source.
 
         Args:
             source: the groups.
+            model: decides what the network is given.
             with_labels: whether batches carry labels.
         """
         self._source = source
+        self._model = model
         self._with_labels = with_labels
 
     def __getitem__(self, indices: IntArray) -> TensorBatch:
         """Return the batch of groups at `indices`, (batch,)."""
-        return TensorBatch.of(self._source.batch(indices), self._with_labels)
+        return TensorBatch.of(self._source.batch(indices), self._source, self._model, self._with_labels)
 
 
 class BatchIndexSampler(Sampler[IntArray]):

@@ -92,8 +92,8 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         self.progress = progress
         self._setup, self._fingerprint = setup, fingerprint
         self._sources = {"training": training, "validation": validation}
-        self._training_constants = SourceConstants(training)
-        self._validation_constants = None if validation is None else SourceConstants(validation)
+        self._training_constants = SourceConstants(training, setup.model)
+        self._validation_constants = None if validation is None else SourceConstants(validation, setup.model)
         self._schedule: LearningRateSchedule | None = None
         self._schedule_state: dict[str, Any] | None = None
         self._training_mean, self._validation_mean = EpochMean(), EpochMean()
@@ -134,7 +134,8 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
-        return batch_loader(GroupDataset(source, self.model.needs_labels), sampler, self._setup.execution)
+        dataset = GroupDataset(source, self._setup.model, self.model.needs_labels)
+        return batch_loader(dataset, sampler, self._setup.execution)
 
     def on_train_epoch_start(self) -> None:
         """Set the learning rate of the epoch."""

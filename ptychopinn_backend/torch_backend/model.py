@@ -71,7 +71,7 @@ class PtychographyModel(nn.Module):
             One patch a channel with object_big, else one a group.
         """
         scale = torch.exp(self._log_intensity_scale - self.log_scale)
-        return Patches(*self.generator(batch.patterns * scale))
+        return Patches(*self.generator(batch.inputs * scale))
 
     def patches(self, network_patches: Patches, batch: TensorBatch, constants: SourceConstants) -> Patches:
         """Return the patches as the physics sees them, consistent within each group.
@@ -84,7 +84,8 @@ class PtychographyModel(nn.Module):
         Returns:
             One patch a channel.
         """
-        return group_patches(network_patches, batch.local_offsets, constants.canvas_px, self._config)
+        weights = constants.of_scans(constants.get_buffer("overlap_weights"), batch.scan_index)
+        return group_patches(network_patches, batch.local_offsets, constants.canvas_px, self._config, weights)
 
     def intensity(self, patches: Patches, batch: TensorBatch, constants: SourceConstants) -> Tensor:
         """Return the predicted intensity in counts.

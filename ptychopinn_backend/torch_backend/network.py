@@ -15,6 +15,7 @@ from torch.nn import functional
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.generators import ENTRY_POINT_GROUP
+from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS, unet_plan
 from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, DecoderPlan, cnn_plan
 from ptychopinn_backend.networks.weights import Convolution, initial_convolution_weights
 
@@ -139,6 +140,65 @@ class CnnNetwork(PatchGenerator):
         return patch
 
 
+class BackprojectionUnet(PatchGenerator):
+    """The 'backprojection_unet' generator: one U-Net for every pattern (`networks.backprojection_unet`)."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        """Build the layers of the plan, uninitialised.
+
+        Args:
+            model: the configuration.
+        """
+        super().__init__()
+        self.plan = unet_plan(model)
+        for convolution in self.plan.convolutions:
+            self.add_module(
+                convolution.name,
+                nn.Conv2d(convolution.in_channels, convolution.out_channels, convolution.size, padding="same"),
+            )
+
+    def initial_weights(self, seed: int) -> dict[str, AnyArray]:
+        """Return Glorot-uniform kernels (zeros in the last layer) and zero biases, the same for every backend.
+
+        Args:
+            seed: seed of the run.
+
+        Returns:
+            Canonical name -> float32 array.
+        """
+        return initial_convolution_weights(self.plan.convolutions, seed)
+
+    def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the patches 1 + r + i t.
+
+        Args:
+            patterns: (group, channel * 3, N, N) float32, the maps of a channel side by side.
+
+        Returns:
+            Real and imaginary part, float32 (group, channel, N, N).
+        """
+        groups, maps, rows, columns = patterns.shape
+        by_pattern = patterns.reshape(groups * maps // INPUT_MAPS, INPUT_MAPS, rows, columns)
+        features = by_pattern.contiguous(memory_format=torch.channels_last)
+        skipped = []
+        for level, pair in enumerate(self.plan.down):
+            if level > 0:
+                features = functional.max_pool2d(features, 2)
+            features = self._pair(pair, features)
+            skipped.append(features)
+        for pair, skip in zip(self.plan.up, skipped[-2::-1], strict=True):
+            upsampled = functional.interpolate(features, scale_factor=2.0, mode="nearest")
+            features = self._pair(pair, torch.cat((upsampled, skip), dim=1))
+        found = self.get_submodule(self.plan.last.name)(features).float()
+        patches = found.reshape(groups, maps // INPUT_MAPS, 2, rows, columns)
+        return 1 + patches[:, :, 0], patches[:, :, 1]
+
+    def _pair(self, pair: tuple[Convolution, Convolution], features: Tensor) -> Tensor:
+        for convolution in pair:
+            features = functional.silu(self.get_submodule(convolution.name)(features), inplace=True)
+        return features
+
+
 def build_generator(model: ModelConfig) -> PatchGenerator:
     """Return the network an architecture name means, built-in or from an entry point `pytorch.<architecture>`.
 
@@ -150,5 +210,7 @@ def build_generator(model: ModelConfig) -> PatchGenerator:
     """
     if model.architecture == "cnn":
         return CnnNetwork(model)
+    if model.architecture == "backprojection_unet":
+        return BackprojectionUnet(model)
     (entry,) = entry_points(group=ENTRY_POINT_GROUP, name=f"pytorch.{model.architecture}")
     return cast(PatchGenerator, entry.load()(model))

@@ -50,23 +50,23 @@ class GroupPlacement:
         self._along_rows = _interpolation_matrices(-local_offsets[:, 0, 1], canvas_px, N)
         self._along_columns = _interpolation_matrices(-local_offsets[:, 0, 0], canvas_px, N)
 
-    def assemble(self, patches: Patches, window: Tensor) -> Tensor:
+    def assemble(self, patches: Patches, weights: Tensor) -> Tensor:
         """Average the patches of every group, weighting sum and divisor alike.
 
         Args:
             patches: one patch a channel.
-            window: 1-D weight of a patch along each axis, (N,).
+            weights: weight of every patch pixel, (group or 1, N, N).
 
         Returns:
             (group, 2 * canvas, canvas): real part above imaginary part.
         """
         groups, channels, N = *patches.real.shape[:2], self._N
-        rows, columns = self._along_rows * window, self._along_columns * window
-        placed = rows @ torch.cat(patches, dim=-1)
-        stacked = placed.view(groups, channels, self._canvas_px, 2, N).permute(0, 3, 2, 1, 4)
-        total = stacked.reshape(groups, 2 * self._canvas_px, channels * N) @ self._stack(columns).mT
-        coverage = rows.sum(-1).mT @ columns.sum(-1)
-        return total / coverage.clamp_min(MINIMUM_COVERAGE).repeat(1, 2, 1)
+        weight = weights[:, None].expand(groups, channels, N, N)
+        placed = self._along_rows @ torch.cat((patches.real * weight, patches.imaginary * weight, weight), dim=-1)
+        stacked = placed.view(groups, channels, self._canvas_px, 3, N).permute(0, 3, 2, 1, 4)
+        total = stacked.reshape(groups, 3 * self._canvas_px, channels * N) @ self._stack(self._along_columns).mT
+        coverage = total[:, 2 * self._canvas_px :].clamp_min(MINIMUM_COVERAGE)
+        return total[:, : 2 * self._canvas_px] / coverage.repeat(1, 2, 1)
 
     def pad(self, patches: Patches) -> Tensor:
         """Return the single patch of every group in the middle of the canvas.
@@ -100,7 +100,9 @@ class GroupPlacement:
         return matrices.transpose(1, 2).reshape(len(matrices), self._canvas_px, -1)
 
 
-def group_patches(network_patches: Patches, local_offsets: Tensor, canvas_px: int, model: ModelConfig) -> Patches:
+def group_patches(
+    network_patches: Patches, local_offsets: Tensor, canvas_px: int, model: ModelConfig, weights: Tensor
+) -> Patches:
     """Return the patch every position of a group sees, consistent within the group (`physics.forward.group_patches`).
 
     Args:
@@ -108,6 +110,7 @@ def group_patches(network_patches: Patches, local_offsets: Tensor, canvas_px: in
         local_offsets: (group, 1, 2, channel), pixels.
         canvas_px: canvas side.
         model: the configuration.
+        weights: weight of every patch pixel, (group or 1, N, N).
 
     Returns:
         One patch a channel.
@@ -117,8 +120,7 @@ def group_patches(network_patches: Patches, local_offsets: Tensor, canvas_px: in
     placement = GroupPlacement(local_offsets, canvas_px, model.N)
     if not model.object_big:
         return placement.extract(placement.pad(network_patches))
-    window = torch.as_tensor(forward_constants(model).window, dtype=torch.float32, device=local_offsets.device)
-    return placement.extract(placement.assemble(network_patches, window))
+    return placement.extract(placement.assemble(network_patches, weights))
 
 
 class FarField(torch.nn.Module):

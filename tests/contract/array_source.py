@@ -12,7 +12,7 @@ from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.source import GroupBatch
 from ptychopinn_backend.physics.forward import predicted_intensity
 from ptychopinn_backend.physics.object_patches import extract_patches
-from ptychopinn_backend.physics.probe import default_probe, normalise_probe
+from ptychopinn_backend.physics.probe import default_probe, normalised_for
 
 
 @dataclass
@@ -55,13 +55,14 @@ class ArraySource:
         )
 
 
-def simulated_probes(N: int, n_scans: int, n_modes: int, probe_scale: float) -> Complex64Array:
+def simulated_probes(model: ModelConfig, n_scans: int, n_modes: int) -> Complex64Array:
     """Return normalised probes with curved phase; higher modes are weaker and of another shape, (scan, mode, N, N)."""
+    N = model.N
     row, column = np.mgrid[:N, :N] - N / 2
     modes = [default_probe(N) * np.exp(2j * (row**2 + column**2) / N**2)]
     modes += [0.4 * (column / N) ** k * modes[0] for k in range(1, n_modes)]
     tilt = [np.exp(1j * scan * row / N) for scan in range(n_scans)]
-    return np.stack([normalise_probe(np.stack(modes) * phase, probe_scale) for phase in tilt])
+    return np.stack([normalised_for(model, np.stack(modes) * phase) for phase in tilt])
 
 
 def simulated_source(
@@ -97,7 +98,7 @@ def simulated_source(
     flat = extract_patches(truth.astype(np.complex64), (0.0, 0.0), positions.reshape(-1, 2), N)
     patches = np.moveaxis(flat.reshape(n_groups, channels, N, N), 1, -1)
     offsets = positions.mean(axis=1, keepdims=True) - positions
-    probes = simulated_probes(N, n_scans, n_modes, model.probe_scale)
+    probes = simulated_probes(model, n_scans, n_modes)
     scan_index = np.arange(n_groups) % n_scans
     valid = np.ones((n_scans, N, N), np.float32)
     for scan in range(n_scans):

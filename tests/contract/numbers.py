@@ -10,7 +10,7 @@ import pytest
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.interface import Backend
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
-from ptychopinn_backend.physics.forward import group_patches, loss_terms, predicted_intensity
+from ptychopinn_backend.physics.forward import group_patches, loss_terms, overlap_weights, predicted_intensity
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.physics.placement import canvas_size
 from tests.contract.array_source import ArraySource
@@ -49,6 +49,9 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "trainable probe": ({"probe_trainable": True, "gridsize": 2}, {"n_scans": 2, "n_modes": 2}),
     "constant intensity scale": ({"intensity_scale_trainable": False}, {}),
     "larger pattern": ({"N": 64}, {"n_groups": 3}),
+    "back-projection": ({"architecture": "backprojection_unet"}, {"n_modes": 2, "bad_pixels": 40}),
+    "back-projection, groups of four": ({"architecture": "backprojection_unet", "gridsize": 2}, {"n_scans": 2}),
+    "back-projection, groups of nine": ({"architecture": "backprojection_unet", "gridsize": 3}, {}),
 }
 
 
@@ -91,7 +94,9 @@ class NumbersContract:
         result = backend.forward(batch, source)
         assert result.network_patches.shape[-1] == (model.channels if model.object_big else 1)
         canvas = canvas_size(model.N, source.max_local_offset_px)
-        patches = group_patches(result.network_patches.astype(np.complex128), batch.local_offsets, canvas, model)
+        overlap = overlap_weights(model, source.probes)[batch.scan_index]
+        outputs = result.network_patches.astype(np.complex128)
+        patches = group_patches(outputs, batch.local_offsets, canvas, model, overlap)
         np.testing.assert_allclose(result.patches, patches, atol=PATCH_TOLERANCE * np.abs(patches).max())
         weights = backend.dump_weights()
         probes = weights.get(PROBE, source.probes)
@@ -112,7 +117,8 @@ class NumbersContract:
         found = backend.losses(batch, source)
         assert found.keys() == expected.keys()
         for name, value in expected.items():
-            assert found[name] == pytest.approx(value, rel=LOSS_TOLERANCE), name
+            # A mean deviation is a difference of amplitudes near 1, known to the float32 spacing there.
+            assert found[name] == pytest.approx(value, rel=LOSS_TOLERANCE, abs=1.2e-7), name
 
     def test_patches_are_amplitude_times_phase_within_the_padding(self) -> None:
         source = source_for({})

@@ -1,0 +1,56 @@
+"""One-step back-projection: what the measured amplitude and the probe alone say about the object.
+
+The measured amplitude takes the phase of the probe's own far field, is propagated back, and the probe is divided out:
+O = F^-1(A * exp(i arg F P_0)) * conj(P_0) / (|P_0|^2 + epsilon max |P_0|^2). Where the object is weak this is its
+linear image; a network that is given it starts from physics and only has to correct it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import Complex64Array, ComplexArray, Float32Array, FloatArray
+
+REGULARISATION: Final = 0.02
+"""Fraction of the probe's largest intensity that keeps the division finite where there is no light."""
+
+
+def probe_far_field(probe: ComplexArray) -> ComplexArray:
+    """Return the unitary far field of every mode, zero frequency at the array centre, (..., mode, N, N)."""
+    return np.asarray(np.fft.fftshift(np.fft.fft2(probe, norm="ortho"), axes=(-2, -1)))
+
+
+def fill_bad_pixels(amplitudes: FloatArray, probe: ComplexArray, valid_pixels: FloatArray) -> FloatArray:
+    """Put the probe's own amplitude where the detector is bad: nothing measured is taken as vacuum.
+
+    Args:
+        amplitudes: (..., N, N) in the scale of the probe, zero frequency at the array centre.
+        probe: (mode, N, N).
+        valid_pixels: (N, N), 1 good, 0 bad.
+
+    Returns:
+        (..., N, N).
+    """
+    vacuum = np.sqrt(np.sum(np.abs(probe_far_field(probe)) ** 2, axis=0))
+    return np.asarray(np.where(valid_pixels > 0, amplitudes, vacuum))
+
+
+def back_projection(amplitudes: FloatArray, probe: ComplexArray) -> Complex64Array:
+    """Return the one-step back-projection of patterns.
+
+    Args:
+        amplitudes: (..., N, N) in the scale of the probe, zero frequency at the array centre.
+        probe: (mode, N, N); the first mode gives the phase.
+
+    Returns:
+        (..., N, N) complex64; near 1 where the object is vacuum and the probe is strong.
+    """
+    first = np.asarray(probe[0], dtype=np.complex64)
+    far_field = np.fft.fft2(first, norm="ortho")
+    phase = far_field / np.maximum(np.abs(far_field), np.finfo(np.float32).tiny)
+    measured: Float32Array = np.fft.ifftshift(np.asarray(amplitudes, dtype=np.float32), axes=(-2, -1))
+    exit_wave = np.fft.ifft2(measured * phase.astype(np.complex64), norm="ortho")
+    intensity = np.abs(first) ** 2
+    return np.asarray(exit_wave * np.conj(first) / (intensity + REGULARISATION * intensity.max()), dtype=np.complex64)
