@@ -29,6 +29,22 @@ def library() -> object:
     return library
 
 
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model for 32 x 32 patterns and grid size 2, barely trained with PyTorch."""
+    from ptychodus_plugin.product import raw_data_of
+    from ptychopinn_backend.config import ModelConfig, TrainingConfig
+    from ptychopinn_backend.execution import ExecutionConfig
+    from ptychopinn_backend.workflows import train_scans
+    from tests.ptychodus.scenes import make_input
+
+    parameters, _ = make_input(step_px=10.0)
+    config = TrainingConfig(model=ModelConfig(N=32, gridsize=2, n_filters_scale=1), nepochs=1, n_groups=8)
+    execution = ExecutionConfig(accelerator="cpu", logger_backend="none")
+    model = train_scans([raw_data_of(parameters)], config, execution, backend="pytorch")
+    return model.save(tmp_path_factory.mktemp("archive") / "model.zip")
+
+
 @pytest.fixture
 def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a program in a fresh interpreter; the project is importable there."""

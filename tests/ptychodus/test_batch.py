@@ -1,0 +1,97 @@
+"""`ptychodus -b train` and `ptychodus -b reconstruct` as real processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ptychodus.api.io import load_product
+
+from ptychodus_plugin.product import save_training_data
+from tests.ptychodus.scenes import make_input, write_batch_folder
+
+pytestmark = pytest.mark.slow
+
+
+def settings(backend: str, algorithm: str = "ptychopinn_pinn") -> dict[str, dict[str, str]]:
+    return {
+        "Processing": {"Algorithm": algorithm},
+        "PtychoPINNModel": {"Backend": backend, "NumFiltersScale": "1", "GridSize": "2", "Accelerator": "cpu"},
+        "PtychoPINNTraining": {"NumEpochs": "2"},
+    }
+
+
+def run_batch(action: str, folder: Path, output: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("ptychodus")
+    return subprocess.run(
+        [str(program), "-b", action, "-i", str(folder), "-o", str(output)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        check=False,
+    )
+
+
+def last_error(done: subprocess.CompletedProcess[str]) -> str:
+    """The line in which the host says why a batch run failed."""
+    return [line for line in done.stdout.splitlines() if "ptychodus.model.core: " in line and "failed" in line][-1]
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "tensorflow"])
+def test_train_then_reconstruct(backend: str, tmp_path: Path) -> None:
+    parameters, _ = make_input(step_px=6.0)
+    folder = write_batch_folder(tmp_path / "in", parameters, settings(backend))
+    save_training_data(folder / "train_data.npz", parameters)
+    save_training_data(folder / "test_data.npz", parameters)
+    trained = run_batch("train", folder, tmp_path / "trained")
+    assert trained.returncode == 0, trained.stdout[-3000:] + trained.stderr[-3000:]
+    assert f"Training {backend} on" in trained.stdout
+    shutil.copy(tmp_path / "trained" / "model.zip", folder / "model.zip")
+    done = run_batch("reconstruct", folder, tmp_path / "out")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    product = load_product(tmp_path / "out" / "product.000100.h5")
+    assert product.object_.get_geometry() == parameters.product.object_.get_geometry()
+    assert len(product.losses) == 2
+
+
+def test_archive_of_one_backend_reconstructs_with_the_other(archive: Path, tmp_path: Path) -> None:
+    parameters, _ = make_input(step_px=8.0)
+    folder = write_batch_folder(tmp_path / "in", parameters, settings("tensorflow"))
+    shutil.copy(archive, folder / "model.zip")
+    done = run_batch("reconstruct", folder, tmp_path / "out", PTYCHOPINN_BACKEND="tensorflow")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "Archive trained with pytorch, opened with tensorflow" in done.stdout
+
+
+def test_training_without_data_fails_with_one_clear_line(tmp_path: Path) -> None:
+    parameters, _ = make_input(step_px=12.0)
+    folder = write_batch_folder(tmp_path / "in", parameters, settings("pytorch"))
+    done = run_batch("train", folder, tmp_path / "out")
+    assert done.returncode != 0
+    assert "Training failed: DataError" in last_error(done)
+    assert "Export Training Data" in last_error(done)
+
+
+def test_unknown_backend_in_the_settings_file_fails_with_one_clear_line(archive: Path, tmp_path: Path) -> None:
+    parameters, _ = make_input(step_px=12.0)
+    folder = write_batch_folder(tmp_path / "in", parameters, settings("foo"))
+    shutil.copy(archive, folder / "model.zip")
+    done = run_batch("reconstruct", folder, tmp_path / "out")
+    assert done.returncode != 0
+    assert "Reconstruction failed: ConfigError: Backend 'foo' from the setting" in last_error(done)
+    assert "tensorflow, pytorch" in last_error(done)
+
+
+def test_unreadable_training_data_fails_with_one_clear_line(tmp_path: Path) -> None:
+    parameters, _ = make_input(step_px=12.0)
+    folder = write_batch_folder(tmp_path / "in", parameters, settings("pytorch"))
+    (folder / "train_data.npz").write_bytes(b"not an archive")
+    done = run_batch("train", folder, tmp_path / "out")
+    assert done.returncode != 0
+    assert "Training failed: DataError" in last_error(done)
+    assert "is not an NPZ file" in last_error(done)
