@@ -1,0 +1,76 @@
+"""Loss terms: recorded Poisson terms, where each is smallest, and how the configuration weighs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.physics.losses import (
+    complex_mae,
+    loss_weights,
+    mean_deviation,
+    poisson_nll_terms,
+    total_variation,
+    weighted_mean,
+)
+
+
+def test_poisson_terms_are_the_recorded_ones(golden: Path) -> None:
+    recorded = np.load(golden / "physics.npz")
+    predicted, measured = recorded["loss_pred_amp"] ** 2, recorded["loss_true_amp"] ** 2
+    np.testing.assert_allclose(
+        poisson_nll_terms(predicted, measured), recorded["tf_negloglik_elementwise"], rtol=1e-5, atol=1e-5
+    )
+
+
+def test_the_likelihood_is_largest_at_the_measured_counts() -> None:
+    measured = np.array([1.0, 5.0, 1000.0])
+    at_truth = poisson_nll_terms(measured, measured)
+    assert np.all(at_truth < poisson_nll_terms(1.05 * measured, measured))
+    assert np.all(at_truth < poisson_nll_terms(0.95 * measured, measured))
+    assert np.isfinite(poisson_nll_terms(np.zeros(1), measured[:1])).all()
+
+
+def test_weighted_mean_ignores_pixels_of_weight_zero() -> None:
+    values = np.array([[1.0, np.float64(1e9)], [3.0, 5.0]])
+    assert weighted_mean(values, np.array([[1.0, 0.0], [1.0, 0.0]])) == pytest.approx(2)
+
+
+def test_complex_error_counts_inside_the_window_only() -> None:
+    patches = np.ones((1, 4, 4, 1), np.complex128)
+    patches[0, 0, 0, 0] = 100
+    window = np.zeros((4, 4))
+    window[1:3, 1:3] = 1
+    assert complex_mae(patches, np.full_like(patches, 1 - 0.5j), window) == pytest.approx(0.5)
+
+
+def test_variation_and_deviation_of_a_step() -> None:
+    patches = np.ones((1, 4, 4, 1), np.complex128)
+    patches[:, :, 2:] = 3
+    # One of the three column steps is 2; the amplitude is 1 or 3 around its mean 2. The floor under the root adds 1e-6.
+    assert total_variation(patches) == pytest.approx(2 / 3, abs=3e-6)
+    assert mean_deviation(patches) == pytest.approx(1)
+    assert mean_deviation(patches * np.exp(0.7j)) == pytest.approx(1)
+
+
+def test_configuration_decides_the_weights() -> None:
+    weights = loss_weights(TrainingConfig(nll_weight=0.5, mae_weight=0.25))
+    assert weights.active() == {"nll": 0.5, "mae": 0.25}
+    assert loss_weights(TrainingConfig(torch_loss_mode="mae")).active() == {"mae": 1.0}
+    realspace = TrainingConfig(realspace_weight=0.5, realspace_mae_weight=0.5, tv_weight=0.2, mean_deviation_weight=0.4)
+    assert loss_weights(realspace).active() == pytest.approx(
+        {"nll": 1.0, "realspace_mae": 0.25, "tv": 0.1, "mean_deviation": 0.2}
+    )
+    assert loss_weights(realspace).needs_labels
+    supervised = loss_weights(TrainingConfig(model=ModelConfig(model_type="supervised")))
+    assert supervised.active() == {"realspace_mae": 1.0}
+    assert not supervised.needs_far_field
+
+
+def test_a_loss_without_terms_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"All loss weights are 0.*nll_weight or mae_weight"):
+        loss_weights(TrainingConfig(nll_weight=0.0))
