@@ -42,8 +42,8 @@ class TensorFlowBackend(Backend):
 
     @staticmethod
     def versions() -> dict[str, str]:
-        """Return the versions of TensorFlow and Keras."""
-        return {name: version(name) for name in ("tensorflow", "keras")}
+        """Return the version of TensorFlow; Keras takes no part."""
+        return {"tensorflow": version("tensorflow")}
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return canonical name -> shape of every weight, trainable constants of the physics included."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,8 @@ def length(values: AnyArray) -> float:
 class Comparison:
     """Two sides of one check."""
 
-    found: Mapping[str, npt.ArrayLike]
-    expected: Mapping[str, npt.ArrayLike]
+    found: Mapping[str, npt.ArrayLike] = field(repr=False)
+    expected: Mapping[str, npt.ArrayLike] = field(repr=False)
     tolerance: float
     """Measure of the difference over the measure of what is expected, array by array."""
     measure: Measure = largest
