@@ -44,17 +44,32 @@ def require_labels(raw: RawData) -> Complex64Array:
     Raises:
         DataError: the scan has neither Y nor objectGuess, or a position lies outside objectGuess.
     """
+    require_label_source(raw)
     patches = label_patches(raw, np.arange(raw.n_patterns))
     if patches is None:
-        raise DataError("Labels were asked for; the scan has neither Y nor objectGuess. Add one of them.")
-    if raw.Y is None and raw.objectGuess is not None:
-        height, width = raw.objectGuess.shape
-        outside = (raw.xcoords < 0) | (raw.xcoords > width) | (raw.ycoords < 0) | (raw.ycoords > height)
-        if outside.any():
-            point = int(outside.argmax())
-            raise DataError(
-                f"Scan point {point} at x = {raw.xcoords[point]:g}, y = {raw.ycoords[point]:g} lies outside "
-                f"objectGuess ({height} x {width} pixels); labels are cut at pixel positions of that array. "
-                "Shift the positions into its frame."
-            )
+        raise AssertionError("the source of labels was checked")
     return patches
+
+
+def require_label_source(raw: RawData) -> None:
+    """Raise unless labels can be given for every scan point.
+
+    Args:
+        raw: the scan.
+
+    Raises:
+        DataError: the scan has neither Y nor objectGuess, or a position lies outside objectGuess.
+    """
+    if raw.Y is not None:
+        return
+    if raw.objectGuess is None:
+        raise DataError("Labels were asked for; the scan has neither Y nor objectGuess. Add one of them.")
+    height, width = raw.objectGuess.shape
+    outside = (raw.xcoords < 0) | (raw.xcoords > width) | (raw.ycoords < 0) | (raw.ycoords > height)
+    if outside.any():
+        point = int(outside.argmax())
+        raise DataError(
+            f"Scan point {point} at x = {raw.xcoords[point]:g}, y = {raw.ycoords[point]:g} lies outside "
+            f"objectGuess ({height} x {width} pixels); labels are cut at pixel positions of that array. "
+            "Shift the positions into its frame."
+        )

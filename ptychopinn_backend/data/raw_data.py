@@ -270,8 +270,7 @@ class RawData:
             if n > self.n_patterns:
                 logger.warning("n_subsample = %d is more than the scan's %d points; all are kept.", n, self.n_patterns)
             return self
-        chosen = np.random.default_rng(seed).choice(self.n_patterns, n, replace=False)
-        return self.select(np.sort(chosen))
+        return self.select(subsampled_points(self.n_patterns, n, seed))
 
     def generate_grouped_data(
         self,
@@ -338,6 +337,20 @@ class RawData:
             xcoords_start=self.xcoords_start,
             ycoords_start=self.ycoords_start,
         )
+
+
+def subsampled_points(n_points: int, n: int, seed: int | None) -> IntArray:
+    """Draw scan points without replacement.
+
+    Args:
+        n_points: points of the scan.
+        n: points to draw, at most `n_points`.
+        seed: makes the draw reproducible.
+
+    Returns:
+        (n,) in scan order.
+    """
+    return np.sort(np.random.default_rng(seed).choice(n_points, n, replace=False))
 
 
 def refuse_missing_key(path: Path, key: str) -> NoReturn:

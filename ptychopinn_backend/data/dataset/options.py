@@ -1,0 +1,121 @@
+"""How the groups of a data set are drawn and normalised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config_checks import (
+    require_bool,
+    require_choice,
+    require_non_negative_integer,
+    require_positive_integer,
+)
+from ptychopinn_backend.data.grouping import GroupingOptions
+from ptychopinn_backend.physics.losses import loss_weights
+from ptychopinn_backend.torch_config_sets import DataConfig
+
+NORMALISATIONS: Final = ("Batch", "Group", None)
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """Options of `create_dataset`; the same for every scan."""
+
+    grouping: GroupingOptions = field(default_factory=GroupingOptions)
+    """How groups are drawn from each scan; gridsize follows the model, and no neighbour cache is kept."""
+    normalize: str | None = "Batch"
+    """'Batch': one factor a scan, so that its patterns have (N/2)^2 photons on average. 'Group': one factor a group.
+    None: patterns are taken as they are."""
+    measurement: str | None = None
+    """'counts' or 'amplitudes'; None asks each file, then looks at its values."""
+    with_labels: bool = False
+    """Keep ground-truth patches too, for supervised training."""
+    n_subsample: int | None = None
+    """Scan points kept of each scan before neighbours are sought; None keeps all."""
+    subsample_seed: int | None = None
+    """Seed of that choice."""
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: one breaks its rule.
+        """
+        require_choice("normalize", self.normalize, NORMALISATIONS)
+        require_bool("with_labels", self.with_labels)
+        if self.n_subsample is not None:
+            require_positive_integer("n_subsample", self.n_subsample)
+        if self.subsample_seed is not None:
+            require_non_negative_integer("subsample_seed", self.subsample_seed)
+
+    @classmethod
+    def from_training(
+        cls,
+        config: TrainingConfig,
+        seed: int,
+        *,
+        every_point: bool = False,
+        measurement: str | None = None,
+        **grouping: Any,
+    ) -> DatasetOptions:
+        """Return what a training configuration asks for; the groups are those training in memory would draw.
+
+        Args:
+            config: the configuration.
+            seed: of the run; draws groups unless the configuration has a seed of its own.
+            every_point: one group for each scan point, whatever `config.n_groups` says.
+            measurement: 'counts', 'amplitudes' or None.
+            **grouping: further fields of `GroupingOptions`.
+
+        Returns:
+            The options.
+        """
+        chosen: dict[str, Any] = {
+            "n_groups": None if every_point else config.n_groups,
+            "gridsize": config.model.gridsize,
+            "neighbor_count": config.neighbor_count,
+            "seed": seed if config.subsample_seed is None else config.subsample_seed,
+            "sequential_sampling": config.sequential_sampling,
+            "enable_oversampling": config.enable_oversampling,
+            "neighbor_pool_size": config.neighbor_pool_size,
+        }
+        return cls(
+            grouping=GroupingOptions(**{**chosen, **grouping}),
+            measurement=measurement,
+            with_labels=loss_weights(config).needs_labels,
+            n_subsample=config.n_subsample,
+            subsample_seed=config.subsample_seed,
+        )
+
+    @classmethod
+    def from_data_config(cls, data: DataConfig, *, with_labels: bool = False) -> DatasetOptions:
+        """Return what a PyTorch-native option set asks for.
+
+        Args:
+            data: its neighbour, bound, draw and normalisation options are taken; n_subsample is the number of groups
+                drawn around each scan point.
+            with_labels: keep ground-truth patches too.
+
+        Returns:
+            The options.
+        """
+        grouping = GroupingOptions(
+            gridsize=data.grid_size[0],
+            neighbor_count=data.K,
+            seed=data.subsample_seed,
+            groups_per_point=data.n_subsample,
+            enable_oversampling=data.n_subsample > 1,
+            neighbor_function=data.neighbor_function,
+            min_neighbor_distance=data.min_neighbor_distance,
+            max_neighbor_distance=data.max_neighbor_distance,
+            quadrant_neighbor_count=data.K_quadrant,
+            x_bounds=data.x_bounds,
+            y_bounds=data.y_bounds,
+        )
+        return cls(grouping, data.normalize, data.measurement_domain, with_labels)
+
+    def for_model(self, model: ModelConfig) -> DatasetOptions:
+        """Return the options with the gridsize of a model and without a neighbour cache."""
+        return replace(self, grouping=replace(self.grouping, gridsize=model.gridsize, dataset_path=None))

@@ -1,0 +1,209 @@
+"""An opened data set: the groups of all its scans, a `GroupSource` whose patterns stay on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import Float64Array, IntArray
+from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.data.containers import PtychoDataContainer
+from ptychopinn_backend.data.dataset.stored_scan import StoredScan, open_stored_scan
+from ptychopinn_backend.data.grouping import group_coordinates
+from ptychopinn_backend.data.npz import read_npz
+from ptychopinn_backend.data.scaling import factor_from_photons
+from ptychopinn_backend.data.scan import Scan, prepare_counted_scan
+from ptychopinn_backend.errors import DataError, DataFileNotFoundError
+
+DESCRIPTION_NAME: Final = "dataset.json"
+FORMAT: Final = "ptychopinn-backend data set"
+VERSION: Final = 1
+
+
+@dataclass(frozen=True, eq=False)
+class ScanDataset(PtychoDataContainer):
+    """Groups of the scans of a data set; make it with `create_dataset` or `open_dataset`."""
+
+    folder: Path
+    """Where the data set lies."""
+    names: tuple[str, ...]
+    """Name of the file each scan came from."""
+    n_patterns: int
+    """Scan points of all scans."""
+    mean_photons: float
+    """Mean over all patterns of the sum of squared amplitudes."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `dataset.json` says; it is written last, so where it lies the data set is whole."""
+
+    patterns: str
+    """Digest of what the stored patterns depend on; names their folder."""
+    groups: str
+    """Digest of what the groups depend on; names their file."""
+    n_scans: int
+    """Number of scans."""
+    normalize: str | None
+    """'Batch', 'Group' or None."""
+    model: dict[str, Any]
+    """Fields of the `ModelConfig` it was made for."""
+
+    def patterns_folder(self, folder: Path) -> Path:
+        """Return where the patterns of a data set in `folder` lie."""
+        return folder / f"patterns-{self.patterns}"
+
+    def groups_file(self, folder: Path) -> Path:
+        """Return where the groups of a data set in `folder` lie."""
+        return folder / f"groups-{self.groups}.npz"
+
+    def as_json(self) -> str:
+        """Return the text of `dataset.json`."""
+        return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=1)
+
+
+def read_description(folder: Path) -> Description:
+    """Read what a data set is.
+
+    Args:
+        folder: where it lies.
+
+    Returns:
+        Its description.
+
+    Raises:
+        DataFileNotFoundError: no data set lies there.
+        DataError: the description is damaged, foreign, or of a newer version.
+    """
+    path = folder / DESCRIPTION_NAME
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataFileNotFoundError(
+            f"{folder} holds no data set ({DESCRIPTION_NAME} is missing). Create it with create_dataset."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}). Create the data set again.") from error
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+        raise DataError(f"{path} does not describe a data set of this package. Name another folder.")
+    version = values.pop("version", None)
+    if version != VERSION:
+        raise DataError(
+            f"{path} has format version {version!r}; this package reads version {VERSION}. "
+            "Use the package it was made with, or create it again."
+        )
+    if set(values) != {item.name for item in fields(Description)}:
+        raise DataError(f"{path} holds {sorted(values)}; its description is incomplete. Create the data set again.")
+    return Description(**values)
+
+
+def open_dataset(folder: str | Path, model: ModelConfig | None = None) -> ScanDataset:
+    """Open a data set; its sources need not exist any more.
+
+    Args:
+        folder: where it lies; it is only read.
+        model: decides how probes are normalised; None takes the model the data set was made for.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataFileNotFoundError: no data set lies there.
+        DataError: it is damaged, of a newer version, or was made for another N or gridsize.
+    """
+    folder = Path(folder)
+    description = read_description(folder)
+    made_for = ModelConfig(**description.model)
+    model = made_for if model is None else model
+    if (model.N, model.gridsize) != (made_for.N, made_for.gridsize):
+        raise DataError(
+            f"The data set {folder} was made for N = {made_for.N} and gridsize = {made_for.gridsize}; the model has "
+            f"N = {model.N} and gridsize = {model.gridsize}. Create it again for this model, in another folder."
+        )
+    stored = [open_stored_scan(description.patterns_folder(folder), index) for index in range(description.n_scans)]
+    groups = read_npz(description.groups_file(folder), ("scan_index", "pattern_rows"))
+    if set(groups) != {"scan_index", "pattern_rows"}:
+        raise DataError(f"{description.groups_file(folder)} is incomplete. Create the data set again.")
+    counts = np.bincount(groups["scan_index"], minlength=len(stored))
+    rows = np.split(groups["pattern_rows"], np.cumsum(counts)[:-1])
+    return assemble(folder, stored, rows, model, description.normalize)
+
+
+def assemble(
+    folder: Path,
+    stored: Sequence[StoredScan],
+    pattern_rows: Sequence[IntArray],
+    model: ModelConfig,
+    normalize: str | None,
+) -> ScanDataset:
+    """Put the groups of stored scans together.
+
+    Args:
+        folder: where the data set lies.
+        stored: the scans.
+        pattern_rows: rows of each scan's groups (group, channel).
+        model: decides how probes are normalised.
+        normalize: 'Batch', 'Group' or None.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: a scan, or a group that is normalised alone, holds no photons.
+    """
+    containers = []
+    for scan, rows in zip(stored, pattern_rows, strict=True):
+        try:
+            containers.append(_container(scan, rows, model, normalize))
+        except DataError as error:
+            raise DataError(f"{scan.name}: {error}") from error
+    joined = PtychoDataContainer.concatenate(containers)
+    sizes = [len(scan.photons) for scan in stored]
+    return ScanDataset(
+        **{item.name: getattr(joined, item.name) for item in fields(joined)},
+        folder=folder,
+        names=tuple(scan.name for scan in stored),
+        n_patterns=sum(sizes),
+        mean_photons=float(np.average([scan.photons.mean() for scan in stored], weights=sizes)),
+    )
+
+
+def _container(stored: StoredScan, rows: IntArray, model: ModelConfig, normalize: str | None) -> PtychoDataContainer:
+    scan = prepare_counted_scan(
+        stored.patterns, stored.photons, stored.probeGuess, model, rows, stored.bad_pixels, stored.labels
+    )
+    scan, factors = _normalised(scan, stored.photons[rows], model.N, normalize)
+    coords = group_coordinates(stored.xcoords, stored.ycoords, rows)[0]
+    nominal = coords
+    if stored.xcoords_start is not None and stored.ycoords_start is not None:
+        nominal = group_coordinates(stored.xcoords_start, stored.ycoords_start, rows)[0]
+    return PtychoDataContainer(
+        scans=(scan,),
+        scan_index=np.zeros(len(rows), np.int32),
+        pattern_rows=rows,
+        nn_indices=rows,
+        object_index=stored.scan_index[rows[:, 0]],
+        coords_true=coords,
+        coords_nominal=nominal,
+        factors=factors,
+    )
+
+
+def _normalised(scan: Scan, photons: Float64Array, N: int, normalize: str | None) -> tuple[Scan, Float64Array]:
+    """Return the scan with its factor, and the factor of every group; `photons` is (group, channel)."""
+    if normalize is None:
+        return replace(scan, normalisation=1.0), np.ones(len(photons))
+    if normalize == "Group":
+        dark = np.flatnonzero(photons.sum(axis=1) == 0)
+        if len(dark):
+            raise DataError(
+                f"Group {dark[0]} holds no photons and cannot be normalised alone. "
+                "Use normalize='Batch', or take the dark patterns out."
+            )
+        return scan, np.array([factor_from_photons(group, N) for group in photons])
+    return scan, np.full(len(photons), scan.normalisation)

@@ -1,0 +1,107 @@
+"""Normalisation, bounds and neighbour functions of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset
+from ptychopinn_backend.data.grouping import GroupingOptions
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.torch_config_sets import DataConfig
+
+
+def test_batch_normalisation_holds_for_each_scan(scans: list[Path], tmp_path: Path, model: ModelConfig) -> None:
+    dataset = create_dataset(scans, tmp_path / "set", model)
+    photons = np.square(dataset.X, dtype=np.float64).sum(axis=(1, 2))
+    for scan in range(3):
+        assert photons[dataset.scan_index == scan].mean() == pytest.approx(16**2, rel=1e-6)
+    assert photons.std() > 0.1
+
+
+def test_group_normalisation_holds_for_each_group(scans: list[Path], tmp_path: Path, model: ModelConfig) -> None:
+    dataset = create_dataset(scans, tmp_path / "set", model, DatasetOptions(normalize="Group"))
+    photons = np.square(dataset.X, dtype=np.float64).sum(axis=(1, 2)).mean(axis=1)
+    np.testing.assert_allclose(photons, 16**2, rtol=1e-6)
+    part = dataset.subset(np.array([7, 3]))
+    np.testing.assert_array_equal(part.X, dataset.X[[7, 3]])
+
+
+def test_without_normalisation_amplitudes_are_the_measured_ones(
+    scans: list[Path], tmp_path: Path, model: ModelConfig
+) -> None:
+    dataset = create_dataset(scans[0], tmp_path / "set", model, DatasetOptions(normalize=None))
+    patterns = RawData.from_file(scans[0]).diff3d
+    np.testing.assert_array_equal(dataset.X, np.moveaxis(patterns[dataset.nn_indices], 1, -1))
+    assert dataset.intensity_counts_factor == 1
+
+
+def test_group_without_photons_is_refused(scans: list[Path], tmp_path: Path, model: ModelConfig) -> None:
+    members = dict(np.load(scans[0]))
+    members["diffraction"][1:] = 0
+    np.savez(scans[0], **members)
+    with pytest.raises(DataError, match=r"holds no photons and cannot be normalised alone.*normalize='Batch'"):
+        create_dataset(scans[0], tmp_path / "set", model, DatasetOptions(normalize="Group"))
+
+
+def test_bounds_are_local_to_each_scan(scans: list[Path], tmp_path: Path) -> None:
+    members = dict(np.load(scans[0]))
+    members["xcoords"] = members["xcoords"] + 1000
+    np.savez(scans[0], **members)
+    grouping = GroupingOptions(x_bounds=(0.25, 0.75), y_bounds=(0.0, 0.5))
+    dataset = create_dataset(scans, tmp_path / "set", ModelConfig(N=32), DatasetOptions(grouping=grouping))
+    for index, path in enumerate(scans):
+        raw = RawData.from_file(path)
+        inside = np.zeros(raw.n_patterns, bool)
+        for member in np.unique(raw.scan_index):
+            mine = raw.scan_index == member
+            x, y = raw.xcoords[mine], raw.ycoords[mine]
+            x, y = (x - x.min()) / np.ptp(x), (y - y.min()) / np.ptp(y)
+            inside[mine] = (x >= 0.25) & (x <= 0.75) & (y <= 0.5)
+        rows = dataset.nn_indices[dataset.scan_index == index, 0]
+        np.testing.assert_array_equal(rows, np.flatnonzero(inside))
+
+
+def test_options_of_a_pytorch_native_configuration(scans: list[Path], tmp_path: Path, model: ModelConfig) -> None:
+    data = DataConfig(
+        N=32,
+        K=6,
+        n_subsample=3,
+        subsample_seed=4,
+        neighbor_function="4_quadrant",
+        normalize="Group",
+        x_bounds=(0.1, 0.8),
+    )
+    options = DatasetOptions.from_data_config(data)
+    assert options.normalize == "Group"
+    assert options.grouping.quadrant_neighbor_count == 30
+    dataset = create_dataset(scans[0], tmp_path / "set", model, options)
+    seeds = dataset.n_groups // 3
+    assert dataset.n_groups == 3 * seeds
+    assert 0 < seeds < 40
+
+
+def test_options_of_a_training_configuration(model: ModelConfig) -> None:
+    config = TrainingConfig(model=model, n_groups=12, neighbor_count=5, n_subsample=20, subsample_seed=9)
+    options = DatasetOptions.from_training(config, seed=1, x_bounds=(0.2, 0.9))
+    assert options.grouping == GroupingOptions(12, 2, 5, 9, x_bounds=(0.2, 0.9))
+    assert (options.n_subsample, options.subsample_seed, options.with_labels) == (20, 9, False)
+    assert DatasetOptions.from_training(config, seed=1, every_point=True).grouping.n_groups is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"normalize": "Max"}, "normalize = 'Max'"),
+        ({"n_subsample": 0}, "n_subsample = 0"),
+        ({"subsample_seed": -1}, "subsample_seed = -1"),
+        ({"with_labels": 1}, "with_labels = 1"),
+    ],
+)
+def test_invalid_options_are_refused(options: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        DatasetOptions(**options)  # type: ignore[arg-type]
