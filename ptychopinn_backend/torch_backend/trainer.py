@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -140,7 +141,23 @@ def build_logger(name: str, folder: Path) -> Logger | bool:
         )
     if name == "tensorboard":
         return TensorBoardLogger(folder, name="logs")
-    return MLFlowLogger(experiment_name="ptychopinn", tracking_uri=(folder / "mlruns").resolve().as_uri())
+    with _file_store_allowed():
+        return MLFlowLogger(experiment_name="ptychopinn", tracking_uri=(folder / "mlruns").resolve().as_uri())
+
+
+@contextmanager
+def _file_store_allowed() -> Iterator[None]:
+    # MLflow 3 wants a database, which its slim package lacks; the store is opened once, on construction.
+    name = "MLFLOW_ALLOW_FILE_STORE"
+    before = os.environ.get(name)
+    os.environ[name] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 @contextmanager
