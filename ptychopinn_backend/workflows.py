@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,16 @@ from ptychopinn_backend.config import ARCHIVE_NAME, TrainingConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import default_intensity_scale
+from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.factory import create_backend, resolve_backend
 from ptychopinn_backend.interface import BackendSetup, EpochCallback
 from ptychopinn_backend.params_bridge import update_legacy_dict
-from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.reconstruct import reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.trained_model import BestArchive, TrainedModel, legacy_snapshot
+from ptychopinn_backend.training_data import fit_to_data, group_scans
 from ptychopinn_backend.training_lock import training_lock
 
 logger = logging.getLogger(__name__)
@@ -74,13 +75,60 @@ def train_scans(
         DataError: scans that do not fit the configuration.
         TrainingError: training cannot go on, or another one holds the folder.
     """
-    if not scans:
-        raise DataError("No scan was given to train on. Give at least one.")
+    name = resolve_backend(explicit=backend, setting=config.backend)
+    config = replace(config, backend=name, n_images=None)
+    execution = execution or ExecutionConfig()
+    sources = group_scans(scans, validation, config, execution.seed, every_point=every_point)
+    return train_source(
+        sources.training,
+        config,
+        execution,
+        validation=sources.validation,
+        backend=name,
+        on_epoch=on_epoch,
+        checkpoint_folder=checkpoint_folder,
+        best_archive=best_archive,
+        resume=resume,
+    )
+
+
+def train_source(
+    training: GroupSource,
+    config: TrainingConfig,
+    execution: ExecutionConfig | None = None,
+    *,
+    validation: GroupSource | None = None,
+    backend: str | None = None,
+    on_epoch: EpochCallback | None = None,
+    checkpoint_folder: Path | None = None,
+    best_archive: Path | None = None,
+    resume: bool = False,
+) -> TrainedModel:
+    """Train a model on groups that are drawn already, in memory or on disk; `params.cfg` is not touched.
+
+    Args:
+        training: groups to train on, for example a `ScanDataset`.
+        config: what to train; options that say how groups are drawn have no effect here.
+        execution: run-time options; None takes the defaults.
+        validation: groups to validate on, or None.
+        backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then `config.backend`.
+        on_epoch: called after every epoch; True stops training.
+        checkpoint_folder: as for `train_scans`.
+        best_archive: as for `train_scans`.
+        resume: go on from the last state in that folder.
+
+    Returns:
+        The trained model, holding the best weights seen.
+
+    Raises:
+        ConfigError: an option that does not apply.
+        DataError: groups that do not fit the configuration.
+        TrainingError: training cannot go on, or another one holds the folder.
+    """
     name = resolve_backend(explicit=backend, setting=config.backend)
     config = replace(config, backend=name, n_images=None)
     execution = execution or ExecutionConfig()
     with training_lock(checkpoint_folder):
-        training, held_out = _sources(scans, validation, config, execution.seed, every_point)
         setup = BackendSetup(
             model=config.model,
             training=config,
@@ -89,48 +137,15 @@ def train_scans(
             probes=training.probes,
         )
         computing = create_backend(name, setup)
-        logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(scans))
+        logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(training.probes))
         snapshot = legacy_snapshot(config, setup.intensity_scale)
         if best_archive is not None:
             on_epoch = BestArchive(TrainedModel(computing, {}, snapshot, name), best_archive, execution, on_epoch)
         result = computing.fit(
-            training, held_out, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
+            training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
         )
         logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
     return TrainedModel(computing, result.history, snapshot, trained_by=name)
-
-
-def _sources(
-    scans: Sequence[RawData], validation: Sequence[RawData], config: TrainingConfig, seed: int, every_point: bool
-) -> tuple[PtychoDataContainer, PtychoDataContainer | None]:
-    training = _source(scans, config, seed, every_point)
-    if validation:
-        return training, _source(validation, config, seed + 1, every_point)
-    if config.validation_fraction == 0:
-        return training, None
-    return training.split(config.validation_fraction, seed)
-
-
-def _source(scans: Sequence[RawData], config: TrainingConfig, seed: int, every_point: bool) -> PtychoDataContainer:
-    with_labels = loss_weights(config).needs_labels
-    containers = []
-    for scan in scans:
-        if config.n_subsample is not None and config.n_subsample < scan.n_patterns:
-            scan = scan.subsample(config.n_subsample, config.subsample_seed)
-        containers.append(
-            PtychoDataContainer.from_raw_data(
-                scan,
-                config.model,
-                n_groups=None if every_point else config.n_groups,
-                neighbor_count=config.neighbor_count,
-                seed=seed if config.subsample_seed is None else config.subsample_seed,
-                sequential_sampling=config.sequential_sampling,
-                enable_oversampling=config.enable_oversampling,
-                neighbor_pool_size=config.neighbor_pool_size,
-                with_labels=with_labels,
-            )
-        )
-    return containers[0] if len(containers) == 1 else PtychoDataContainer.concatenate(containers)
 
 
 def _as_scan(data: RawData | PtychoDataContainer | str | Path) -> RawData:
@@ -335,7 +350,7 @@ def load_inference_bundle(
     return model, params.snapshot()
 
 
-def fit_to_scans(config: TrainingConfig, scans: Sequence[RawData], given: frozenset[str] | set[str]) -> TrainingConfig:
+def fit_to_scans(config: TrainingConfig, scans: Sequence[RawData], given: Set[str]) -> TrainingConfig:
     """Fill what the user left open from the scans: pattern size, dose, and neighbours enough for a group.
 
     Args:
@@ -346,10 +361,4 @@ def fit_to_scans(config: TrainingConfig, scans: Sequence[RawData], given: frozen
     Returns:
         The configuration to train with.
     """
-    model = config.model if "N" in given else replace(config.model, N=scans[0].N)
-    changes: dict[str, Any] = {"model": model}
-    if "nphotons" not in given:
-        changes["nphotons"] = measured_photons(scans)
-    if "neighbor_count" not in given:
-        changes["neighbor_count"] = max(config.neighbor_count, model.channels)
-    return replace(config, n_images=None, **changes)
+    return fit_to_data(config, scans[0].N, measured_photons(scans), given)
