@@ -147,6 +147,8 @@ def _checked(file: Any, name: str, path: Path) -> Any:
             f"'{name}' in {path} is not a dataset kept in this file; links to other places are not followed. "
             "Write the values into the file."
         )
+    if name in _SCALARS and dataset.shape != ():
+        raise DataError(f"'{name}' in {path} has shape {dataset.shape}; expected one number. Write the file again.")
     if dataset.dtype.hasobject:
         raise DataError(f"'{name}' in {path} is an array of Python objects. Store it as a plain numeric array.")
     return dataset
