@@ -202,6 +202,10 @@ class TrainingConfig:
     """Lower limit of ReduceLROnPlateau."""
     plateau_threshold: float = 0.0
     """Relative improvement that counts for ReduceLROnPlateau."""
+    mse_weight: float = 0.0
+    """Weight of the mean squared error of the far-field amplitude, the Poisson likelihood at constant variance."""
+    groups_per_epoch: int | None = None
+    """Groups an epoch visits, drawn anew every epoch; None visits all."""
     tv_weight: float = 0.0
     """Weight, inside the real-space term, of the total variation of the object."""
     mean_deviation_weight: float = 0.0
@@ -226,13 +230,15 @@ class TrainingConfig:
                 f"batch_size = {self.batch_size} must be a power of two. Use {lower} or {2 * lower} instead."
             )
         require_positive_integer("nepochs", self.nepochs)
+        if self.groups_per_epoch is not None:
+            require_positive_integer("groups_per_epoch", self.groups_per_epoch)
         require_positive("nphotons", self.nphotons)
         require_choice("backend", self.backend, BACKENDS)
         self._check_losses()
         self._check_optimizer()
 
     def _check_losses(self) -> None:
-        for name in ("mae_weight", "nll_weight", "realspace_mae_weight", "realspace_weight"):
+        for name in ("mae_weight", "mse_weight", "nll_weight", "realspace_mae_weight", "realspace_weight"):
             require_in_unit_interval(name, getattr(self, name))
         for name in ("tv_weight", "mean_deviation_weight"):
             require_non_negative(name, getattr(self, name))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
 from ptychopinn_backend.arrays import Complex64Array
 from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.config_checks import require_choice
 from ptychopinn_backend.config_file import run_config_from_mapping
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.factory import resolve_backend
 from ptychopinn_backend.interface import EpochCallback
+from ptychopinn_backend.presets import PRESETS, preset_options
 from ptychopinn_backend.reconstruct import predict, reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.trained_model import TrainedModel
@@ -33,22 +35,34 @@ class PtychoModel:
     """
 
     def __init__(
-        self, architecture: str = "cnn", N: int = 64, gridsize: int = 1, *, backend: str | None = None, **options: Any
+        self,
+        architecture: str | None = None,
+        N: int = 64,
+        gridsize: int | None = None,
+        *,
+        preset: str | None = None,
+        backend: str | None = None,
+        **options: Any,
     ) -> None:
         """Choose the network; training or loading fills it.
 
         Args:
-            architecture: generator name.
+            architecture: generator name; None takes the preset's, or 'cnn'.
             N: pattern side in pixels.
-            gridsize: neighbouring patterns of a group along each side.
+            gridsize: neighbouring patterns of a group along each side; None takes the preset's, or 1.
+            preset: a tried set of options for network and training, 'fast', 'fine' or 'legacy'; those given win.
             backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then 'pytorch'.
             **options: further fields of `ModelConfig`.
 
         Raises:
             ConfigError: an unknown option (the nearest is suggested) or an invalid value.
         """
-        overrides = {"architecture": architecture, "N": N, "gridsize": gridsize, **options}
-        self.config: ModelConfig = run_config_from_mapping({"model": overrides}).training.model
+        named = {"architecture": architecture, "gridsize": gridsize}
+        self._given = {"N": N, **{name: value for name, value in named.items() if value is not None}, **options}
+        if preset is not None:
+            require_choice("preset", preset, tuple(PRESETS))
+        self._preset = preset
+        self.config: ModelConfig = run_config_from_mapping({"model": self._given}).training.model
         self.backend: str = resolve_backend(explicit=backend, setting=API_DEFAULT_BACKEND)
         self._trained: TrainedModel | None = None
 
@@ -94,17 +108,22 @@ class PtychoModel:
         Returns:
             This model, trained.
         """
-        given = [npz] if isinstance(npz, (str, Path, RawData)) else list(npz)
-        scans = [_read(item) for item in given]
-        run = run_config_from_mapping({}, {"backend": self.backend, **options})
-        training = fit_to_scans(replace(run.training, model=self.config), scans, run.given | {"N"})
+        scans = [_read(item) for item in ([npz] if isinstance(npz, (str, Path, RawData)) else npz)]
+        content: dict[str, Any] = {}
+        if self._preset is not None:
+            content = preset_options(self._preset, scans, self._given.get("gridsize"))
+        given = {**self._given, **options}
+        below = {name: value for name, value in content.items() if name not in given}
+        run = run_config_from_mapping({}, {"backend": self.backend, **below, **given})
+        training = fit_to_scans(run.training, scans, given.keys())
+        self.config = training.model
         self._trained = train_scans(
             scans,
             training,
-            _merge_execution(execution, run.execution, run.given),
+            _merge_execution(execution, run.execution, options.keys() | below.keys()),
             validation=[_read(validation)] if validation is not None else [],
             backend=self.backend,
-            every_point="n_groups" not in run.given,
+            every_point="n_groups" not in given,
             on_epoch=on_epoch,
             checkpoint_folder=Path(checkpoint_folder) if checkpoint_folder is not None else None,
             resume=resume,
@@ -155,6 +174,10 @@ class PtychoModel:
         trained = TrainedModel.load(path, backend, execution)
         model = cls.__new__(cls)
         model.config, model.backend, model._trained = trained.model, trained.backend_name, trained
+        model._preset, model._given = (
+            None,
+            {item.name: getattr(trained.model, item.name) for item in fields(ModelConfig)},
+        )
         return model
 
 
@@ -163,7 +186,7 @@ def _read(item: Scan) -> RawData:
 
 
 def _merge_execution(
-    given_object: ExecutionConfig | None, named: ExecutionConfig, given_names: frozenset[str]
+    given_object: ExecutionConfig | None, named: ExecutionConfig, given_names: Set[str]
 ) -> ExecutionConfig:
     if given_object is None:
         return named

@@ -65,6 +65,7 @@ def reconstruct(
     """
     require_choice("assembly", assembly, ASSEMBLIES)
     started = perf_counter()
+    model = model.one_by_one()
     source = _groups(model, scan, n_groups, neighbor_count, seed)
     probe = _probe_for(model, scan)
     N = model.model.N

@@ -17,18 +17,19 @@ EXPONENTIAL_GAMMA: Final = 0.95
 AVAILABLE_SCHEDULES: Final = ("Default", "Exponential", "WarmupCosine", "ReduceLROnPlateau")
 
 
-def epoch_order(n_groups: int, seed: int, epoch: int) -> IntArray:
+def epoch_order(n_groups: int, seed: int, epoch: int, limit: int | None = None) -> IntArray:
     """Return the order in which an epoch visits the groups; a function of seed and epoch alone, so resuming is exact.
 
     Args:
         n_groups: number of groups.
         seed: seed of the run.
         epoch: 1-based epoch.
+        limit: most groups an epoch visits; None is all of them.
 
     Returns:
-        (group,) permutation.
+        (group,) permutation, or its beginning.
     """
-    return np.random.default_rng([seed, epoch]).permutation(n_groups)
+    return np.random.default_rng([seed, epoch]).permutation(n_groups)[:limit]
 
 
 @dataclass

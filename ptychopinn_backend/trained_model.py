@@ -18,6 +18,7 @@ from ptychopinn_backend.arrays import Complex64Array
 from ptychopinn_backend.config import ARCHIVE_NAME, ModelConfig, TrainingConfig
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.factory import create_backend, resolve_backend
+from ptychopinn_backend.generators import uses_back_projection
 from ptychopinn_backend.interface import Backend, BackendSetup, EpochCallback, EpochReport
 from ptychopinn_backend.networks.weights import PROBE
 from ptychopinn_backend.params_bridge import update_legacy_dict
@@ -79,6 +80,20 @@ class TrainedModel:
         if not self.training.probe_trainable:
             return None
         return np.asarray(self.backend.dump_weights()[PROBE], dtype=np.complex64)
+
+    def one_by_one(self) -> TrainedModel:
+        """Return the model to predict with, which maps every pattern by itself where the generator does.
+
+        A generator with back-projection trains on groups, but its patch is a function of one pattern alone; predicting
+        groups would only repeat that work. Every other model is returned as it is.
+        """
+        if self.model.gridsize == 1 or not uses_back_projection(self.model.architecture):
+            return self
+        model = replace(self.model, gridsize=1)
+        setup = replace(self.backend.setup, model=model, training=replace(self.training, model=model))
+        single = create_backend(self.backend_name, setup)
+        single.load_weights(self.backend.dump_weights())
+        return replace(self, backend=single)
 
     def save(self, path: str | Path) -> Path:
         """Write the archive atomically.

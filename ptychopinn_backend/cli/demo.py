@@ -27,43 +27,56 @@ ROWS = (
 @click.command(name="demo")
 @click.option("-o", "--output", default="demo_output", type=click.Path(path_type=Path), show_default=True)
 @backend_option
-@click.option("--epochs", default=20, show_default=True, help="Passes over the groups.")
-@click.option("--patterns", default=600, show_default=True, help="Scan points of the simulated scan.")
+@click.option("--preset", default="fast", show_default=True, help="fast, fine or legacy.")
+@click.option("--epochs", type=int, help="Passes over the groups.  [as the preset says]")
+@click.option("--patterns", default=500, show_default=True, help="Scan points of the simulated scan.")
 @click.option("--seed", default=0, show_default=True)
 @quiet_option
-def command(output: Path, backend: str | None, epochs: int, patterns: int, seed: int, quiet: bool) -> None:
+def command(
+    output: Path, backend: str | None, preset: str, epochs: int | None, patterns: int, seed: int, quiet: bool
+) -> None:
     """Simulate a scan, train on it, reconstruct it and measure the result; no download."""
     from ptychopinn_backend.cli.progress import EpochProgress
-    from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
+    from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.data.simulation import SimulationConfig, simulate
     from ptychopinn_backend.evaluation import evaluate
     from ptychopinn_backend.model_api import PtychoModel
+    from ptychopinn_backend.presets import PRESETS
     from ptychopinn_backend.workflows import save_reconstruction, save_training
 
     output.mkdir(parents=True, exist_ok=True)
-    scan = simulate_scan(SimulationConfig(patterns=patterns), seed=seed)
-    scan.to_file(output / "scan.npz")
-    model = PtychoModel(N=scan.N, n_filters_scale=1, backend=backend)
+    simulated = simulate(SimulationConfig(patterns=patterns), seed=seed)
+    simulated.to_file(output / "scan.npz")
+    scan = RawData.from_file(output / "scan.npz")
+    model = PtychoModel(N=scan.N, preset=preset, backend=backend)
+    n_epochs = epochs or PRESETS[preset].get("nepochs", 20)
     started = perf_counter()
-    with EpochProgress(epochs, quiet=quiet) as progress:
-        model.train(scan, nepochs=epochs, seed=seed, on_epoch=progress, checkpoint_folder=output / "checkpoints")
+    with EpochProgress(n_epochs, quiet=quiet) as progress:
+        model.train(scan, nepochs=n_epochs, seed=seed, on_epoch=progress)
     trained = perf_counter()
     save_training(model.trained, output)
     loaded = PtychoModel.load(output, backend=model.backend)
     inferring = perf_counter()
     reconstruction = loaded.infer(scan)
     inferred = perf_counter()
-    save_reconstruction(reconstruction, output, truth=scan.objectGuess)
+    losses = loaded.history["loss"]
+    save_reconstruction(reconstruction, output, truth=scan.objectGuess, losses=losses)
+    truth = None if scan.objectGuess is None else (scan.objectGuess, (0.0, 0.0))
     metrics: dict[str, Any] = {
         "backend": reconstruction.backend,
         "training_s": trained - started,
         "inference_s": inferred - inferring,
-        **evaluate(reconstruction, scan, truth=(scan.objectGuess, (0.0, 0.0))),
+        **evaluate(reconstruction, scan, truth=truth),
     }
     with atomic_file(output / "metrics.json", "w") as file:
         json.dump(metrics, file, indent=2)
     if not quiet:
-        click.echo(f"\nBackend {reconstruction.backend}, {patterns} patterns, {epochs} epochs")
-        for title, key, text in ROWS:
-            if key in metrics:
-                click.echo(f"  {title:<18}{text.format(metrics[key]):>12}")
+        _print_table(metrics, f"Backend {reconstruction.backend}, {patterns} patterns, {n_epochs} epochs")
         click.echo(f"See {output}/reconstruction.png and {output}/loss.png")
+
+
+def _print_table(metrics: dict[str, Any], title: str) -> None:
+    click.echo(f"\n{title}")
+    for name, key, text in ROWS:
+        if key in metrics:
+            click.echo(f"  {name:<18}{text.format(metrics[key]):>12}")

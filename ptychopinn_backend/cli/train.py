@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ptychopinn_backend.cli.options import backend_option, measurement_option, quiet_option, settings_option
 from ptychopinn_backend.cli.progress import EpochProgress
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.config_file import RunConfig
+    from ptychopinn_backend.data.raw_data import RawData
 
 
 @click.command(name="train")
@@ -18,6 +23,10 @@ from ptychopinn_backend.cli.progress import EpochProgress
 @backend_option
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML file with configuration keys.")
 @click.option("--validation", type=click.Path(path_type=Path), help="Scan to validate on instead of a held-out part.")
+@click.option(
+    "--preset",
+    help="fast, fine or legacy: tried options, under all those given.  [fast, unless an architecture is given]",
+)
 @click.option("--gridsize", type=int, help="Neighbouring patterns of a group along each side.  [1]")
 @click.option("--epochs", "nepochs", type=int, help="Passes over the groups.  [50]")
 @click.option("--batch-size", type=int, help="Groups per step, a power of two.  [16]")
@@ -39,6 +48,7 @@ def command(
     output: Path,
     backend: str | None,
     config_file: Path | None,
+    preset: str | None,
     validation: Path | None,
     settings: dict[str, Any],
     measurement: str | None,
@@ -50,16 +60,16 @@ def command(
 
     Writes OUTPUT/wts.h5.zip (the model), OUTPUT/history.csv and OUTPUT/loss.png. Options win over the YAML file.
     """
-    from ptychopinn_backend.config_file import load_run_config
     from ptychopinn_backend.data.raw_data import RawData
     from ptychopinn_backend.training_lock import training_lock
     from ptychopinn_backend.workflows import fit_to_scans, save_training, train_scans
 
-    run = load_run_config(
-        config_file, {**settings, **{name: value for name, value in options.items() if value is not None}}
-    )
-    given = run.given | ({"backend"} if backend else set())
     raw = [RawData.from_file(scan, measurement) for scan in scans]
+    overrides = {**settings, **{name: value for name, value in options.items() if value is not None}}
+    preset, run, given = _configured(preset, raw, config_file, overrides)
+    if not quiet:
+        model_text = f"{run.training.model.architecture}, gridsize {run.training.model.gridsize}"
+        click.echo(f"Preset {preset or 'none'}: {model_text}, {run.training.nepochs} epochs", err=True)
     config = replace(fit_to_scans(run.training, raw, given), output_dir=output)
     held_out = [RawData.from_file(validation, measurement)] if validation else []
     with training_lock(output):
@@ -78,3 +88,22 @@ def command(
         written = save_training(model, output)
     if not quiet:
         click.echo(f"Trained with {model.backend_name}: {', '.join(str(path) for path in written)}")
+
+
+def _configured(
+    preset: str | None, scans: Sequence[RawData], config_file: Path | None, overrides: Mapping[str, Any]
+) -> tuple[str | None, RunConfig, frozenset[str]]:
+    """Return the preset in force, the configuration, and the names the user gave; given options win over the preset."""
+    from ptychopinn_backend.config_file import load_run_config
+    from ptychopinn_backend.presets import DEFAULT_PRESET, preset_options
+
+    run = load_run_config(config_file, overrides)
+    given = run.given
+    if preset is None and "architecture" not in given:
+        preset = DEFAULT_PRESET
+    if preset is not None:
+        gridsize = run.training.model.gridsize if "gridsize" in given else None
+        options = preset_options(preset, scans, gridsize)
+        below = {name: value for name, value in options.items() if name not in given}
+        run = load_run_config(config_file, {**below, **overrides})
+    return preset, run, given

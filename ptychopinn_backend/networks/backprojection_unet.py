@@ -3,7 +3,8 @@
 Each pattern of a group is mapped by itself, with the same weights. Its input has three maps: the measured amplitude,
 and real and imaginary part of its one-step back-projection through the probe (`physics.back_projection`). Four
 resolutions with 8s, 16s, 32s, 64s maps (s = n_filters_scale), 3 x 3 convolutions with SiLU, skip connections,
-nearest-neighbour up-sampling; the last layer starts at zero and the patch is 1 + r + i t, so that training starts from vacuum.
+nearest-neighbour up-sampling; the last layer starts at zero and the patch is 1 + r + i t, so that training starts from
+vacuum.
 """
 
 from __future__ import annotations

@@ -162,8 +162,11 @@ def loss_terms(
         valid = valid_pixels[batch.scan_index][..., np.newaxis]
         if weights.nll > 0:
             terms["nll"] = weighted_mean(poisson_nll_terms(intensity, target**2), valid)
+        error = np.sqrt(intensity + MODULUS_FLOOR) - target
         if weights.mae > 0:
-            terms["mae"] = weighted_mean(np.abs(np.sqrt(intensity + MODULUS_FLOOR) - target), valid)
+            terms["mae"] = weighted_mean(np.abs(error), valid)
+        if weights.mse > 0:
+            terms["mse"] = weighted_mean(error**2, valid)
     if weights.realspace_mae > 0:
         if batch.Y is None:
             raise ValueError("the batch carries no labels")

@@ -25,6 +25,8 @@ class LossWeights:
     """Poisson negative log-likelihood of the far-field intensity, counts."""
     mae: float = 0.0
     """Mean absolute error of the far-field amplitude, square root of counts."""
+    mse: float = 0.0
+    """Mean squared error of the far-field amplitude, counts; its noise is the same in every pixel, 1/4."""
     realspace_mae: float = 0.0
     """Mean absolute complex error of the patches to their labels."""
     tv: float = 0.0
@@ -40,7 +42,7 @@ class LossWeights:
     @property
     def needs_far_field(self) -> bool:
         """Whether the loss compares with the measured counts."""
-        return self.nll > 0 or self.mae > 0
+        return self.nll > 0 or self.mae > 0 or self.mse > 0
 
     def active(self) -> dict[str, float]:
         """Return the terms of weight above 0, by name."""
@@ -71,13 +73,14 @@ def loss_weights(training: TrainingConfig) -> LossWeights:
     weights = LossWeights(
         nll=nll,
         mae=mae,
+        mse=training.mse_weight,
         realspace_mae=training.realspace_weight * training.realspace_mae_weight,
         tv=training.realspace_weight * training.tv_weight,
         mean_deviation=training.realspace_weight * training.mean_deviation_weight,
     )
     if not weights.active():
         raise ConfigError(
-            "All loss weights are 0, so there is nothing to train for. Set nll_weight or mae_weight to 1."
+            "All loss weights are 0, so there is nothing to train for. Set nll_weight or mse_weight to 1."
         )
     return weights
 

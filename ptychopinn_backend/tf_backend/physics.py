@@ -125,9 +125,11 @@ class GroupPhysics:
             if weights.nll > 0:
                 values = intensity - tf.square(target) * tf.math.log(intensity + INTENSITY_FLOOR)
                 terms["nll"] = tf.reduce_sum(values * valid) / tf.reduce_sum(valid)
+            error = amplitude_of(intensity) - target
             if weights.mae > 0:
-                values = tf.abs(tf.sqrt(intensity + MODULUS_FLOOR) - target)
-                terms["mae"] = tf.reduce_sum(values * valid) / tf.reduce_sum(valid)
+                terms["mae"] = tf.reduce_sum(tf.abs(error) * valid) / tf.reduce_sum(valid)
+            if weights.mse > 0:
+                terms["mse"] = tf.reduce_sum(tf.square(error) * valid) / tf.reduce_sum(valid)
         if weights.realspace_mae > 0:
             terms["realspace_mae"] = self._complex_mae(patches, batch.Y)
         if weights.tv > 0:

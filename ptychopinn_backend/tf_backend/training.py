@@ -121,7 +121,8 @@ class Trainer:
     def _train(self, rate: float) -> dict[str, float]:
         setup = self._setup
         batch_size, accum_steps = setup.training.batch_size, setup.execution.accum_steps
-        order = epoch_order(self._training.n_groups, setup.execution.seed, self._epoch)
+        limit = setup.training.groups_per_epoch
+        order = epoch_order(self._training.n_groups, setup.execution.seed, self._epoch, limit)
         n_batches = math.ceil(len(order) / batch_size)
         learning_rate = tf.constant(rate, tf.float32)
         found = []

@@ -129,17 +129,20 @@ class GroupDataset(Dataset[TensorBatch]):
 class BatchIndexSampler(Sampler[IntArray]):
     """Index arrays of the batches of an epoch; with several processes each takes every world_size-th group."""
 
-    def __init__(self, n_groups: int, batch_size: int, *, seed: int | None, rank: int, world_size: int) -> None:
+    def __init__(
+        self, n_groups: int, batch_size: int, *, seed: int | None, limit: int | None, rank: int, world_size: int
+    ) -> None:
         """Fix what the order depends on.
 
         Args:
             n_groups: groups in the source.
             batch_size: groups per batch of this process.
             seed: seed of `schedule.epoch_order`; None keeps the order of the source.
+            limit: most groups an epoch visits; None is all of them.
             rank: number of this process.
             world_size: number of processes.
         """
-        self._n_groups, self._batch_size, self._seed = n_groups, batch_size, seed
+        self._n_groups, self._batch_size, self._seed, self._limit = n_groups, batch_size, seed, limit
         self._rank, self._world_size = rank, world_size
         self._epoch = 1
 
@@ -153,13 +156,14 @@ class BatchIndexSampler(Sampler[IntArray]):
 
     @property
     def _per_process(self) -> int:
-        return -(-self._n_groups // self._world_size)
+        visited = self._n_groups if self._limit is None else min(self._limit, self._n_groups)
+        return -(-visited // self._world_size)
 
     def __iter__(self) -> Iterator[IntArray]:
         """Yield (batch,) index arrays; the last one may be shorter."""
-        order: IntArray = np.arange(self._n_groups)
+        order: IntArray = np.arange(self._n_groups)[: self._limit]
         if self._seed is not None:
-            order = epoch_order(self._n_groups, self._seed, self._epoch)
+            order = epoch_order(self._n_groups, self._seed, self._epoch, self._limit)
         # All processes must see the same number of batches, so the order wraps around to a multiple of them.
         order = np.resize(order, self._per_process * self._world_size)[self._rank :: self._world_size]
         for start in range(0, len(order), self._batch_size):

@@ -52,6 +52,20 @@ def amplitude_mae(intensity: Tensor, target: Tensor, valid: Tensor | None) -> Te
     return weighted_mean((torch.sqrt(intensity + MODULUS_FLOOR) - target).abs(), valid)
 
 
+def amplitude_mse(intensity: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    """Return the mean squared error of the far-field amplitude.
+
+    Args:
+        intensity: predicted intensity in counts, (group, channel, N, N).
+        target: measured amplitude, same shape.
+        valid: pixels that count, or None for all.
+
+    Returns:
+        Scalar.
+    """
+    return weighted_mean((torch.sqrt(intensity + MODULUS_FLOOR) - target).square(), valid)
+
+
 def _modulus(real: Tensor, imaginary: Tensor) -> Tensor:
     return torch.sqrt(real.square() + imaginary.square() + MODULUS_FLOOR)
 

@@ -128,6 +128,8 @@ class PtychographyModel(nn.Module):
                     terms["nll"] = losses.poisson_nll(intensity, target, valid)
                 if self._weights.mae > 0:
                     terms["mae"] = losses.amplitude_mae(intensity, target, valid)
+                if self._weights.mse > 0:
+                    terms["mse"] = losses.amplitude_mse(intensity, target, valid)
             if self._weights.realspace_mae > 0:
                 if batch.labels is None:
                     raise DataError(

@@ -19,6 +19,7 @@ from tests.contract.builders import backend_for, source_for, split_options
 ALL_TERMS = {
     "nll_weight": 1.0,
     "mae_weight": 0.5,
+    "mse_weight": 0.4,
     "realspace_weight": 0.7,
     "realspace_mae_weight": 0.5,
     "tv_weight": 0.3,
