@@ -14,15 +14,21 @@ from ptychopinn_backend.cli.progress import EpochProgress
 
 if TYPE_CHECKING:
     from ptychopinn_backend.config_file import RunConfig
-    from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.presets import SizedScan
 
 
 @click.command(name="train")
-@click.argument("scans", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("scans", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
 @backend_option
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML file with configuration keys.")
 @click.option("--validation", type=click.Path(path_type=Path), help="Scan to validate on instead of a held-out part.")
+@click.option(
+    "--dataset",
+    type=click.Path(path_type=Path),
+    help="Folder of a data set on disk: made from SCANS where it is not there yet, or used as it is without SCANS.  "
+    "[OUTPUT/dataset when SCANS need more than a quarter of the memory, otherwise none]",
+)
 @click.option(
     "--preset",
     help="fast, fine or legacy: tried options, under all those given.  [fast, unless an architecture is given]",
@@ -48,6 +54,7 @@ def command(
     output: Path,
     backend: str | None,
     config_file: Path | None,
+    dataset: Path | None,
     preset: str | None,
     validation: Path | None,
     settings: dict[str, Any],
@@ -56,31 +63,29 @@ def command(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Train a model on one or several SCANS (NPZ files).
+    """Train a model on one or several SCANS: NPZ files, training data of Ptychodus in HDF5, or folders of them.
 
     Writes OUTPUT/wts.h5.zip (the model), OUTPUT/history.csv and OUTPUT/loss.png. Options win over the YAML file.
     """
-    from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.cli.scan_input import scan_input
     from ptychopinn_backend.training_lock import training_lock
-    from ptychopinn_backend.workflows import fit_to_scans, save_training, train_scans
+    from ptychopinn_backend.workflows import save_training, train_source
 
-    raw = [RawData.from_file(scan, measurement) for scan in scans]
+    scan_data = scan_input(scans, dataset, output, measurement)
     overrides = {**settings, **{name: value for name, value in options.items() if value is not None}}
-    preset, run, given = _configured(preset, raw, config_file, overrides)
+    preset, run, given = _configured(preset, scan_data.sizes, config_file, {**scan_data.fixed, **overrides})
     if not quiet:
         model_text = f"{run.training.model.architecture}, gridsize {run.training.model.gridsize}"
         click.echo(f"Preset {preset or 'none'}: {model_text}, {run.training.nepochs} epochs", err=True)
-    config = replace(fit_to_scans(run.training, raw, given), output_dir=output)
-    held_out = [RawData.from_file(validation, measurement)] if validation else []
+    config, data = scan_data.prepare(run.training, run.execution.seed, given, validation)
     with training_lock(output):
         with EpochProgress(config.nepochs, quiet=quiet) as progress:
-            model = train_scans(
-                raw,
-                config,
+            model = train_source(
+                data.training,
+                replace(config, output_dir=output),
                 run.execution,
-                validation=held_out,
+                validation=data.validation,
                 backend=backend,
-                every_point="n_groups" not in given,
                 on_epoch=progress,
                 checkpoint_folder=output / "checkpoints",
                 resume=resume,
@@ -91,7 +96,7 @@ def command(
 
 
 def _configured(
-    preset: str | None, scans: Sequence[RawData], config_file: Path | None, overrides: Mapping[str, Any]
+    preset: str | None, scans: Sequence[SizedScan], config_file: Path | None, overrides: Mapping[str, Any]
 ) -> tuple[str | None, RunConfig, frozenset[str]]:
     """Return the preset in force, the configuration, and the names the user gave; given options win over the preset."""
     from ptychopinn_backend.config_file import load_run_config

@@ -99,7 +99,7 @@ def test_resume_goes_on_to_the_same_weights(folder: Path) -> None:
         (["infer", "SCAN", "SCAN", "-o", "out"], "cannot be opened: it seems to be a NumPy NPZ file"),
         (["evaluate", "SCAN", "SCAN"], "reconstruction"),
         (["nonsense"], "No such command"),
-        (["train"], "Missing argument"),
+        (["train"], "Missing option"),
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_2(
