@@ -71,7 +71,7 @@ def growth_order(corners: IntArray, side: int, coverage: Float64Array) -> IntArr
     Returns:
         Window indices (window,).
     """
-    cells, cell_of_window = np.unique(corners // max(1, side // 4), axis=0, return_inverse=True)
+    cells, cell_of_window = np.unique((corners - corners.min(axis=0)) // max(1, side // 4), axis=0, return_inverse=True)
     cell_of_window = cell_of_window.ravel()
     pairs = cKDTree(cells).query_pairs(2.9, output_type="ndarray")
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(cells), len(cells))).tocsr()

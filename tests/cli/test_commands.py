@@ -14,7 +14,19 @@ import pytest
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.cli.main import COMMANDS
 
-TRAIN = ["--backend", "pytorch", "--epochs", "2", "--filters-scale", "1", "--seed", "1", "--quiet", "--accelerator", "cpu"]
+TRAIN = [
+    "--backend",
+    "pytorch",
+    "--epochs",
+    "2",
+    "--filters-scale",
+    "1",
+    "--seed",
+    "1",
+    "--quiet",
+    "--accelerator",
+    "cpu",
+]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +53,12 @@ def test_train_and_infer_write_what_they_promise(folder: Path) -> None:
 
 
 def test_evaluate_prints_a_table_or_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [str(folder / "result" / "reconstruction.npz"), str(folder / "scan.npz"), "--truth", str(folder / "scan.npz")]
+    arguments = [
+        str(folder / "result" / "reconstruction.npz"),
+        str(folder / "scan.npz"),
+        "--truth",
+        str(folder / "scan.npz"),
+    ]
     assert main(["evaluate", *arguments]) == 0
     assert "R-factor" in capsys.readouterr().out
     assert main(["evaluate", *arguments, "--json"]) == 0
@@ -63,7 +80,9 @@ def test_quiet_prints_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_yaml_file_configures_and_options_win(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "run.yaml").write_text("nepochs: 7\nmodel:\n  n_filters_scale: 1\nbackend: pytorch\nexecution: {seed: 3}\n")
+    (folder / "run.yaml").write_text(
+        "nepochs: 7\nmodel:\n  n_filters_scale: 1\nbackend: pytorch\nexecution: {seed: 3}\n"
+    )
     arguments = ["train", str(folder / "scan.npz"), "-o", str(folder / "yaml"), "--config", str(folder / "run.yaml")]
     assert main([*arguments, "--epochs", "1", "--quiet", "--set", "batch_size=8"]) == 0
     assert main(["inspect", str(folder / "yaml"), "--json"]) == 0

@@ -56,7 +56,10 @@ MODEL_RULES: list[Rule] = [
 ]
 
 SAMPLING_RULES: list[Rule] = [
-    *((name, BAD_COUNTS[:-1], WHOLE) for name in ("n_groups", "n_images", "n_subsample", "neighbor_pool_size")),
+    *(
+        (name, BAD_COUNTS[:-1], WHOLE)
+        for name in ("groups_per_epoch", "n_groups", "n_images", "n_subsample", "neighbor_pool_size")
+    ),
     ("neighbor_count", BAD_COUNTS, WHOLE),
     ("subsample_seed", (-1, 0.5, "1"), WHOLE_OR_ZERO),
     ("enable_oversampling", (1, None), BOOLEAN),
@@ -74,7 +77,10 @@ TRAINING_RULES: list[Rule] = [
     ("batch_size", (3,), "must be a power of two. Use 2 or 4 instead"),
     ("batch_size", (24,), "must be a power of two. Use 16 or 32 instead"),
     ("nepochs", BAD_COUNTS, WHOLE),
-    *((name, BAD_UNIT, UNIT) for name in ("mae_weight", "nll_weight", "realspace_mae_weight", "realspace_weight")),
+    *(
+        (name, BAD_UNIT, UNIT)
+        for name in ("mae_weight", "mse_weight", "nll_weight", "realspace_mae_weight", "realspace_weight")
+    ),
     ("realspace_mae_weight", (0.1,), "has no effect while realspace_weight = 0"),
     ("realspace_mae_weight", (0.1,), "Set realspace_weight above 0"),
     *((name, BAD_NOT_NEGATIVE, NOT_NEGATIVE) for name in ("tv_weight", "mean_deviation_weight")),

@@ -20,7 +20,7 @@ from ptychopinn_backend.params_bridge import KEY_MAPPINGS, dataclass_to_legacy_d
 # Recorded keys that belong to fields this package does not have.
 DROPPED_KEYS = {"learned_input_channels", "torch_mae_pred_l2_match_target"}
 # Keys of fields that only this package has; `tv_weight` is a legacy key too, with the same default.
-ADDED_KEYS = {"tv_weight", "mean_deviation_weight", "validation_fraction"}
+ADDED_KEYS = {"tv_weight", "mean_deviation_weight", "mse_weight", "validation_fraction"}
 
 FULL_TRAINING = TrainingConfig(
     model=ModelConfig(
