@@ -56,10 +56,7 @@ MODEL_RULES: list[Rule] = [
 ]
 
 SAMPLING_RULES: list[Rule] = [
-    *(
-        (name, BAD_COUNTS[:-1], WHOLE)
-        for name in ("groups_per_epoch", "n_groups", "n_images", "n_subsample", "neighbor_pool_size")
-    ),
+    *((name, BAD_COUNTS[:-1], WHOLE) for name in ("n_groups", "n_images", "n_subsample", "neighbor_pool_size")),
     ("neighbor_count", BAD_COUNTS, WHOLE),
     ("subsample_seed", (-1, 0.5, "1"), WHOLE_OR_ZERO),
     ("enable_oversampling", (1, None), BOOLEAN),
@@ -77,6 +74,7 @@ TRAINING_RULES: list[Rule] = [
     ("batch_size", (3,), "must be a power of two. Use 2 or 4 instead"),
     ("batch_size", (24,), "must be a power of two. Use 16 or 32 instead"),
     ("nepochs", BAD_COUNTS, WHOLE),
+    ("groups_per_epoch", BAD_COUNTS[:-1], WHOLE),
     *(
         (name, BAD_UNIT, UNIT)
         for name in ("mae_weight", "mse_weight", "nll_weight", "realspace_mae_weight", "realspace_weight")

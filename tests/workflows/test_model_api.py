@@ -72,14 +72,15 @@ def test_an_unknown_option_names_the_nearest(option: str, nearest: str) -> None:
 
 
 def test_an_unknown_training_option_names_the_nearest(scan: RawData) -> None:
-    with pytest.raises(ConfigError, match="'nepoch'.*Did you mean 'nepochs'"):
+    with pytest.raises(ConfigError, match=r"'nepoch'.*Did you mean 'nepochs'"):
         _model().train(scan, nepoch=3)
 
 
 def test_pytorch_model_never_imports_tensorflow(scan_file: Path) -> None:
     code = (
         "import sys; from ptychopinn_backend import PtychoModel;"
-        "m = PtychoModel(N=32, n_filters_scale=1, backend='pytorch').train(sys.argv[1], nepochs=1); m.infer(sys.argv[1]);"
+        "m = PtychoModel(N=32, n_filters_scale=1, backend='pytorch').train(sys.argv[1], nepochs=1);"
+        "m.infer(sys.argv[1]);"
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(scan_file)], check=True, timeout=300)
