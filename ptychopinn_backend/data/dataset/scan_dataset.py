@@ -118,7 +118,7 @@ def open_dataset(folder: str | Path, model: ModelConfig | None = None) -> ScanDa
     """
     folder = Path(folder)
     description = read_description(folder)
-    made_for = ModelConfig(**description.model)
+    made_for = _model_of(description, folder)
     model = made_for if model is None else model
     if (model.N, model.gridsize) != (made_for.N, made_for.gridsize):
         raise DataError(
@@ -126,11 +126,7 @@ def open_dataset(folder: str | Path, model: ModelConfig | None = None) -> ScanDa
             f"N = {model.N} and gridsize = {model.gridsize}. Create it again for this model, in another folder."
         )
     stored = [open_stored_scan(description.patterns_folder(folder), index) for index in range(description.n_scans)]
-    groups = read_npz(description.groups_file(folder), ("scan_index", "pattern_rows"))
-    if set(groups) != {"scan_index", "pattern_rows"}:
-        raise DataError(f"{description.groups_file(folder)} is incomplete. Create the data set again.")
-    counts = np.bincount(groups["scan_index"], minlength=len(stored))
-    rows = np.split(groups["pattern_rows"], np.cumsum(counts)[:-1])
+    rows = _read_groups(description.groups_file(folder), [len(scan.xcoords) for scan in stored], model.channels)
     return assemble(folder, stored, rows, model, description.normalize)
 
 
@@ -171,6 +167,35 @@ def assemble(
         n_patterns=sum(sizes),
         mean_photons=float(np.average([scan.photons.mean() for scan in stored], weights=sizes)),
     )
+
+
+def _model_of(description: Description, folder: Path) -> ModelConfig:
+    try:
+        return ModelConfig(**description.model)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{folder / DESCRIPTION_NAME} names a model this package does not know ({error}). "
+            "Create the data set again."
+        ) from error
+
+
+def _read_groups(path: Path, sizes: Sequence[int], channels: int) -> list[IntArray]:
+    """Read the rows of each scan's groups; `sizes` are the scans' numbers of patterns."""
+    groups = read_npz(path, ("scan_index", "pattern_rows"))
+    index, rows = groups.get("scan_index"), groups.get("pattern_rows")
+    if (
+        index is None
+        or rows is None
+        or index.dtype != np.int32
+        or rows.dtype != np.int32
+        or rows.shape != (len(index), channels)
+        or np.any(np.diff(index) < 0)
+        or not np.array_equal(np.unique(index), np.arange(len(sizes)))
+        or np.any(rows < 0)
+        or np.any(rows.max(axis=1) >= np.asarray(sizes)[index])
+    ):
+        raise DataError(f"{path} does not hold groups of the data set's {len(sizes)} scan(s). Create it again.")
+    return np.split(rows, np.flatnonzero(np.diff(index)) + 1)
 
 
 def _container(stored: StoredScan, rows: IntArray, model: ModelConfig, normalize: str | None) -> PtychoDataContainer:

@@ -52,11 +52,13 @@ class StoredRows:
         try:
             with path.open("rb") as stream:
                 np.lib.format.read_magic(stream)
-                shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+                shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
                 first_byte = stream.tell()
                 size = os.fstat(stream.fileno()).st_size
         except (OSError, ValueError) as error:
             raise _damaged(path, error) from error
+        if fortran_order or dtype.kind not in "iufc" or len(shape) != 3:
+            raise _damaged(path, f"it holds {shape} values of {dtype}")
         rows = cls(path, shape, dtype, first_byte, measurement)
         if size != first_byte + shape[0] * rows.row_bytes:
             raise _damaged(path, f"{size} bytes do not hold {shape} values of {dtype}")

@@ -163,6 +163,39 @@ def test_damaged_data_set_is_refused_and_rebuilt(
     assert rebuilt.n_patterns == made.n_patterns
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pattern_rows": np.full((60, 4), 40, np.int32)},
+        {"pattern_rows": np.full((60, 4), -1, np.int32)},
+        {"pattern_rows": np.zeros((60, 1), np.int32)},
+        {"scan_index": np.zeros(60, np.int32)},
+        {"scan_index": np.repeat(np.arange(3, dtype=np.int32), 20)[::-1]},
+        {"scan_index": np.repeat(np.arange(3.0), 20)},
+    ],
+)
+def test_altered_groups_are_refused(
+    scans: list[Path], tmp_path: Path, model: ModelConfig, change: dict[str, Any]
+) -> None:
+    create_dataset(scans, tmp_path / "set", model, OPTIONS)
+    path = next((tmp_path / "set").glob("groups-*.npz"))
+    np.savez(path, **{**dict(np.load(path)), **change})
+    with pytest.raises(DataError, match=r"does not hold groups of the data set's 3 scan"):
+        open_dataset(tmp_path / "set")
+
+
+def test_altered_description_and_patterns_are_refused(scans: list[Path], tmp_path: Path, model: ModelConfig) -> None:
+    create_dataset(scans, tmp_path / "set", model, OPTIONS)
+    patterns = next((tmp_path / "set").glob("patterns-*/scan-00000-patterns.npy"))
+    np.save(patterns, np.asfortranarray(np.load(patterns)))
+    with pytest.raises(DataError, match=r"holds \(40, 32, 32\) values of uint16"):
+        open_dataset(tmp_path / "set")
+    path = tmp_path / "set" / "dataset.json"
+    path.write_text(path.read_text().replace('"gridsize": 2', '"gridsize": -2'))
+    with pytest.raises(DataError, match="names a model this package does not know"):
+        open_dataset(tmp_path / "set")
+
+
 def test_data_set_replaced_under_a_reader_is_noticed(scans: list[Path], tmp_path: Path, model: ModelConfig) -> None:
     reader = create_dataset(scans, tmp_path / "set", model)
     create_dataset(scans[:1], tmp_path / "set", model)
