@@ -44,15 +44,39 @@ def save_reconstruction_figure(
     Raises:
         DataError: a truth is given, and the reconstruction has no positions or shares too little with it.
     """
+    if truth is None:
+        panels = [("Reconstruction", *_alone(reconstruction))]
+    else:
+        panels = _beside_truth({"Reconstruction": reconstruction}, truth, truth_origin_rc)
+    title = f"PtychoPINN, {reconstruction.backend} backend" if reconstruction.backend else ""
+    _save(_panels_figure(panels, title), path)
+
+
+def save_comparison_figure(
+    reconstructions: Mapping[str, Reconstruction],
+    path: str | Path,
+    truth: Complex64Array,
+    truth_origin_rc: tuple[float, float] = (0.0, 0.0),
+) -> None:
+    """Save amplitude and phase of several reconstructions of one scan above the truth, as PNG.
+
+    Args:
+        reconstructions: name shown -> reconstruction; all of the same scan.
+        path: file to write, atomically; its folder must exist.
+        truth: the true object (row, column).
+        truth_origin_rc: (row, column) in `truth` of scan coordinate (0, 0), pixels.
+
+    Raises:
+        DataError: a reconstruction has no positions or shares too little with the truth.
+    """
+    _save(_panels_figure(_beside_truth(reconstructions, truth, truth_origin_rc), ""), path)
+
+
+def _panels_figure(panels: Sequence[tuple[str, AnyArray, AnyArray]], title: str) -> Figure:
+    """Return a figure with a row a panel (name, amplitude, phase), in the colours of the last one."""
     from matplotlib.figure import Figure
 
-    if truth is None:
-        figure = Figure(figsize=(11, 5), layout="constrained")
-        amplitude, phase = _alone(reconstruction)
-        panels = [("Reconstruction", amplitude, phase)]
-    else:
-        figure = Figure(figsize=(11, 9.5), layout="constrained")
-        panels = _beside_truth(reconstruction, truth, truth_origin_rc)
+    figure = Figure(figsize=(11, 4.5 * len(panels) + 0.5), layout="constrained")
     axes = figure.subplots(len(panels), 2, squeeze=False)
     _, amplitude, phase = panels[-1]
     limits = [_limits(amplitude), _limits(phase)]
@@ -60,9 +84,9 @@ def save_reconstruction_figure(
         _show(axes[row, 0], amplitude, f"{name}: amplitude", "gray", limits[0], "amplitude")
         wide = limits[1][1] - limits[1][0] > _NEARLY_A_TURN_RAD
         _show(axes[row, 1], phase, f"{name}: phase", "twilight" if wide else "viridis", limits[1], "phase (rad)")
-    if reconstruction.backend:
-        figure.suptitle(f"PtychoPINN, {reconstruction.backend} backend", fontsize="medium")
-    _save(figure, path)
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    return figure
 
 
 def save_loss_figure(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
@@ -118,19 +142,19 @@ def _covered(reconstruction: Reconstruction) -> BoolArray:
 
 
 def _beside_truth(
-    reconstruction: Reconstruction, truth: Complex64Array, truth_origin_rc: tuple[float, float]
+    reconstructions: Mapping[str, Reconstruction], truth: Complex64Array, truth_origin_rc: tuple[float, float]
 ) -> list[tuple[str, AnyArray, AnyArray]]:
-    if reconstruction.positions_xy is None:
-        raise DataError(
-            "the reconstruction holds no scan positions; they are needed to lay it beside a truth. "
-            "Set positions_xy, or leave the truth out."
-        )
-    aligned = align_objects(reconstruction, truth, truth_origin_rc, reconstruction.positions_xy)
-    phase, true_phase = relative_phases(aligned.object, aligned.target)
-    return [
-        ("Reconstruction", np.abs(aligned.object), phase),
-        ("Ground truth", np.abs(aligned.target), true_phase),
-    ]
+    panels = []
+    for name, reconstruction in reconstructions.items():
+        if reconstruction.positions_xy is None:
+            raise DataError(
+                "the reconstruction holds no scan positions; they are needed to lay it beside a truth. "
+                "Set positions_xy, or leave the truth out."
+            )
+        aligned = align_objects(reconstruction, truth, truth_origin_rc, reconstruction.positions_xy)
+        phase, true_phase = relative_phases(aligned.object, aligned.target)
+        panels.append((name, np.abs(aligned.object), phase))
+    return [*panels, ("Ground truth", np.abs(aligned.target), true_phase)]
 
 
 def _limits(values: AnyArray) -> tuple[float, float]:

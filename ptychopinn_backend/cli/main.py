@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "infer": "Reconstruct a scan with a trained model.",
     "evaluate": "Measure a reconstruction against counts, truth or a reference.",
     "inspect": "Show what an archive holds.",
+    "parity-report": "Train both backends on the same scan and compare.",
 }
 """Command name -> one line of help; the module is `ptychopinn_backend.cli.<name>`, '-' written '_'."""
 
