@@ -25,6 +25,8 @@ _BACK_PROJECTION: Final = {
     "lr_min_ratio": 0.01,
     "learning_rate": 2e-3,
     "gradient_clip_val": 1.0,
+    # A patch of this generator carries its own scale; a second, shared one only makes every step noisier.
+    "intensity_scale_trainable": False,
     "validation_fraction": 0.0,
     "nll_weight": 0.0,
     "mse_weight": 1.0,
