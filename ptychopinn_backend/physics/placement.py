@@ -13,8 +13,9 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, ComplexArray, FloatArray
 
-MINIMUM_COVERAGE = 1e-6
-"""Smallest sum of weights an average is divided by; below it a canvas pixel counts as not covered."""
+MINIMUM_COVERAGE = 1e-3
+"""Smallest sum of weights (largest weight 1) an average is divided by: what is known less well fades out, so that
+values a network is free to choose in the dark never reach the far field."""
 
 
 def canvas_size(N: int, max_local_offset_px: float) -> int:

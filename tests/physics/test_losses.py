@@ -72,5 +72,5 @@ def test_configuration_decides_the_weights() -> None:
 
 
 def test_a_loss_without_terms_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"All loss weights are 0.*nll_weight or mae_weight"):
+    with pytest.raises(ConfigError, match=r"All loss weights are 0.*nll_weight or mse_weight"):
         loss_weights(TrainingConfig(nll_weight=0.0))

@@ -52,7 +52,10 @@ def test_overlapping_patches_are_averaged_not_summed() -> None:
     constant = np.full((3, 16, 16, 4), 2 - 1j)
     canvases = assemble_groups(constant, offsets, canvas_px, weights)
     covered = np.abs(canvases) > 0
-    np.testing.assert_allclose(canvases[covered], 2 - 1j, rtol=1e-9)
+    exact = np.isclose(canvases, 2 - 1j, rtol=1e-9)
+    # Below MINIMUM_COVERAGE, at the fractional rims of patches, the average fades out and never grows.
+    assert exact.sum() > 0.99 * covered.sum()
+    assert np.abs(canvases[covered & ~exact]).max(initial=0) < abs(2 - 1j)
     assert covered.mean() > 0.5
 
 
