@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Frameworks' thread pools spin against each other on small machines; one thread a process is faster in the suite.
 TEST_ENV := OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen TF_CPP_MIN_LOG_LEVEL=2
 
-.PHONY: demo test check lint types imports docs-check system-packages clean
+.PHONY: demo test check lint types imports fuzz docs-check system-packages clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,7 +19,7 @@ demo: $(VENV)/.installed
 	$(BIN)/ptychopinn demo -o demo_output --backend $(BACKEND)
 
 test: $(VENV)/.installed system-packages
-	$(TEST_ENV) $(BIN)/python -m pytest
+	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: lint types imports docs-check test
 
@@ -32,6 +32,10 @@ types: $(VENV)/.installed
 
 imports: $(VENV)/.installed
 	$(BIN)/lint-imports
+
+# Hours: every format with 20,000 mutated inputs, and 200 kills.
+fuzz: $(VENV)/.installed
+	FUZZ_INPUTS=20000 FAULT_KILLS=200 $(TEST_ENV) $(BIN)/python -m pytest tests/fuzz tests/faults --timeout=20000
 
 docs-check: $(VENV)-docs/bin/pydoclint
 	$(VENV)-docs/bin/pydoclint ptychopinn_backend ptychodus_plugin
