@@ -42,7 +42,14 @@ class RunConfig(NamedTuple):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key written twice and reads '1e9' as a number, which YAML 1.1 takes for text."""
+    """Safe YAML without aliases and doubled keys, which reads '1e9' as a number; YAML 1.1 takes it for text."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            # A few lines of aliases of aliases can stand for more values than memory holds.
+            place = self.get_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not read; write the value out", problem_mark=place)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         written = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]

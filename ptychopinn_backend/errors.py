@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
+
+_LONGEST_MESSAGE: Final = 1000
 
 
 class PtychoPINNError(Exception):
     """Base class: catching it catches every error this package raises on purpose."""
+
+    def __str__(self) -> str:
+        """Return the message; of one that quotes a very long value, beginning and end."""
+        text = super().__str__()
+        return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE // 2]} ... {text[-300:]}"
 
 
 class ConfigError(PtychoPINNError, ValueError):

@@ -22,7 +22,16 @@ from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.data.npz import read_npz, write_npz
 from ptychopinn_backend.errors import DataError
 
-_KEYS: Final = ("object", "origin_rc", "probe", "weight", "backend", "positions_xy", "info")
+_KINDS: Final = {
+    "object": "fciu",
+    "origin_rc": "fiu",
+    "probe": "fciu",
+    "weight": "fiu",
+    "backend": "U",
+    "positions_xy": "fiu",
+    "info": "U",
+}
+"""Array of a file -> kinds of NumPy type it may have."""
 _REQUIRED_KEYS: Final = ("object", "origin_rc", "probe")
 
 
@@ -101,7 +110,7 @@ class Reconstruction:
             DataError: the file is not an NPZ, lacks a key, or holds values that break the rules.
         """
         path = Path(path)
-        members = read_npz(path, _KEYS)
+        members = read_npz(path, _KINDS)
         missing = [key for key in _REQUIRED_KEYS if key not in members]
         if missing:
             raise DataError(
@@ -165,6 +174,10 @@ class PhysicalScale:
 
 
 def _from_members(members: Mapping[str, AnyArray]) -> Reconstruction:
+    for name, array in members.items():
+        if array.dtype.kind not in _KINDS[name]:
+            expected = "text" if _KINDS[name] == "U" else "numbers"
+            raise DataError(f"{name} has type {array.dtype}; expected {expected}. Write the file again with save_npz.")
     origin = members["origin_rc"]
     require_shape("origin_rc", origin, (2,), "(row, column)")
     probe = members["probe"].astype(np.complex64)
@@ -172,8 +185,10 @@ def _from_members(members: Mapping[str, AnyArray]) -> Reconstruction:
     weight = members.get("weight")
     try:
         info = json.loads(str(members["info"])) if "info" in members else {}
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"'info' is not JSON text ({error}). Write the file again with save_npz.") from error
+    if not isinstance(info, dict):
+        raise DataError(f"'info' holds {info!r}; expected an object of names and values. Write it with save_npz.")
     return Reconstruction(
         object=members["object"].astype(np.complex64),
         origin_rc=(float(origin[0]), float(origin[1])),

@@ -8,10 +8,8 @@ from __future__ import annotations
 import math
 import os
 import struct
-import tokenize
 import warnings
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +26,8 @@ MAX_UNPACKED_BYTES: Final = 64 * 2**30
 
 METADATA_KEY: Final = "_metadata"
 _BROKEN_ZIP: Final = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error)
-_BROKEN_MEMBER: Final = (*_BROKEN_ZIP, zlib.error, EOFError, OSError, RuntimeError, tokenize.TokenError)
+# zipfile and NumPy report a malformed member by almost any class, SyntaxError and TokenError among them.
+_BROKEN_MEMBER: Final = Exception
 _SUFFIX = ".npy"
 
 
@@ -276,6 +275,10 @@ def _checked_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> MemberHe
 
 
 def _damaged(key: str, path: Path, error: Exception) -> DataError:
+    if isinstance(error, MemoryError):
+        return DataError(
+            f"'{key}' in {path} needs more memory than is free ({error}). Split the scan into smaller files."
+        )
     return DataError(f"'{key}' in {path} is damaged: {error}. Copy or write the file again.")
 
 

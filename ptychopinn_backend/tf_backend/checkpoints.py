@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.atomic_file import atomic_file
+from ptychopinn_backend.data.npz import member_names, read_npz
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import TrainingError
 from ptychopinn_backend.interface import BackendSetup
@@ -63,11 +63,10 @@ class Checkpoint:
             TrainingError: the file is damaged or not a checkpoint.
         """
         try:
-            # NumPy leaves a file that it opened itself open when it is damaged.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays = read_npz(path, member_names(path))
             record = json.loads(arrays.pop(_RECORD).tobytes())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            record["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise TrainingError(
                 f"'{path}' is not a readable checkpoint of this package ({error}). "
                 "Delete it, or train without resuming."

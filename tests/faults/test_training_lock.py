@@ -37,7 +37,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def train(folder: Path) -> int:
     scan = folder / "scan.npz"
     simulate_scan(SimulationConfig(size=32, patterns=4, photons=1e4), seed=0).to_file(scan)
-    return main(["train", str(scan), "-o", str(folder / "model"), "--backend", "pytorch"])
+    return main(["train", str(scan), "-o", str(folder / "model"), "--backend", "pytorch", "--quiet"])
 
 
 def test_the_second_training_is_refused(

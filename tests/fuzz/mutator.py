@@ -1,8 +1,23 @@
-"""A seeded mutator of bytes, the same for every format."""
+"""Seeded mutators: of bytes, of the members of a zip, of the words of a text."""
+
+import io
+import re
+import warnings
+import zipfile
 
 import numpy as np
 
+from ptychopinn_backend.arrays import AnyArray
+
 INTERESTING = (0x00, 0x01, 0x7F, 0x80, 0xFF)
+WORDS = (
+    *("-1", "0", "1", "1e999", "-1e-320", "nan", ".inf", "9" * 25, "0x7fffffffffffffff", "4.5", "1e6"),
+    *("null", "~", "true", "no", "''", '""', "[]", "{}", "[[[]]]", "2026-01-01", "2026-99-99", "x", "\u00b5", "\ud7ff"),
+    *("!!python/object/apply:os.mkdir [fuzz_ran]", "!!binary aGk=", "&a [*a]", "*a", "<<: {}", "? a : b", "--- "),
+)
+TYPES = ("bool", "int8", "uint64", "float16", "float64", "complex128", "<U3", "S2", "M8[s]", "O", ">f4", "i4,f4")
+_WORD = re.compile(r"[^\s:,\[\]{}\"']+")
+_VALUE = re.compile(r"(?<=: )" + _WORD.pattern)
 
 
 def mutate(original: bytes, rng: np.random.Generator) -> bytes:
@@ -30,3 +45,76 @@ def mutate(original: bytes, rng: np.random.Generator) -> bytes:
         else:
             del data[at:]
     return bytes(data)
+
+
+def mutate_zip(original: bytes, rng: np.random.Generator) -> bytes:
+    """Return a zip one member of which is mutated near its beginning or anywhere; its checksum is made right."""
+    with zipfile.ZipFile(io.BytesIO(original)) as container:
+        members = {name: container.read(name) for name in container.namelist()}
+    victim = sorted(members)[int(rng.integers(len(members)))]
+    # The header decides what is done with the rest.
+    head = 128 if rng.random() < 0.7 else len(members[victim])
+    members[victim] = mutate(members[victim][:head], rng) + members[victim][head:]
+    return zipped(members)
+
+
+def mutate_arrays(original: bytes, rng: np.random.Generator) -> bytes:
+    """Return an NPZ file in which one array has another type, shape, value or name, or is missing."""
+    with np.load(io.BytesIO(original)) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    victim = sorted(arrays)[int(rng.integers(len(arrays)))]
+    array = arrays.pop(victim)
+    kind = int(rng.integers(7))
+    if kind == 0:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+            array = (
+                np.zeros(array.shape, rng.choice(TYPES)) if array.dtype.kind == "U" else array.astype(rng.choice(TYPES))
+            )
+    elif kind == 1:
+        array = array[(slice(0, int(rng.integers(0, 3))),) * array.ndim]
+    elif kind == 2:
+        array = array[(None,) * int(rng.integers(3)) + (...,) + (None,) * int(rng.integers(30))]
+    elif kind == 3:
+        array = array.T if rng.random() < 0.5 else array.ravel()
+    elif kind == 4 and array.size and array.dtype.kind in "fc":
+        array.reshape(-1)[int(rng.integers(array.size))] = rng.choice([np.nan, -np.inf, -1.0, 1e38, 1e-42])
+    elif kind == 5:
+        victim = rng.choice([*arrays, f"x{victim}", victim.upper(), "../" + victim, "/" + victim])
+    else:
+        return _saved(arrays)
+    return _saved({**arrays, victim: array})
+
+
+def _saved(arrays: dict[str, AnyArray]) -> bytes:
+    image = io.BytesIO()
+    np.savez(image, **arrays)  # type: ignore[arg-type]
+    return image.getvalue()
+
+
+def mutate_npz(original: bytes, rng: np.random.Generator) -> bytes:
+    """Return a mutation of an array or of the bytes of a member."""
+    return (mutate_arrays if rng.random() < 0.7 else mutate_zip)(original, rng)
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    """Return a zip with right CRCs."""
+    image = io.BytesIO()
+    with zipfile.ZipFile(image, "w") as container:
+        for name, member in members.items():
+            container.writestr(name, member)
+    return image.getvalue()
+
+
+def mutate_words(original: bytes, rng: np.random.Generator) -> bytes:
+    """Return a text in which 1 to 3 words are exchanged for words that parsers find hard, or for one another."""
+    text = original.decode()
+    for _ in range(int(rng.integers(1, 4))):
+        words = list((_VALUE if rng.random() < 0.7 else _WORD).finditer(text))
+        if not words:
+            break
+        chosen = words[int(rng.integers(len(words)))]
+        other = words[int(rng.integers(len(words)))].group()
+        word = other if rng.random() < 0.2 else WORDS[int(rng.integers(len(WORDS)))]
+        text = text[: chosen.start()] + word + text[chosen.end() :]
+    return text.encode()

@@ -13,6 +13,8 @@ from ptychopinn_backend.config_file import load_yaml_config
 from ptychopinn_backend.data.simulation.spec import SimulationConfig
 from ptychopinn_backend.errors import ConfigError, nearest_name
 
+MAX_SCANS: Final = 100_000
+"""Scans one file may describe."""
 _FIELDS: Final = tuple(item.name for item in fields(SimulationConfig))
 _COMMON_KEYS: Final = (*_FIELDS, "seed")
 _SCAN_KEYS: Final = (*_COMMON_KEYS, "name", "repeat")
@@ -61,6 +63,8 @@ def read_plan(path: str | Path | None, overrides: Mapping[str, Any]) -> tuple[li
         values = common | _checked(entry, _SCAN_KEYS, f" in scan {index}") | given
         name, repeat = values.pop("name", f"scan_{index:03d}"), values.pop("repeat", 1)
         require_positive_integer("repeat", repeat)
+        if len(scans) + repeat > MAX_SCANS:
+            raise ConfigError(f"repeat = {repeat} makes more than {MAX_SCANS} scans. Split the file.")
         scans += _planned(name, values, repeat, 0 if "seed" in entry else len(scans))
     names = [scan.name for scan in scans]
     doubled = next((name for name in names if names.count(name) > 1), None)

@@ -85,8 +85,12 @@ class SimulationConfig:
             ConfigError: a field breaks its rule.
         """
         for name in ("object_file", "probe_file"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, Path(getattr(self, name)))
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not isinstance(value, str | Path):
+                raise ConfigError(f"{name} = {value!r} must be a path. Give the name of a file.")
+            object.__setattr__(self, name, Path(value))
         require_positive_integer("size", self.size)
         if self.size < SMALLEST_SIZE or self.size % 2:
             raise ConfigError(f"size = {self.size} must be even and at least {SMALLEST_SIZE}. Use 64, 128 or 256.")
