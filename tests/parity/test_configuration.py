@@ -100,7 +100,7 @@ def test_a_nudged_group_is_noticed() -> None:
 @cache
 def masked_amplitude(sigma_px: float, diameter_px: float | None) -> Comparison:
     """With patches of 1 the far field is that of the masked, normalised probe alone: sum of intensity = sum |P|^2."""
-    options = {"probe_mask": True, "probe_mask_sigma": sigma_px, "probe_mask_diameter": diameter_px}
+    options: dict[str, Any] = {"probe_mask": True, "probe_mask_sigma": sigma_px, "probe_mask_diameter": diameter_px}
     source = source_for(options, n_groups=1, n_modes=2)
     probes = normalise_probe(source.probes[0], 4.0) * probe_mask(32, diameter_px, sigma_px)
     found, expected = {}, {}
