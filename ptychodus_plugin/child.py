@@ -16,7 +16,7 @@ from ptychodus.model.processing.subprocess_reconstructor import (
 )
 
 from ptychodus_plugin.configuration import ReconstructPayload, TrainPayload, check_patterns
-from ptychodus_plugin.product import losses_of, object_frame, product_of, raw_data_of
+from ptychodus_plugin.product import drawable_losses, losses_of, object_frame, product_of, raw_data_of
 from ptychodus_plugin.reconstructor import RECONSTRUCT_GOAL
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.interface import EpochReport
@@ -46,7 +46,7 @@ def run_reconstruct(payload: ReconstructPayload, queue: Any) -> None:
     model = TrainedModel.load(payload.archive, backend=payload.backend, execution=payload.execution)
     scan = raw_data_of(payload.parameters)
     product = payload.parameters.product
-    losses = losses_of(model.history)
+    losses = drawable_losses(model.history)
 
     def send(reconstruction: Reconstruction, progress: int) -> None:
         output = product_of(product, reconstruction.object, reconstruction.probe, losses)

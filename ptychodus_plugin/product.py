@@ -153,3 +153,22 @@ def losses_of(history: Mapping[str, Sequence[float]], name: str = "loss") -> lis
         The host's `LossValue`, epochs counted from 1.
     """
     return [LossValue(epoch, float(value)) for epoch, value in enumerate(history.get(name, ()), start=1)]
+
+
+def drawable_losses(history: Mapping[str, Sequence[float]]) -> list[Any]:
+    """Return the training loss for a product, whose losses the host draws on a logarithmic axis.
+
+    A Poisson likelihood without its constant is negative. A curve that is not positive throughout is therefore moved
+    up by a constant, to start at a hundredth of its span; differences between epochs stay what they are.
+
+    Args:
+        history: one value an epoch for every loss term.
+
+    Returns:
+        The host's `LossValue`, all positive.
+    """
+    values = np.asarray(history.get("loss", ()), np.float64)
+    if values.size and values.min() <= 0:
+        span = np.ptp(values) or 1.0
+        values = values - values.min() + 0.01 * span
+    return losses_of({"loss": values.tolist()})

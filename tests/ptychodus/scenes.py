@@ -17,6 +17,9 @@ from ptychodus.api.reconstruct import ReconstructInput
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 PIXEL_M = 8e-9
+DETECTOR_PIXEL_M = 75e-6
+WAVELENGTH_M = 1.2398419843320026e-10
+"""Of 10 keV photons."""
 CENTRE = ObjectCenter(x_m=3.2e-7, y_m=-1.5e-7)
 
 Complex = npt.NDArray[np.complex128]
@@ -93,7 +96,9 @@ def make_input(
     )
     pixel = PixelGeometry(PIXEL_M, PIXEL_M)
     product = Product(
-        metadata=ProductMetadata("scan", "", 2.0, 10_000.0, photons, 0.1, 0.0, 0.0),
+        metadata=ProductMetadata(
+            "scan", "", PIXEL_M * N * DETECTOR_PIXEL_M / WAVELENGTH_M, 10_000.0, photons, 0.1, 0.0, 0.0
+        ),
         probe_positions=positions,
         probes=ProbeSequence(probe, None, pixel),
         object_=Object(np.ones_like(truth) if guess is None else guess, pixel, CENTRE),
@@ -118,7 +123,7 @@ def assembled(parameters: ReconstructInput) -> AssembledDiffractionData:
     """The patterns of an input as the host keeps them."""
     patterns = parameters.diffraction_patterns
     return AssembledDiffractionData(
-        np.arange(len(patterns)), patterns, PixelGeometry(75e-6, 75e-6), parameters.bad_pixels
+        np.arange(len(patterns)), patterns, PixelGeometry(DETECTOR_PIXEL_M, DETECTOR_PIXEL_M), parameters.bad_pixels
     )
 
 

@@ -12,7 +12,14 @@ from ptychodus.api.product import Product
 from ptychodus.api.reconstruct import ReconstructInput
 from ptychodus.api.simulate.diffraction import generate_diffraction_data
 
-from ptychodus_plugin.product import losses_of, object_frame, product_of, raw_data_of, save_training_data
+from ptychodus_plugin.product import (
+    drawable_losses,
+    losses_of,
+    object_frame,
+    product_of,
+    raw_data_of,
+    save_training_data,
+)
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.physics.object_patches import extract_patches
 from ptychopinn_backend.physics.scan_model import scan_intensities
@@ -147,3 +154,11 @@ def test_bad_pixels_are_filled_and_marked() -> None:
     np.testing.assert_array_equal(scan.bad_pixels, parameters.bad_pixels)
     good = scan.diff3d[:, ~scan.bad_pixels]
     assert scan.diff3d[:, scan.bad_pixels].max() <= good.max()
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [([3.0, 2.0], [3.0, 2.0]), ([-5.0, -9.0, -8.0], [4.04, 0.04, 1.04]), ([-1.0], [0.01]), ([], [])],
+)
+def test_losses_for_the_logarithmic_axis_of_the_host(history: list[float], expected: list[float]) -> None:
+    assert [loss.value for loss in drawable_losses({"loss": history})] == pytest.approx(expected)

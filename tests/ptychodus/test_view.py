@@ -1,0 +1,116 @@
+"""The Processing view of the unmodified host, with our widgets in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PyQt5.QtCore import Qt
+from PyQt5.QtWidgets import QComboBox, QFormLayout, QGroupBox, QLabel
+
+from tests.ptychodus.window import Window
+
+
+@pytest.fixture
+def window() -> Iterator[Window]:
+    with Window() as window:
+        window.choose_algorithm("ptychopinn_pinn")
+        yield window
+
+
+def shown_rows(window: Window) -> dict[str, list[str]]:
+    """Group box -> labels of the rows a user sees."""
+    rows = {}
+    for box in window.form.findChildren(QGroupBox):
+        form = box.layout()
+        assert isinstance(form, QFormLayout)
+        labels = [form.itemAt(row, QFormLayout.ItemRole.LabelRole).widget() for row in range(form.rowCount())]
+        rows[box.title()] = [label.text() for label in labels if isinstance(label, QLabel) and label.isVisible()]
+    return rows
+
+
+def entries(box: QComboBox) -> list[tuple[str, bool]]:
+    """Text of every entry and whether it can be picked."""
+    return [
+        (box.itemText(index), bool(box.model().flags(box.model().index(index, 0)) & Qt.ItemFlag.ItemIsEnabled))
+        for index in range(box.count())
+    ]
+
+
+def test_backend_is_chosen_by_the_user_and_reaches_the_settings(window: Window) -> None:
+    box = window.drop_down("Backend")
+    assert entries(box) == [("TensorFlow", True), ("PyTorch", True)]
+    assert box.currentText() == "TensorFlow"
+    window.pick(box, "PyTorch")
+    assert window.model.settings_registry["PtychoPINNModel"].parameters()["Backend"].get_value() == "pytorch"
+
+
+def test_setting_from_a_file_is_shown(window: Window, tmp_path: Path) -> None:
+    (tmp_path / "settings.ini").write_text("[PtychoPINNModel]\nBackend = pytorch\n")
+    window.model.settings_registry.open_settings(tmp_path / "settings.ini")
+    assert window.drop_down("Backend").currentText() == "PyTorch"
+
+
+def test_unknown_value_of_a_file_is_shown_as_such(window: Window) -> None:
+    window.set("Model", Backend="jax")
+    assert entries(window.drop_down("Backend"))[-1] == ("jax (unknown)", False)
+    assert window.drop_down("Backend").currentText() == "jax (unknown)"
+    window.set("Model", Backend="pytorch")
+    assert entries(window.drop_down("Backend")) == [("TensorFlow", True), ("PyTorch", True)]
+
+
+def test_environment_variable_locks_the_backend_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTYCHOPINN_BACKEND", "pytorch")
+    with Window() as window:
+        window.choose_algorithm("ptychopinn_pinn")
+        box = window.drop_down("Backend")
+        assert box.currentText() == "PyTorch"
+        assert not box.isEnabled()
+        assert "PTYCHOPINN_BACKEND" in box.toolTip()
+        assert window.model.settings_registry["PtychoPINNModel"].parameters()["Backend"].get_value() == "tensorflow"
+
+
+def test_rows_follow_the_backend(window: Window) -> None:
+    assert "Devices:" not in shown_rows(window)["Backend"]
+    assert ("16-mixed (not with TensorFlow)", False) in entries(window.drop_down("Precision"))
+    window.pick(window.drop_down("Backend"), "PyTorch")
+    assert "Devices:" in shown_rows(window)["Backend"]
+    assert ("16-mixed", True) in entries(window.drop_down("Precision"))
+
+
+def test_rows_follow_the_scheduler(window: Window) -> None:
+    assert "Warm-up Epochs:" not in shown_rows(window)["Training"]
+    window.pick(window.drop_down("Scheduler"), "WarmupCosine")
+    assert "Warm-up Epochs:" in shown_rows(window)["Training"]
+    assert "Plateau Factor:" not in shown_rows(window)["Training"]
+
+
+def test_supervised_shows_neither_physics_nor_its_losses(window: Window) -> None:
+    window.choose_algorithm("ptychopinn_supervised")
+    rows = shown_rows(window)
+    assert "Probe Scale Factor:" not in rows["Model"]
+    assert "Weight for NLL loss:" not in rows["Training"]
+    assert {"Architecture:", "Grid Size:"} <= set(rows["Model"])
+    assert "Learning Rate:" in rows["Training"]
+
+
+def test_every_widget_has_a_tool_tip(window: Window) -> None:
+    for box in window.form.findChildren(QGroupBox):
+        form = box.layout()
+        for row in range(form.rowCount()):
+            widget = form.itemAt(row, QFormLayout.ItemRole.FieldRole).widget()
+            tips = [
+                widget.toolTip(),
+                *(child.toolTip() for child in widget.findChildren(object) if hasattr(child, "toolTip")),
+            ]
+            assert any(tips), form.labelForField(widget).text()
+
+
+def test_infer_needs_a_model(window: Window, archive: Path, tmp_path: Path) -> None:
+    assert window.actions.reconstruct_button.text() == "Infer"
+    assert not window.actions.reconstruct_button.isEnabled()
+    window.load_scan(tmp_path, step_px=12.0)
+    window.model.processing_core.processing_api.load_model_from_file(archive)
+    window.settle()
+    assert window.actions.reconstruct_button.isEnabled()

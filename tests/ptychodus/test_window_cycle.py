@@ -1,0 +1,102 @@
+"""Train and Infer pressed in the real window; the pictures go into the documentation."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptychopinn_backend.archive import read_metadata
+from tests.ptychodus.window import Window
+
+pytestmark = pytest.mark.slow
+
+PICTURES = os.environ.get("PTYCHOPINN_PICTURES")
+"""Folder the pictures of the documentation are renewed in; unset, they go to the test's own folder."""
+
+
+@pytest.fixture
+def window() -> Iterator[Window]:
+    with Window() as window:
+        window.set("Model", NumFiltersScale=1, Accelerator="cpu")
+        window.set("Training", NumEpochs=3, BatchSize=4)
+        yield window
+
+
+def keep(picture: Path) -> None:
+    """Check that a picture shows something, and keep it for the documentation where that is asked for."""
+    assert picture.stat().st_size > 5_000
+    if PICTURES:
+        Path(PICTURES).mkdir(parents=True, exist_ok=True)
+        shutil.copy(picture, PICTURES)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "title", "backend"),
+    [("ptychopinn_pinn", "PyTorch", "pytorch"), ("ptychopinn_supervised", "TensorFlow", "tensorflow")],
+)
+def test_train_and_infer(window: Window, tmp_path: Path, algorithm: str, title: str, backend: str) -> None:
+    window.choose_algorithm(algorithm)
+    window.pick(window.drop_down("Backend"), title)
+    keep(window.grab(tmp_path / f"{algorithm}_settings.png"))
+    product = window.load_scan(tmp_path, step_px=6.0)
+    product.export_training_data(tmp_path / "train_data.npz")
+    window.answer_folder_dialog(tmp_path)
+    window.run(lambda: window.click(window.actions.train_button))
+    assert window.monitor.get_last_error() is None
+    assert read_metadata(tmp_path / "model.zip")["backend"] == backend
+    assert "Epoch 3 of 3" in window.shown_text
+    window.run(lambda: window.click(window.actions.reconstruct_button))
+    assert window.monitor.get_last_error() is None
+    repository = window.model.product_core.product_repository
+    result = repository[len(repository) - 1].get_product()
+    assert result.metadata.name.endswith(algorithm)
+    assert result.object_.get_geometry() == product.get_product().object_.get_geometry()
+    assert np.ptp(np.abs(result.object_.get_layer(0))) > 0
+    assert len(result.losses) == 3
+    keep(window.grab(tmp_path / f"{algorithm}_result.png"))
+
+
+def test_stop_ends_the_child_and_leaves_the_best_model(window: Window, tmp_path: Path) -> None:
+    window.choose_algorithm("ptychopinn_pinn")
+    window.set("Model", Backend="pytorch")
+    window.set("Training", NumEpochs=10_000)
+    product = window.load_scan(tmp_path, step_px=8.0)
+    product.export_training_data(tmp_path / "train_data.npz")
+    window.answer_folder_dialog(tmp_path)
+
+    def train_and_stop() -> None:
+        window.click(window.actions.train_button)
+        assert window.wait_until(lambda: window.monitor.get_progress() >= 2, 120)
+        assert window.view.processing_status_view.stop_button.isVisible()
+        window.click(window.view.processing_status_view.stop_button)
+        assert window.wait_until(lambda: not window.monitor.is_processing, 10)
+
+    window.run(train_and_stop)
+    assert multiprocessing.active_children() == []
+    assert window.monitor.get_last_error() is None
+    reconstructor = window.model.processing_core.algorithm_parameter.get_current_reconstructor()
+    assert reconstructor.is_model_loaded()
+    assert read_metadata(tmp_path / "checkpoints" / "best.zip")["model"]["N"] == 32
+    assert window.actions.reconstruct_button.isEnabled()
+    reconstructor.save_model(tmp_path / "stopped.zip")
+    window.run(lambda: window.click(window.actions.reconstruct_button))
+    assert window.monitor.get_last_error() is None
+
+
+def test_failure_opens_a_dialog_with_the_sentence(window: Window, tmp_path: Path) -> None:
+    window.choose_algorithm("ptychopinn_pinn")
+    window.load_scan(tmp_path, step_px=12.0)
+    window.answer_folder_dialog(tmp_path)
+    window.click(window.actions.train_button)
+    title, sentence = window.read_and_close_message(30, tmp_path / "message.png")
+    assert "Train (PINN)" in title
+    assert "Export Training Data" in sentence
+    keep(tmp_path / "message.png")
+    window.settle(1.5)
+    assert "Train failed: The folder" in window.shown_text
