@@ -8,14 +8,20 @@ TEST_ENV := OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen TF_CPP_MIN_LOG_LEVEL=2
 
 .PHONY: demo test check lint types imports fuzz docs-check system-packages clean
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# The demo needs one framework only; everything else comes with the tests.
+DEMO_EXTRA := $(if $(filter tensorflow,$(BACKEND)),tensorflow,torch)
+
+$(VENV)/.$(DEMO_EXTRA): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade "pip>=24"
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[all,dev]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[$(DEMO_EXTRA)]"
 	touch $@
 
-demo: $(VENV)/.installed
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[all,dev]"
+	touch $@ $(VENV)/.torch $(VENV)/.tensorflow
+
+demo: $(VENV)/.$(DEMO_EXTRA)
 	$(BIN)/ptychopinn demo -o demo_output --backend $(BACKEND)
 
 test: $(VENV)/.installed system-packages

@@ -29,7 +29,7 @@ ROWS = (
 @backend_option
 @click.option("--preset", default="fast", show_default=True, help="fast, fine or legacy.")
 @click.option("--epochs", type=int, help="Passes over the groups.  [as the preset says]")
-@click.option("--patterns", default=500, show_default=True, help="Scan points of the simulated scan.")
+@click.option("--patterns", default=400, show_default=True, help="Scan points of the simulated scan.")
 @click.option("--seed", default=0, show_default=True)
 @quiet_option
 def command(
@@ -45,7 +45,7 @@ def command(
     from ptychopinn_backend.workflows import save_reconstruction, save_training
 
     output.mkdir(parents=True, exist_ok=True)
-    simulated = simulate(SimulationConfig(patterns=patterns), seed=seed)
+    simulated = simulate(SimulationConfig(patterns=patterns, object="siemens"), seed=seed)
     simulated.to_file(output / "scan.npz")
     scan = RawData.from_file(output / "scan.npz")
     model = PtychoModel(N=scan.N, preset=preset, backend=backend)

@@ -19,11 +19,14 @@ class Generator(Protocol):
         """Return the starting weights, canonical name -> float32 array; a function of the seed alone."""
 
     def patches(self, inputs: Any, weights: Mapping[str, Any]) -> Any:
-        """Return complex64 patches (group, N, N, out channel) of scaled amplitudes (group, N, N, channel).
+        """Return the object patches of a batch.
 
         Args:
-            inputs: tensor; its type is the type to compute in.
+            inputs: tensor (group, N, N, channel * maps); its type is the type to compute in.
             weights: canonical name -> float32 tensor.
+
+        Returns:
+            complex64 tensor (group, N, N, out channel).
         """
 
 
