@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ptychopinn_backend.atomic_file import atomic_file
+from ptychopinn_backend.atomic_file import atomic_file, writing
 from ptychopinn_backend.errors import (
     ArchiveError,
     ArchiveNotFoundError,
@@ -171,18 +171,13 @@ def write_container(path: Path, members: Mapping[str, bytes]) -> None:
         members: name -> bytes; stored uncompressed, because weights hardly shrink.
 
     Raises:
-        ArchiveError: the disk or the folder refuses; an earlier file stays as it was.
+        OutputError: the disk or the folder refuses; an earlier file stays as it was.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as handle, zipfile.ZipFile(handle, "w", zipfile.ZIP_STORED) as container:
-            for name, content in members.items():
-                container.writestr(zipfile.ZipInfo(name), content)
-    except OSError as error:
-        raise ArchiveError(
-            f"Archive '{path}' could not be written: {error.strerror or error}. Free space or choose a folder you may "
-            "write to; an earlier archive there is unchanged."
-        ) from error
+    with atomic_file(path) as handle, zipfile.ZipFile(handle, "w", zipfile.ZIP_STORED) as container:
+        for name, content in members.items():
+            container.writestr(zipfile.ZipInfo(name), content)
 
 
 def _check_listing(infos: list[zipfile.ZipInfo], file_bytes: int) -> None:

@@ -10,6 +10,8 @@ from typing import IO, Any, Final, Literal
 
 from atomicwrites import AtomicWriter, atomic_write
 
+from ptychopinn_backend.errors import OutputError
+
 TEMPORARY_PATTERN: Final = ".*.tmp"
 """Glob of the temporary files; one is left only by a process that was killed, and is never read."""
 
@@ -25,6 +27,30 @@ class _Writer(AtomicWriter):  # type: ignore[misc]
 
 
 @contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Explain what the machine refuses while `path` is written or made.
+
+    Args:
+        path: file or folder.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OutputError: instead of any other OSError.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"'{path}' could not be written: {error.strerror or error}. Free space, or choose a folder you may write "
+            "to; an earlier file there is unchanged."
+        ) from error
+
+
+@contextmanager
 def atomic_file(path: str | Path, mode: Literal["wb", "w"] = "wb", *, newline: str | None = None) -> Iterator[IO[Any]]:
     """Open a file for writing so that `path` is at any moment the old file or the new one, whole.
 
@@ -37,8 +63,8 @@ def atomic_file(path: str | Path, mode: Literal["wb", "w"] = "wb", *, newline: s
         The open temporary file beside `path`; an exception inside removes it and leaves `path` as it was.
 
     Raises:
-        OSError: the disk or the folder refuses.
+        OutputError: the disk or the folder refuses.
     """
     options: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": newline}
-    with atomic_write(str(path), writer_cls=_Writer, mode=mode, overwrite=True, **options) as stream:
+    with writing(path), atomic_write(str(path), writer_cls=_Writer, mode=mode, overwrite=True, **options) as stream:
         yield stream

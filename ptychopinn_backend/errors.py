@@ -66,6 +66,10 @@ class UnsupportedOptionError(ConfigError):
     """The selected backend does not offer an option; the message names those that do."""
 
 
+class OutputError(PtychoPINNError, OSError):
+    """A result cannot be written: the disk is full, the folder may not be written to, or a path leads nowhere."""
+
+
 class TrainingError(PtychoPINNError, RuntimeError):
     """Training cannot go on (for example a loss that is not finite)."""
 

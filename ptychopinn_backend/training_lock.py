@@ -10,7 +10,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN
+from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN, writing
 from ptychopinn_backend.errors import TrainingError
 
 LOCK_NAME: Final = ".training.lock"
@@ -30,19 +30,20 @@ def training_lock(folder: Path | None) -> Iterator[None]:
 
     Raises:
         TrainingError: another training holds the folder.
-        OSError: the folder cannot be made or written.
+        OutputError: the folder cannot be made or written.
     """
     if folder is None or any(os.environ.get(name, "0") != "0" for name in _RANK_VARIABLES):
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK_NAME)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise TrainingError(
-            f"'{folder}' is in use by another training. Wait until that one ends, or choose another output folder."
-        ) from error
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise TrainingError(
+                f"'{folder}' is in use by another training. Wait until that one ends, or choose another output folder."
+            ) from error
     try:
         for left in folder.glob(TEMPORARY_PATTERN):
             left.unlink(missing_ok=True)

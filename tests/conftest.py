@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,9 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
-def log_level() -> Iterator[None]:
-    """The command line sets the level of the package's logger for the process; every test starts with its own."""
-    logger = logging.getLogger("ptychopinn_backend")
-    before = logger.level
-    yield
-    logger.setLevel(before)
+def log_level() -> None:
+    """The command line sets the level of the package's logger for the process; every test starts with none."""
+    logging.getLogger("ptychopinn_backend").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

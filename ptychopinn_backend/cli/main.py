@@ -12,6 +12,7 @@ import click
 
 from ptychopinn_backend.errors import PtychoPINNError
 
+MACHINE_FAILURE: Final = 1
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130
 
@@ -89,19 +90,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
-    except PtychoPINNError as error:
+    except MemoryError as error:
+        reason = _one_line(error).rstrip(".") or "none is left"
+        click.echo(f"Error: Not enough memory: {reason}. Lower batch_size or the number of groups.", err=True)
+        return MACHINE_FAILURE
+    except (PtychoPINNError, OSError) as error:
         click.echo(f"Error: {_one_line(error)}", err=True)
-        return USAGE_ERROR
-    except FileNotFoundError as error:
-        click.echo(f"Error: {_one_line(error)}", err=True)
-        return USAGE_ERROR
-    except (OSError, MemoryError) as error:
-        click.echo(f"Error: {_one_line(error) or type(error).__name__}", err=True)
-        return 1
+        is_machine = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+        return MACHINE_FAILURE if is_machine else USAGE_ERROR
     return 0
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"'{error.filename}': {error.strerror}. Check the path, and that you may read and write there."
     return " ".join(str(error).split())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):  # type: ignore[misc]
             storage_options: unused.
         """
         Path(path).parent.mkdir(parents=True, exist_ok=True)
+        image = io.BytesIO()
+        torch.save(checkpoint, image)
         with atomic_file(path) as file:
-            torch.save(checkpoint, file)
+            file.write(image.getbuffer())
 
 
 def run_fingerprint(setup: BackendSetup, training: GroupSource, validation: GroupSource | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.archive import ArchiveContent, read_archive, write_archive
-from ptychopinn_backend.errors import ArchiveError
+from ptychopinn_backend.errors import OutputError
 
 KILLED_WRITER = """
 import os, signal, sys
@@ -48,7 +48,7 @@ def test_a_refusing_disk_is_explained_and_leaves_no_temporary_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("atomicwrites._proper_fsync", full)
-    with pytest.raises(ArchiveError, match=r"could not be written: No space left on device\. Free space"):
+    with pytest.raises(OutputError, match=r"could not be written: No space left on device\. Free space"):
         write_archive(archive, replace(content, weights={"w": np.ones(5)}))
     assert archive.read_bytes() == before
     assert [file.name for file in archive.parent.iterdir()] == [archive.name]
