@@ -73,7 +73,7 @@ def test_damaged_cache_is_rebuilt_with_a_log_line(tmp_path, positions, caplog, d
         write_npz(path, {**kept, "neighbours": kept["neighbours"] + np.int32(40)})
     else:
         write_npz(path, {"fingerprint": kept["fingerprint"]})
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="ptychopinn_backend"):
         np.testing.assert_array_equal(draw(positions, dataset), expected)
     assert sum("rebuilt" in record.message for record in caplog.records) == 1
     caplog.clear()
@@ -82,7 +82,7 @@ def test_damaged_cache_is_rebuilt_with_a_log_line(tmp_path, positions, caplog, d
 
 
 def test_folder_that_cannot_be_written_is_one_log_line(tmp_path, positions, caplog):
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="ptychopinn_backend"):
         indices = draw(positions, tmp_path / "absent" / "scan.npz")
     np.testing.assert_array_equal(indices, draw(positions, None))
     assert [record.message for record in caplog.records if "not cached" in record.message] != []
