@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -56,7 +59,7 @@ def train(
     if progress.epoch < setup.training.nepochs and progress.stop_reason != EARLY_STOPPING:
         module = TrainingModule(model, setup, training, validation, progress, fingerprint)
         try:
-            with contained_settings(), quiet_framework():
+            with contained_settings(), quiet_framework(), _handed_over(module, setup.execution.strategy):
                 trainer = build_trainer(
                     setup,
                     device,
@@ -75,6 +78,18 @@ def train(
     else:
         _take_best(model, progress)
     return TrainingResult(progress.history, progress.best_epoch, progress.stop_reason)
+
+
+@contextmanager
+def _handed_over(module: TrainingModule, strategy: str) -> Iterator[None]:
+    # Processes spawned from this one train copies; Lightning brings the weights back, the progress is ours.
+    if strategy != "ddp_spawn":
+        yield
+        return
+    with TemporaryDirectory() as folder:
+        module.handover = Path(folder) / "progress.pt"
+        yield
+        module.progress.restore(torch.load(module.handover, weights_only=True))
 
 
 def _take_best(model: PtychographyModel, progress: TrainingProgress) -> None:

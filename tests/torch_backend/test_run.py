@@ -175,3 +175,21 @@ def test_a_moved_folder_can_be_resumed(tmp_path: Path) -> None:
     result = backend_for("pytorch", source, nepochs=2).fit(source, checkpoint_folder=tmp_path / "after", resume=True)
     assert len(result.history["loss"]) == 2
     assert not (tmp_path / "before").exists()
+
+
+@pytest.mark.slow
+def test_two_spawned_processes_train_one_model() -> None:
+    source = source_for({}, n_groups=8)
+    options: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 1e-5}
+    backend = backend_for("pytorch", source, strategy="ddp_spawn", devices=2, batch_size=2, **options)
+    result = backend.fit(source, source)
+    # Two batches of two, averaged, are the batch of four of a single process; the learning rate grows with sqrt(2).
+    alone = backend_for("pytorch", source, batch_size=4, **{**options, "learning_rate": 1e-5 * 2**0.5})
+    expected = alone.fit(source, source)
+    assert result.history.keys() == expected.history.keys()
+    assert result.best_epoch == expected.best_epoch
+    for name, values in expected.history.items():
+        assert result.history[name] == pytest.approx(values, rel=1e-5), name
+    weights = alone.dump_weights()
+    for name, array in backend.dump_weights().items():
+        np.testing.assert_allclose(array, weights[name], atol=1e-5, err_msg=name)
