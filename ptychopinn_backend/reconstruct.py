@@ -48,7 +48,7 @@ def reconstruct(
     Args:
         model: a trained model.
         scan: the scan; its probe and positions place the patches.
-        n_groups: groups to reconstruct from; None takes one for every scan point.
+        n_groups: groups to reconstruct from; None takes one for every scan point, more than that several for each.
         neighbor_count: nearest neighbours a group is drawn from; None takes the training value.
         batch_size: groups per pass; None takes the execution option, then 64.
         assembly: 'probe' weighs patches by the probe's intensity, 'central' averages their central N/2.
@@ -133,6 +133,7 @@ def _groups(
         n_groups=n_groups,
         neighbor_count=neighbor_count or max(model.training.neighbor_count, model.model.channels),
         seed=model.backend.setup.execution.seed if seed is None else seed,
+        enable_oversampling=n_groups is not None and n_groups > scan.n_patterns,
     )
 
 
