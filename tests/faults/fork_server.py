@@ -1,0 +1,103 @@
+"""Processes that can be killed cheaply: a server loads the slow packages once and forks for every request."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+ROOT = Path(__file__).parents[2]
+
+
+class ForkServer:
+    """Runs functions in processes of their own; use it as a context."""
+
+    def __init__(self, modules: Sequence[str], log: Path) -> None:
+        self._log = log.open("w+b")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, *modules],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            cwd=ROOT,
+        )
+
+    def __enter__(self) -> Self:
+        assert self._answer() == "ready"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._log.close()
+
+    def run(self, function: str, *arguments: Any, kill_after_s: float | None = None) -> int:
+        """Run 'module:function' and return its exit code, minus the signal where it was killed."""
+        self._ask(json.dumps([function, arguments]))
+        pid = int(self._answer())
+        if kill_after_s is not None:
+            time.sleep(kill_after_s)
+            # The server waits for the process only afterwards, so its id cannot belong to another one.
+            os.kill(pid, signal.SIGKILL)
+        self._ask("")
+        return int(self._answer())
+
+    def said(self) -> str:
+        """Return what the processes wrote so far."""
+        return Path(self._log.name).read_text(errors="replace")
+
+    def _ask(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+def _serve(modules: Sequence[str]) -> None:
+    for module in modules:
+        import_module(module)
+    _say("ready")
+    while request := sys.stdin.readline():
+        pid = os.fork()
+        if pid == 0:
+            _child(*json.loads(request))
+        _say(pid)
+        sys.stdin.readline()
+        _say(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def _say(word: object) -> None:
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+def _child(function: str, arguments: Sequence[Any]) -> None:
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(2, 1)
+    code = 1
+    try:
+        module, _, name = function.partition(":")
+        code = getattr(import_module(module), name)(*arguments) or 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1:])

@@ -1,0 +1,116 @@
+"""SIGKILL at a random moment: afterwards every file is the old one or the new one, and the next start goes on.
+
+`FAULT_KILLS=200 python -m pytest tests/faults` is the nightly run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptychopinn_backend.archive import ArchiveContent, read_archive
+from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN
+from ptychopinn_backend.data.dataset import create_dataset
+from ptychopinn_backend.data.dataset.options import DatasetOptions
+from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
+
+from . import victims
+from .fork_server import ForkServer
+
+KILLS = int(os.environ.get("FAULT_KILLS", "20"))
+VICTIMS = "tests.faults.victims"
+CLI = "ptychopinn_backend.cli:main"
+EPOCHS = 5
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    with ForkServer([VICTIMS], tmp_path_factory.mktemp("server") / "log.txt") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def scan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scan") / "scan.npz"
+    simulate_scan(SimulationConfig(size=32, patterns=24, photons=1e4), seed=1).to_file(path)
+    return path
+
+
+def kill_again_and_again(
+    server: ForkServer, kills: int, longest_s: float, check: Callable[[], None], function: str, *arguments: str
+) -> None:
+    rng = np.random.default_rng(kills)
+    for _ in range(kills):
+        code = server.run(f"{VICTIMS}:{function}", *arguments, kill_after_s=float(rng.uniform(0.0, longest_s)))
+        assert code == -signal.SIGKILL, server.said()
+        check()
+
+
+def test_a_file_written_in_pieces_is_found_torn(server: ForkServer, tmp_path: Path) -> None:
+    path = tmp_path / "pieces"
+    with pytest.raises(AssertionError):
+        kill_again_and_again(server, 10, 0.3, lambda: victims.check_pieces(path), "write_in_pieces", str(path))
+
+
+def test_archives(server: ForkServer, tmp_path: Path) -> None:
+    path = tmp_path / "wts.h5.zip"
+    kill_again_and_again(server, 3 * KILLS // 10, 0.3, lambda: victims.check_archive(path), "save_archives", str(path))
+    assert {file.name for file in tmp_path.iterdir()} - {file.name for file in tmp_path.glob(TEMPORARY_PATTERN)} == {
+        path.name
+    }
+
+
+def test_neighbour_caches(server: ForkServer, tmp_path: Path) -> None:
+    path = tmp_path / "scan.g2k4.groups_cache.npz"
+    kills = 2 * KILLS // 10
+    kill_again_and_again(server, kills, 0.3, lambda: victims.check_neighbours(path), "keep_neighbours", str(path))
+
+
+def test_data_sets(server: ForkServer, scan_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "dataset"
+    kills = 2 * KILLS // 10
+    arguments = ("build_datasets", str(scan_file), str(folder))
+    kill_again_and_again(server, kills, 0.3, lambda: victims.check_dataset(folder), *arguments)
+    create_dataset(scan_file, folder, victims.MODEL, DatasetOptions(n_subsample=10))
+    victims.check_dataset(folder)
+    names = {file.name.partition("-")[0] for file in folder.iterdir()}
+    assert names == {"dataset.json", "patterns", "groups", ".lock"}
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "tensorflow"])
+def test_training_goes_on_to_the_same_model(backend: str, scan_file: Path, tmp_path: Path) -> None:
+    package = {"pytorch": "torch_backend", "tensorflow": "tf_backend"}[backend]
+    options = ["--backend", backend, "--preset", "legacy", "--filters-scale", "1", "--epochs", str(EPOCHS), "--quiet"]
+    modules = ["ptychopinn_backend.cli.train", f"ptychopinn_backend.{package}.backend"]
+    rng = np.random.default_rng(7)
+    killed = runs = 0
+    with ForkServer(modules, tmp_path / "log") as server:
+        started = time.perf_counter()
+        assert server.run(CLI, ["train", str(scan_file), "-o", str(tmp_path / "whole"), *options]) == 0, server.said()
+        needed_s = time.perf_counter() - started
+        whole = read_archive(tmp_path / "whole")
+        while killed < max(1, 3 * KILLS // 20):
+            model = tmp_path / f"model{runs}"
+            command = ["train", str(scan_file), "-o", str(model), "--resume", *options]
+            code = server.run(CLI, command, kill_after_s=float(rng.uniform(0.1, 0.9)) * needed_s)
+            killed += code != 0
+            # Every few kills the training is left alone.
+            if code == 0 or killed % 3 == 0:
+                assert server.run(CLI, command) == 0, server.said()
+                require_same_model(read_archive(model), whole)
+                assert list(model.rglob(TEMPORARY_PATTERN)) == []
+                runs += 1
+    assert runs > 0
+
+
+def require_same_model(found: ArchiveContent, expected: ArchiveContent) -> None:
+    assert len(expected.history["loss"]) == EPOCHS
+    assert found.history["loss"] == expected.history["loss"]
+    for name, array in expected.weights.items():
+        np.testing.assert_array_equal(found.weights[name], array)
