@@ -52,10 +52,11 @@ def run_reconstruct(payload: ReconstructPayload, queue: Any) -> None:
         output = product_of(product, reconstruction.object, reconstruction.probe, losses)
         queue.put((TAG_OUTPUT, pickle.dumps(ReconstructOutput(output, progress=progress))))
 
-    sent = 0
+    sent = groups = 0
 
     def on_progress(done: int, total: int, so_far: Callable[[], Reconstruction]) -> None:
-        nonlocal sent
+        nonlocal sent, groups
+        groups = total
         progress = RECONSTRUCT_GOAL * done // total
         if done < total and progress >= sent + PARTIAL_STEP:
             sent = progress
@@ -71,7 +72,9 @@ def run_reconstruct(payload: ReconstructPayload, queue: Any) -> None:
         frame=object_frame(product.object_),
         on_progress=on_progress,
     )
-    logger.info("Reconstructed with %s from %d positions.", reconstruction.backend, scan.n_patterns)
+    logger.info(
+        "Reconstructed with %s from %d groups around %d positions.", reconstruction.backend, groups, scan.n_patterns
+    )
     send(reconstruction, RECONSTRUCT_GOAL)
 
 

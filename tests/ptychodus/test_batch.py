@@ -42,18 +42,25 @@ def last_error(done: subprocess.CompletedProcess[str]) -> str:
     return [line for line in done.stdout.splitlines() if "ptychodus.model.core: " in line and "failed" in line][-1]
 
 
-@pytest.mark.parametrize("backend", ["pytorch", "tensorflow"])
-def test_train_then_reconstruct(backend: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("backend", "scans"), [("pytorch", ["train_data.npz"]), ("tensorflow", ["monday.npz", "tuesday.npz"])]
+)
+def test_train_then_reconstruct(backend: str, scans: list[str], tmp_path: Path) -> None:
     parameters, _ = make_input(step_px=6.0)
-    folder = write_batch_folder(tmp_path / "in", parameters, settings(backend))
-    save_training_data(folder / "train_data.npz", parameters)
-    save_training_data(folder / "test_data.npz", parameters)
+    chosen = settings(backend)
+    chosen["PtychoPINNInference"] = {"NumSamples": "2", "NumNearestNeighbors": "3"}
+    folder = write_batch_folder(tmp_path / "in", parameters, chosen)
+    count = len(parameters.diffraction_patterns)
+    for name in (*scans, "test_data.npz"):
+        save_training_data(folder / name, parameters)
     trained = run_batch("train", folder, tmp_path / "trained")
     assert trained.returncode == 0, trained.stdout[-3000:] + trained.stderr[-3000:]
-    assert f"Training {backend} on" in trained.stdout
+    assert f"Training {backend} on {len(scans) * count} groups of {len(scans)} scan(s)" in trained.stdout
     shutil.copy(tmp_path / "trained" / "model.zip", folder / "model.zip")
     done = run_batch("reconstruct", folder, tmp_path / "out")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert f"Reconstructed with {backend} from {2 * count} groups around {count} positions" in done.stdout
+    assert "NumNearestNeighbors = 3 is raised to 4" in done.stdout
     product = load_product(tmp_path / "out" / "product.000100.h5")
     assert product.object_.get_geometry() == parameters.product.object_.get_geometry()
     assert len(product.losses) == 2
