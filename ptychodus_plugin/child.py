@@ -15,7 +15,7 @@ from ptychodus.model.processing.subprocess_reconstructor import (
     TAG_TRAIN_OUTPUT,
 )
 
-from ptychodus_plugin.configuration import ReconstructPayload, TrainPayload, check_patterns
+from ptychodus_plugin.configuration import ReconstructPayload, TrainPayload, check_patterns, fit_preset
 from ptychodus_plugin.product import drawable_losses, losses_of, object_frame, product_of, raw_data_of
 from ptychodus_plugin.reconstructor import RECONSTRUCT_GOAL
 from ptychopinn_backend.data.raw_data import RawData
@@ -62,7 +62,7 @@ def run_reconstruct(payload: ReconstructPayload, queue: Any) -> None:
             sent = progress
             send(so_far(), progress)
 
-    many = payload.groups_per_position > 1 and model.model.gridsize > 1
+    many = payload.groups_per_position > 1 and model.one_by_one().model.gridsize > 1
     reconstruction = reconstruct(
         model,
         scan,
@@ -88,8 +88,9 @@ def run_train(payload: TrainPayload, queue: Any) -> None:
     scans = [RawData.from_file(path) for path in payload.training_files]
     validation = [RawData.from_file(path) for path in payload.validation_files]
     N = scans[0].N
-    check_patterns(scans[0].diff3d.shape, N, payload.config.model.gridsize)
     config = replace(payload.config, n_images=None, model=replace(payload.config.model, N=N))
+    config = fit_preset(config, payload.preset, scans)
+    check_patterns(scans[0].diff3d.shape, N, config.model.gridsize)
     if payload.measure_photons:
         config = replace(config, nphotons=measured_photons(scans))
     history: dict[str, list[float]] = {}

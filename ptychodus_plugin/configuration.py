@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from ptychodus_plugin.options import CUSTOM
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.config import PATTERN_SIZES, ModelConfig, TrainingConfig
+from ptychopinn_backend.config_checks import require_choice
+from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.generators import uses_back_projection
+from ptychopinn_backend.presets import PRESETS, preset_options
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
@@ -49,6 +55,8 @@ class TrainPayload:
     """Draw one group around every scan position, whatever `config.n_groups` says."""
     measure_photons: bool
     """Take `nphotons` from the data."""
+    preset: str
+    """Preset that the child fits to the scans, or 'custom'."""
     output_path: Path
 
 
@@ -65,8 +73,9 @@ def execution_config(settings: LibrarySettings, reconstructor: str) -> Execution
     Raises:
         ConfigError: a value breaks its rule.
     """
-    values = settings.values("execution", settings.selection(reconstructor))
-    return ExecutionConfig(**values, logger_backend="none")
+    selection = settings.selection(reconstructor)
+    execution = ExecutionConfig(**settings.values("execution", selection), logger_backend="none")
+    return replace(execution, **chosen_by_preset(ExecutionConfig, preset_values(selection.preset)))
 
 
 def training_config(settings: LibrarySettings, reconstructor: str) -> TrainingConfig:
@@ -84,13 +93,65 @@ def training_config(settings: LibrarySettings, reconstructor: str) -> TrainingCo
     """
     backend = settings.backend()
     selection = settings.selection(reconstructor)
-    model = ModelConfig(model_type=reconstructor, **settings.values("model", selection))
+    preset = preset_values(selection.preset)
+    model = ModelConfig(
+        model_type=reconstructor,
+        **{**settings.values("model", selection), **chosen_by_preset(ModelConfig, preset)},
+    )
     return TrainingConfig(
         model=model,
         backend=backend,
         neighbor_count=neighbor_count(settings.value("Training", "NumNearestNeighbors"), model.channels),
         subsample_seed=settings.value("Training", "Seed"),
-        **settings.values("training", selection),
+        **{**settings.values("training", selection), **chosen_by_preset(TrainingConfig, preset)},
+    )
+
+
+def preset_values(preset: str) -> Mapping[str, Any]:
+    """Return what a preset decides, before it is fitted to the scans.
+
+    Args:
+        preset: its name, or 'custom', which decides nothing.
+
+    Returns:
+        Option name -> value.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    if preset == CUSTOM:
+        return {}
+    require_choice("Preset", preset, (CUSTOM, *PRESETS))
+    return PRESETS[preset]
+
+
+def chosen_by_preset(config: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a preset's values that belong to one configuration class."""
+    names = {item.name for item in fields(config)}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def fit_preset(config: TrainingConfig, preset: str, scans: Sequence[RawData]) -> TrainingConfig:
+    """Return a configuration with a preset fitted to the scans, neighbours raised to what its groups need.
+
+    Args:
+        config: what the settings say, for patterns of the scans' size.
+        preset: its name, or 'custom', which changes nothing.
+        scans: the scans to train on.
+
+    Returns:
+        The configuration to train with.
+    """
+    if preset == CUSTOM:
+        return config
+    options = preset_options(preset, scans)
+    model = replace(config.model, **chosen_by_preset(ModelConfig, options))
+    return replace(
+        config,
+        model=model,
+        n_images=None,
+        neighbor_count=neighbor_count(config.neighbor_count, model.channels),
+        **chosen_by_preset(TrainingConfig, options),
     )
 
 
@@ -136,7 +197,8 @@ def reconstruct_payload(
         )
     metadata = read_metadata(archive)
     N, gridsize = metadata["model"]["N"], metadata["model"]["gridsize"]
-    check_patterns(parameters.diffraction_patterns.shape, N, gridsize)
+    alone = uses_back_projection(metadata["model"]["architecture"])
+    check_patterns(parameters.diffraction_patterns.shape, N, 1 if alone else gridsize)
     return ReconstructPayload(
         backend=settings.backend(),
         archive=archive,
@@ -202,6 +264,7 @@ def train_payload(settings: LibrarySettings, reconstructor: str, input_path: Pat
         validation_files=validation,
         all_positions=settings.value("Training", "NumGroups") == 0,
         measure_photons=settings.value("Training", "NumPhotons") == DEFAULT_PHOTONS,
+        preset=settings.selection(reconstructor).preset,
         output_path=output_path,
     )
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from ptychopinn_backend.generators import generator_names
+from ptychopinn_backend.presets import PRESETS
 
+CUSTOM: Final = "custom"
+"""The preset that leaves every option to the user."""
 Value: TypeAlias = bool | int | float | str
 
 
@@ -24,6 +27,7 @@ class Selection:
     architecture: str
     scheduler: str
     optimizer: str
+    preset: str = CUSTOM
 
 
 def always(selection: Selection) -> bool:
@@ -69,7 +73,12 @@ class Option:
     zero_is_none: bool = False
     """0 in the settings file is None in the configuration."""
     applies: Callable[[Selection], bool] = always
-    """Whether the option has any effect for a selection; it is hidden otherwise."""
+    """Whether the option has any effect for a selection, presets apart."""
+
+    def in_force(self, selection: Selection) -> bool:
+        """Return whether the option decides anything for a selection; it is hidden otherwise."""
+        chosen = {} if selection.preset == CUSTOM else PRESETS.get(selection.preset, {})
+        return self.applies(selection) and self.config.partition(".")[2] not in chosen
 
 
 BACKEND_BOX: Final = "Backend"
@@ -112,6 +121,15 @@ MODEL_OPTIONS: Final = (
         box=BACKEND_BOX,
         choices=("32-true", "16-mixed", "bf16-mixed"),
         pytorch_only=("16-mixed",),
+    ),
+    Option(
+        "Preset",
+        CUSTOM,
+        "Preset:",
+        "Tried options for a good image: 'fast' and 'fine' set network and training, and 'fine' trains longer. "
+        "'custom' leaves every option to you.",
+        choices=(CUSTOM, "fast", "fine"),
+        applies=pinn,
     ),
     Option(
         "Architecture",

@@ -17,6 +17,7 @@ from ptychodus_plugin.configuration import reconstruct_payload, train_payload
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.errors import PtychoPINNError
+from ptychopinn_backend.presets import PRESETS
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
@@ -102,7 +103,8 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
         Raises:
             PtychoPINNError: what went wrong, in one sentence.
         """
-        self._goal = self._settings.value("Training", "NumEpochs")
+        preset = PRESETS.get(self._settings.selection(self.name.lower()).preset, {})
+        self._goal = preset.get("nepochs", self._settings.value("Training", "NumEpochs"))
         before = self._loaded_model_path
         try:
             yield from self._readable("Train", super().train(input_path, output_path))

@@ -12,7 +12,7 @@ from ptychodus.model.ptychopinn.settings import (
     PtychoPINNTrainingSettings,
 )
 
-from ptychodus_plugin.options import INFERENCE_OPTIONS, MODEL_OPTIONS, Option, Selection
+from ptychodus_plugin.options import CUSTOM, INFERENCE_OPTIONS, MODEL_OPTIONS, Option, Selection
 from ptychodus_plugin.training_options import TRAINING_OPTIONS
 from ptychopinn_backend.factory import DEFAULT_BACKEND, ENVIRONMENT_VARIABLE, resolve_backend
 
@@ -104,7 +104,7 @@ class LibrarySettings:
         for table in self._tables:
             for option in table.options:
                 owner, _, field = option.config.partition(".")
-                if owner == config and option.applies(selection):
+                if owner == config and option.in_force(selection):
                     value = table.parameter(option.key).get_value()
                     found[field] = None if option.zero_is_none and value == 0 else value
         return found
@@ -136,6 +136,7 @@ class LibrarySettings:
             architecture=self.value("Model", "Architecture"),
             scheduler=self.value("Training", "Scheduler"),
             optimizer=self.value("Training", "Optimizer"),
+            preset=self.value("Model", "Preset") if reconstructor == "pinn" else CUSTOM,
         )
 
 

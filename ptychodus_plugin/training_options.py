@@ -62,6 +62,15 @@ _GROUPS: Final = (
         zero_is_none=True,
     ),
     Option(
+        "GroupsPerEpoch",
+        0,
+        "Groups per Epoch:",
+        "Groups an epoch visits, drawn anew for every epoch; 0 visits all.",
+        config="training.groups_per_epoch",
+        minimum=0,
+        zero_is_none=True,
+    ),
+    Option(
         "NumNearestNeighbors",
         7,
         "Number of Neighbors:",
@@ -234,6 +243,12 @@ _LOSS: Final = (
         "nll_weight",
         1.0,
         inherited=True,
+    ),
+    _weight(
+        "MSEWeight",
+        "Weight for MSE loss:",
+        "Weight of the squared error of the far-field amplitude.",
+        "mse_weight",
     ),
     _weight(
         "RealspaceWeight", "Realspace Weight:", "Weight of the real-space term.", "realspace_weight", inherited=True

@@ -74,7 +74,7 @@ class PtychoPINNViewFactory(PtychoPINNViewControllerFactory):
         widget: Any = builder.build_widget()
         # The widget keeps the observers alive.
         widget.applicability = _Applicability(rows, refreshes, lambda: settings.selection(kind))
-        for key in ("Backend", "Architecture"):
+        for key in ("Backend", "Preset", "Architecture"):
             settings.tables[0].parameter(key).add_observer(widget.applicability)
         for key in ("Scheduler", "Optimizer"):
             settings.tables[2].parameter(key).add_observer(widget.applicability)
@@ -156,7 +156,7 @@ class _Applicability(Observer):
             while form.rowCount():
                 form.takeRow(0)
             for option, label, widget in rows:
-                shown = option.applies(selection)
+                shown = option.in_force(selection)
                 label.setVisible(shown)
                 widget.setVisible(shown)
                 if shown:

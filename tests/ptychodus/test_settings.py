@@ -12,11 +12,14 @@ from ptychodus.model.ptychopinn.settings import (
     PtychoPINNTrainingSettings,
 )
 
-from ptychodus_plugin.configuration import execution_config, neighbor_count, training_config
+from ptychodus_plugin.configuration import execution_config, fit_preset, neighbor_count, training_config
+from ptychodus_plugin.product import raw_data_of
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.presets import PRESETS
+from tests.ptychodus.scenes import make_input
 
 
 @pytest.fixture
@@ -129,6 +132,30 @@ def test_environment_overrides_the_setting(settings: LibrarySettings, monkeypatc
 def test_batch_size_that_is_no_power_of_two_names_the_nearest(settings: LibrarySettings) -> None:
     settings.tables[2].parameter("BatchSize").set_value(12)
     with pytest.raises(ConfigError, match="Use 8 or 16"):
+        training_config(settings, "pinn")
+
+
+def test_preset_decides_network_and_training(settings: LibrarySettings) -> None:
+    settings.tables[0].parameter("Preset").set_value("fine")
+    settings.tables[0].parameter("GridSize").set_value(2)
+    config = training_config(settings, "pinn")
+    assert (config.model.architecture, config.model.gridsize, config.nepochs) == ("backprojection_unet", 3, 60)
+    assert config.neighbor_count >= 9
+    assert execution_config(settings, "pinn").learning_rate == PRESETS["fine"]["learning_rate"]
+    assert training_config(settings, "supervised").model.gridsize == 2
+
+
+def test_preset_is_fitted_to_the_scan(settings: LibrarySettings) -> None:
+    settings.tables[0].parameter("Preset").set_value("fast")
+    scan = raw_data_of(make_input(step_px=16.0)[0])
+    config = fit_preset(training_config(settings, "pinn"), "fast", [scan])
+    assert config.model.gridsize == 3
+    assert config.groups_per_epoch == -(-scan.n_patterns // 9)
+
+
+def test_unknown_preset_names_the_valid_ones(settings: LibrarySettings) -> None:
+    settings.tables[0].parameter("Preset").set_value("best")
+    with pytest.raises(ConfigError, match=r"Preset = 'best'.*custom.*fast.*fine"):
         training_config(settings, "pinn")
 
 

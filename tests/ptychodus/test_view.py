@@ -86,6 +86,16 @@ def test_rows_follow_the_scheduler(window: Window) -> None:
     assert "Plateau Factor:" not in shown_rows(window)["Training"]
 
 
+def test_preset_hides_what_it_decides(window: Window) -> None:
+    window.pick(window.drop_down("Preset"), "fast")
+    rows = shown_rows(window)
+    assert "Grid Size:" not in rows["Model"]
+    assert "Number of Epochs:" not in rows["Training"]
+    assert {"Seed:", "Number of Groups:"} <= set(rows["Training"])
+    window.pick(window.drop_down("Preset"), "custom")
+    assert "Grid Size:" in shown_rows(window)["Model"]
+
+
 def test_supervised_shows_neither_physics_nor_its_losses(window: Window) -> None:
     window.choose_algorithm("ptychopinn_supervised")
     rows = shown_rows(window)
