@@ -74,6 +74,36 @@ class TrainingError(PtychoPINNError, RuntimeError):
     """Training cannot go on (for example a loss that is not finite)."""
 
 
+class WorkerDiedError(TrainingError, ChildProcessError):
+    """A process that loads batches was ended from outside, most often because memory ran out."""
+
+    def __init__(self, reason: str) -> None:
+        """Explain.
+
+        Args:
+            reason: what the framework said.
+        """
+        super().__init__(
+            f"A worker process that loads batches died ({reason.strip().rstrip('.')}). Set num_workers to 0, or give "
+            "the machine more shared memory; then go on from the last checkpoint."
+        )
+
+
+class InsufficientMemoryError(PtychoPINNError, MemoryError):
+    """The device or the host has not enough memory."""
+
+    def __init__(self, reason: str) -> None:
+        """Explain.
+
+        Args:
+            reason: what the framework said.
+        """
+        super().__init__(
+            f"Not enough memory: {reason.strip().rstrip('.')}. Lower batch_size, n_filters_scale or the number of "
+            "groups."
+        )
+
+
 def nearest_name(name: str, valid_names: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the valid name nearest to `name`, whatever its case, or '' when none is near."""
     by_lower_case = {valid.lower(): valid for valid in valid_names}

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from ptychopinn_backend.errors import PtychoPINNError
+from ptychopinn_backend.errors import InsufficientMemoryError, PtychoPINNError
 
 MACHINE_FAILURE: Final = 1
 USAGE_ERROR: Final = 2
@@ -90,20 +90,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
-    except MemoryError as error:
-        reason = _one_line(error).rstrip(".") or "none is left"
-        click.echo(f"Error: Not enough memory: {reason}. Lower batch_size or the number of groups.", err=True)
-        return MACHINE_FAILURE
-    except (PtychoPINNError, OSError) as error:
-        click.echo(f"Error: {_one_line(error)}", err=True)
-        is_machine = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
-        return MACHINE_FAILURE if is_machine else USAGE_ERROR
+    except (PtychoPINNError, OSError, MemoryError) as error:
+        click.echo(f"Error: {_sentence(error)}", err=True)
+        return MACHINE_FAILURE if _is_of_the_machine(error) else USAGE_ERROR
     return 0
 
 
-def _one_line(error: BaseException) -> str:
+def _is_of_the_machine(error: Exception) -> bool:
+    return isinstance(error, OSError | MemoryError) and not isinstance(error, FileNotFoundError)
+
+
+def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror is not None:
         return f"'{error.filename}': {error.strerror}. Check the path, and that you may read and write there."
+    if isinstance(error, MemoryError) and not isinstance(error, PtychoPINNError):
+        return _sentence(InsufficientMemoryError(str(error) or "none is left"))
     return " ".join(str(error).split())
 
 

@@ -15,6 +15,7 @@ from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.schedule import LearningRateSchedule
 from ptychopinn_backend.tf_backend.device import choose_device, refuse_unsupported, set_determinism
+from ptychopinn_backend.tf_backend.failures import explained_failures
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.model import PatchModel, check_source, from_real
 from ptychopinn_backend.tf_backend.streaming import stream
@@ -26,6 +27,7 @@ class TensorFlowBackend(Backend):
 
     name: ClassVar[str] = "tensorflow"
 
+    @explained_failures()
     def __init__(self, setup: BackendSetup) -> None:
         """Build the model with its starting weights.
 
@@ -61,6 +63,7 @@ class TensorFlowBackend(Backend):
         """
         self._model.load_weights(weights)
 
+    @explained_failures()
     def fit(
         self,
         training: GroupSource,
@@ -110,14 +113,16 @@ class TensorFlowBackend(Backend):
         return self._predict(source, batch_size)
 
     def _predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
-        patches_of = self._model.compiled("patches", self._model.canvas_px(source))
-        with tf.device(self._device):
-            scene = self._model.scene_tensors(source)
-        for batch in stream(source, np.arange(source.n_groups), batch_size, self.setup.execution):
+        with explained_failures():
+            patches_of = self._model.compiled("patches", self._model.canvas_px(source))
             with tf.device(self._device):
-                patches = patches_of(self._model.batch_tensors(batch, source), scene)
-            yield patches.numpy()
+                scene = self._model.scene_tensors(source)
+            for batch in stream(source, np.arange(source.n_groups), batch_size, self.setup.execution):
+                with tf.device(self._device):
+                    patches = patches_of(self._model.batch_tensors(batch, source), scene)
+                yield patches.numpy()
 
+    @explained_failures()
     def forward(self, batch: GroupBatch, source: GroupSource) -> ForwardResult:
         """Return the model's outputs for one batch.
 
@@ -133,6 +138,7 @@ class TensorFlowBackend(Backend):
             outputs = forward(self._model.batch_tensors(batch, source), self._model.scene_tensors(source))
         return ForwardResult(*(output.numpy() for output in outputs))
 
+    @explained_failures()
     def losses(self, batch: GroupBatch, source: GroupSource) -> dict[str, float]:
         """Return every active loss term and 'loss' for one batch.
 
@@ -149,6 +155,7 @@ class TensorFlowBackend(Backend):
             terms = terms_of(self._model.batch_tensors(batch, source), self._model.scene_tensors(source))
         return {name: float(value) for name, value in terms.items()}
 
+    @explained_failures()
     def gradients(self, batch: GroupBatch, source: GroupSource) -> dict[str, AnyArray]:
         """Return the gradient of 'loss' with respect to every trainable weight.
 

@@ -112,7 +112,9 @@ class Trainer:
         self._require_finite(losses)
         self._schedule.observe(losses.get("val_loss", losses["loss"]))
         weights = self._model.dump_weights()
-        scale = float(np.exp(weights[LOG_SCALE]))
+        with np.errstate(over="ignore"):
+            # A training that diverges is stopped for its loss, one epoch later.
+            scale = float(np.exp(weights[LOG_SCALE]))
         for name, value in {**losses, "learning_rate": rate, "intensity_scale": scale}.items():
             self._history.setdefault(name, []).append(value)
         self._best.observe(self._epoch, losses, weights)

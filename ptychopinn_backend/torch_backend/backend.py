@@ -19,6 +19,7 @@ from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.schedule import LearningRateSchedule
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
 from ptychopinn_backend.torch_backend.devices import autocast, resolve_device, resolve_precision
+from ptychopinn_backend.torch_backend.failures import explained_failures
 from ptychopinn_backend.torch_backend.model import PtychographyModel, to_canonical
 from ptychopinn_backend.torch_backend.physics import Patches
 from ptychopinn_backend.torch_backend.training import train
@@ -29,6 +30,7 @@ class TorchBackend(Backend):
 
     name: ClassVar[str] = "pytorch"
 
+    @explained_failures()
     def __init__(self, setup: BackendSetup) -> None:
         """Build the model with the initial weights that the seed means.
 
@@ -69,6 +71,7 @@ class TorchBackend(Backend):
         """
         self._model.load(weights)
 
+    @explained_failures()
     def fit(
         self,
         training: GroupSource,
@@ -130,22 +133,24 @@ class TorchBackend(Backend):
         return self._predict(source, batch_size)
 
     def _predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
-        constants = self._constants(source)
-        pending: Tensor | None = None
-        for start in range(0, source.n_groups, batch_size):
-            batch = source.batch(np.arange(start, min(start + batch_size, source.n_groups)))
-            with torch.inference_mode(), autocast(self._precision, self._device):
-                tensors = TensorBatch.of(batch, source, self.setup.model, with_labels=False).to(self._device)
-                network_patches = self._model.network_patches(tensors)
-                with torch.autocast(self._device.type, enabled=False):
-                    patches = _as_complex(self._model.patches(network_patches, tensors, constants))
-            # A GPU computes this batch while the caller works on the one before.
+        with explained_failures():
+            constants = self._constants(source)
+            pending: Tensor | None = None
+            for start in range(0, source.n_groups, batch_size):
+                batch = source.batch(np.arange(start, min(start + batch_size, source.n_groups)))
+                with torch.inference_mode(), autocast(self._precision, self._device):
+                    tensors = TensorBatch.of(batch, source, self.setup.model, with_labels=False).to(self._device)
+                    network_patches = self._model.network_patches(tensors)
+                    with torch.autocast(self._device.type, enabled=False):
+                        patches = _as_complex(self._model.patches(network_patches, tensors, constants))
+                # A GPU computes this batch while the caller works on the one before.
+                if pending is not None:
+                    yield pending.cpu().numpy()
+                pending = patches
             if pending is not None:
                 yield pending.cpu().numpy()
-            pending = patches
-        if pending is not None:
-            yield pending.cpu().numpy()
 
+    @explained_failures()
     def forward(self, batch: GroupBatch, source: GroupSource) -> ForwardResult:
         """Return the model's outputs for one batch.
 
@@ -173,6 +178,7 @@ class TorchBackend(Backend):
                 amplitude=amplitude.permute(0, 2, 3, 1).contiguous().cpu().numpy(),
             )
 
+    @explained_failures()
     def losses(self, batch: GroupBatch, source: GroupSource) -> dict[str, float]:
         """Return every active loss term and 'loss' for one batch.
 
@@ -186,6 +192,7 @@ class TorchBackend(Backend):
         with torch.no_grad():
             return {name: float(value) for name, value in self._loss_terms(batch, source).items()}
 
+    @explained_failures()
     def gradients(self, batch: GroupBatch, source: GroupSource) -> dict[str, AnyArray]:
         """Return the gradient of 'loss' with respect to every trainable weight.
 

@@ -1,0 +1,34 @@
+"""What PyTorch reports as a RuntimeError like any other, though it is the machine that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ptychopinn_backend.errors import InsufficientMemoryError, WorkerDiedError
+
+
+@contextmanager
+def explained_failures() -> Iterator[None]:
+    """Turn failures of the machine into errors that say what to do; usable as a decorator too.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        InsufficientMemoryError: the device or the host has not enough memory.
+        WorkerDiedError: a process that loads batches was ended from outside.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InsufficientMemoryError(str(error).partition(". ")[0]) from error
+    except RuntimeError as error:
+        text = str(error)
+        if "can't allocate memory" in text:
+            raise InsufficientMemoryError(text.partition("allocate memory: ")[2] or text) from error
+        if text.startswith("DataLoader worker"):
+            raise WorkerDiedError(text) from error
+        raise

@@ -1,0 +1,28 @@
+"""Failures of the machine are told from errors of the program."""
+
+import pytest
+import torch
+
+from ptychopinn_backend.errors import InsufficientMemoryError, WorkerDiedError
+from ptychopinn_backend.torch_backend.failures import explained_failures
+
+
+def test_memory_of_the_host() -> None:
+    with (
+        pytest.raises(InsufficientMemoryError, match=r"Not enough memory: you tried .*\. Lower batch_size"),
+        explained_failures(),
+    ):
+        torch.empty(2**50)
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), InsufficientMemoryError, "Not enough memory: CUDA out"),
+        (RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed. "), WorkerDiedError, "Set num_workers"),
+        (RuntimeError("shape mismatch"), RuntimeError, "^shape mismatch$"),
+    ],
+)
+def test_others(raised: Exception, expected: type[Exception], words: str) -> None:
+    with pytest.raises(expected, match=words), explained_failures():
+        raise raised
