@@ -17,6 +17,7 @@ from tests.contract.builders import backend_for, source_for
 ALL_TERMS: dict[str, Any] = {
     "nll_weight": 1.0,
     "mae_weight": 0.5,
+    "mse_weight": 0.2,
     "realspace_weight": 0.7,
     "realspace_mae_weight": 0.5,
     "tv_weight": 0.3,

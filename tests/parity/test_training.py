@@ -35,6 +35,7 @@ CASES: dict[str, dict[str, Any]] = {
         "gradient_clip_algorithm": "value",
     },
     "accumulated": {"gridsize": 2, "accum_steps": 2, "batch_size": 2},
+    "part of the groups": {"groups_per_epoch": 6},
     "supervised": {"model_type": "supervised", "gridsize": 2},
     "back-projection": {"architecture": "backprojection_unet", "gridsize": 2},
 }
@@ -103,6 +104,13 @@ def test_losses_agree_epoch_by_epoch() -> None:
     assert len(comparison.found["loss"]) == 5  # type: ignore[arg-type]
     comparison.check()
     comparison.check_would_fail()
+
+
+def test_both_visit_the_same_part_of_the_groups_in_an_epoch() -> None:
+    visits = [trained(name, "part of the groups", 2)[2][-4:] for name in ("tensorflow", "pytorch")]
+    assert visits[0] == visits[1]
+    assert [len(batch) for batch in visits[0]] == [4, 2, 4, 2]
+    assert visits[0][:2] != visits[0][2:]
 
 
 def test_both_visit_the_same_groups_in_the_same_order() -> None:
