@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
+
+from .fork_server import ROOT, ForkServer, has_processes, users_environment
 
 ENTRY_POINT = "import sys; from ptychopinn_backend.cli import main; sys.exit(main())"
 DiskMaker = Callable[[int], Path]
@@ -25,6 +26,15 @@ def scan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("scan") / "scan.npz"
     simulate_scan(SimulationConfig(size=32, patterns=24, photons=1e4), seed=1).to_file(path)
     return path
+
+
+@pytest.fixture(scope="session", params=["pytorch", "tensorflow"])
+def backend_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackendServer]:
+    """Runs the command line with one backend, whose framework is loaded once."""
+    package = {"pytorch": "torch_backend", "tensorflow": "tf_backend"}[request.param]
+    modules = ["ptychopinn_backend.cli.train", f"ptychopinn_backend.{package}.backend"]
+    with ForkServer(modules, tmp_path_factory.mktemp("server") / "log") as server:
+        yield BackendServer(request.param, server)
 
 
 @pytest.fixture
@@ -46,6 +56,26 @@ def small_disk(tmp_path: Path) -> Iterator[DiskMaker]:
         yield mount
 
 
+class BackendServer:
+    """A fork server for `ptychopinn` and one backend."""
+
+    def __init__(self, backend: str, server: ForkServer) -> None:
+        self.backend = backend
+        self._server = server
+
+    def train(self, scan: Path, output: Path, *more: str, kill_after_s: float | None = None) -> tuple[int, list[str]]:
+        """Train the smallest network; return exit code and lines on standard error."""
+        words = [str(word) for word in training(self.backend, scan, output, *more)]
+        code = self._server.run("ptychopinn_backend.cli:main", words, kill_after_s=kill_after_s)
+        return code, self._server.said().splitlines()
+
+
+def training(backend: str, scan: Path, output: Path, *more: str) -> list[str | Path]:
+    """Return the words of a command that trains the smallest network."""
+    options = ["--preset", "legacy", "--filters-scale", "1", "--accelerator", "cpu", "--quiet"]
+    return ["train", scan, "-o", output, "--backend", backend, *options, *more]
+
+
 def make_read_only(disk: Path) -> None:
     """Forbid writing on a mounted disk; permissions alone do not stop a superuser."""
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True, capture_output=True)
@@ -62,9 +92,8 @@ class CommandLine:
             stdin=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
-            # As a user starts it: the test suite sets this variable for its own sake.
-            env={name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"},
-            cwd=Path(__file__).parents[2],
+            env=users_environment(),
+            cwd=ROOT,
         )
         self.pid = self._process.pid
 
@@ -72,17 +101,8 @@ class CommandLine:
         """Return exit code and lines on standard error, after making sure that no process is left."""
         try:
             _, error = self._process.communicate(timeout=seconds)
-            assert not self._is_group_alive(), "the command left a process behind"
+            assert not has_processes(self.pid), "the command left a process behind"
         finally:
-            if self._is_group_alive():
+            if has_processes(self.pid):
                 os.killpg(self.pid, signal.SIGKILL)
         return self._process.returncode, error.splitlines()
-
-    def _is_group_alive(self) -> bool:
-        for _ in range(50):
-            try:
-                os.killpg(self.pid, 0)
-            except ProcessLookupError:
-                return False
-            time.sleep(0.1)
-        return True

@@ -22,7 +22,9 @@ class ForkServer:
     """Runs functions in processes of their own; use it as a context."""
 
     def __init__(self, modules: Sequence[str], log: Path) -> None:
-        self._log = log.open("w+b")
+        # Appending, because the server writes to the same file.
+        self._log = log.open("a+b")
+        self._before = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, *modules],
             stdin=subprocess.PIPE,
@@ -30,6 +32,7 @@ class ForkServer:
             stderr=self._log,
             text=True,
             cwd=ROOT,
+            env=users_environment(),
         )
 
     def __enter__(self) -> Self:
@@ -45,6 +48,7 @@ class ForkServer:
 
     def run(self, function: str, *arguments: Any, kill_after_s: float | None = None) -> int:
         """Run 'module:function' and return its exit code, minus the signal where it was killed."""
+        self._before = self._log.seek(0, os.SEEK_END)
         self._ask(json.dumps([function, arguments]))
         pid = int(self._answer())
         if kill_after_s is not None:
@@ -52,11 +56,14 @@ class ForkServer:
             # The server waits for the process only afterwards, so its id cannot belong to another one.
             os.kill(pid, signal.SIGKILL)
         self._ask("")
-        return int(self._answer())
+        code = int(self._answer())
+        assert not has_processes(pid), "it left a process behind"
+        return code
 
     def said(self) -> str:
-        """Return what the processes wrote so far."""
-        return Path(self._log.name).read_text(errors="replace")
+        """Return what the last process wrote."""
+        self._log.seek(self._before)
+        return self._log.read().decode(errors="replace")
 
     def _ask(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -68,6 +75,22 @@ class ForkServer:
         return self._process.stdout.readline().strip()
 
 
+def users_environment() -> dict[str, str]:
+    """Return the environment without what the test suite sets for its own sake."""
+    return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+
+
+def has_processes(group: int) -> bool:
+    """Return whether a process group is still there after a moment."""
+    for _ in range(50):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 def _serve(modules: Sequence[str]) -> None:
     for module in modules:
         import_module(module)
@@ -75,6 +98,7 @@ def _serve(modules: Sequence[str]) -> None:
     while request := sys.stdin.readline():
         pid = os.fork()
         if pid == 0:
+            os.setsid()
             _child(*json.loads(request))
         _say(pid)
         sys.stdin.readline()

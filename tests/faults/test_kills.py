@@ -18,14 +18,13 @@ from ptychopinn_backend.archive import ArchiveContent, read_archive
 from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN
 from ptychopinn_backend.data.dataset import create_dataset
 from ptychopinn_backend.data.dataset.options import DatasetOptions
-from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 
 from . import victims
+from .conftest import BackendServer
 from .fork_server import ForkServer
 
 KILLS = int(os.environ.get("FAULT_KILLS", "20"))
 VICTIMS = "tests.faults.victims"
-CLI = "ptychopinn_backend.cli:main"
 EPOCHS = 5
 
 
@@ -33,13 +32,6 @@ EPOCHS = 5
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     with ForkServer([VICTIMS], tmp_path_factory.mktemp("server") / "log.txt") as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def scan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("scan") / "scan.npz"
-    simulate_scan(SimulationConfig(size=32, patterns=24, photons=1e4), seed=1).to_file(path)
-    return path
 
 
 def kill_again_and_again(
@@ -83,29 +75,25 @@ def test_data_sets(server: ForkServer, scan_file: Path, tmp_path: Path) -> None:
     assert names == {"dataset.json", "patterns", "groups", ".lock"}
 
 
-@pytest.mark.parametrize("backend", ["pytorch", "tensorflow"])
-def test_training_goes_on_to_the_same_model(backend: str, scan_file: Path, tmp_path: Path) -> None:
-    package = {"pytorch": "torch_backend", "tensorflow": "tf_backend"}[backend]
-    options = ["--backend", backend, "--preset", "legacy", "--filters-scale", "1", "--epochs", str(EPOCHS), "--quiet"]
-    modules = ["ptychopinn_backend.cli.train", f"ptychopinn_backend.{package}.backend"]
+def test_training_goes_on_to_the_same_model(backend_server: BackendServer, scan_file: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
+    more = ("--epochs", str(EPOCHS), "--resume")
+    started = time.perf_counter()
+    assert backend_server.train(scan_file, tmp_path / "whole", *more) == (0, [])
+    needed_s = time.perf_counter() - started
+    whole = read_archive(tmp_path / "whole")
     killed = runs = 0
-    with ForkServer(modules, tmp_path / "log") as server:
-        started = time.perf_counter()
-        assert server.run(CLI, ["train", str(scan_file), "-o", str(tmp_path / "whole"), *options]) == 0, server.said()
-        needed_s = time.perf_counter() - started
-        whole = read_archive(tmp_path / "whole")
-        while killed < max(1, 3 * KILLS // 20):
-            model = tmp_path / f"model{runs}"
-            command = ["train", str(scan_file), "-o", str(model), "--resume", *options]
-            code = server.run(CLI, command, kill_after_s=float(rng.uniform(0.1, 0.9)) * needed_s)
-            killed += code != 0
-            # Every few kills the training is left alone.
-            if code == 0 or killed % 3 == 0:
-                assert server.run(CLI, command) == 0, server.said()
-                require_same_model(read_archive(model), whole)
-                assert list(model.rglob(TEMPORARY_PATTERN)) == []
-                runs += 1
+    while killed < max(1, 3 * KILLS // 20):
+        model = tmp_path / f"model{runs}"
+        moment = float(rng.uniform(0.1, 0.9)) * needed_s
+        code, _ = backend_server.train(scan_file, model, *more, kill_after_s=moment)
+        killed += code != 0
+        # Every few kills the training is left alone.
+        if code == 0 or killed % 3 == 0:
+            assert backend_server.train(scan_file, model, *more) == (0, [])
+            require_same_model(read_archive(model), whole)
+            assert list(model.rglob(TEMPORARY_PATTERN)) == []
+            runs += 1
     assert runs > 0
 
 

@@ -17,15 +17,9 @@ from ptychopinn_backend.cli.main import MACHINE_FAILURE, USAGE_ERROR
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import OutputError
 
-from .conftest import CommandLine, DiskMaker, make_read_only
+from .conftest import BackendServer, CommandLine, DiskMaker, make_read_only, training
 
-BACKENDS = pytest.mark.parametrize("backend", ["pytorch", "tensorflow"])
 MIB = 2**20
-
-
-def training(backend: str, scan: Path, output: Path, *more: str) -> list[str | Path]:
-    options = ["--preset", "legacy", "--filters-scale", "1", "--accelerator", "cpu", "--quiet"]
-    return ["train", scan, "-o", output, "--backend", backend, *options, *more]
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -39,23 +33,24 @@ def require_one_sentence(error: list[str], words: str) -> None:
     assert re.fullmatch(rf"Error: .*{words}.*\.", error[0]), error
 
 
-@BACKENDS
-def test_a_full_disk_keeps_the_checkpoint_to_go_on_from(backend: str, scan_file: Path, small_disk: DiskMaker) -> None:
+def test_a_full_disk_keeps_the_checkpoint_to_go_on_from(
+    backend_server: BackendServer, scan_file: Path, small_disk: DiskMaker
+) -> None:
     disk = small_disk(64 * MIB)
     output = disk / "model"
-    assert CommandLine(*training(backend, scan_file, output, "--epochs", "1")).finish() == (0, [])
+    assert backend_server.train(scan_file, output, "--epochs", "1") == (0, [])
     before = files(output)
     free = os.statvfs(disk)
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(free.f_bavail * free.f_bsize - 64 * 2**10))
-    arguments = training(backend, scan_file, output, "--epochs", "3", "--resume")
-    code, error = CommandLine(*arguments).finish()
+    more = ("--epochs", "3", "--resume")
+    code, error = backend_server.train(scan_file, output, *more)
     assert code == MACHINE_FAILURE
     require_one_sentence(error, "No space left on device.* Free space")
     assert files(output) == before
     assert list(output.rglob(TEMPORARY_PATTERN)) == []
     ballast.unlink()
-    assert CommandLine(*arguments).finish() == (0, [])
+    assert backend_server.train(scan_file, output, *more) == (0, [])
     assert len(read_archive(output).history["loss"]) == 3
 
 
@@ -80,12 +75,12 @@ def test_a_scan_does_not_fit_the_disk(scan_file: Path, small_disk: DiskMaker) ->
     assert list(disk.iterdir()) == []
 
 
-@BACKENDS
-def test_a_loss_that_is_not_finite_keeps_the_best_model(backend: str, scan_file: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_keeps_the_best_model(
+    backend_server: BackendServer, scan_file: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "model"
-    more = ["--epochs", "6", "--learning-rate", "1e18", "--batch-size", "32", "--set", "validation_fraction=0"]
-    arguments = training(backend, scan_file, output, *more)
-    code, error = CommandLine(*arguments).finish()
+    more = ("--epochs", "6", "--learning-rate", "1e18", "--batch-size", "32", "--set", "validation_fraction=0")
+    code, error = backend_server.train(scan_file, output, *more)
     assert code == USAGE_ERROR
     require_one_sentence(error, "in epoch [2-6].*finite.* Lower learning_rate")
     assert files(output / "checkpoints") != {}
@@ -116,9 +111,7 @@ def worker_of(pid: int, checkpoint: Path) -> int:
     pytest.fail("no worker process was started")
 
 
-@BACKENDS
-def test_too_little_memory_is_explained(backend: str, scan_file: Path, tmp_path: Path) -> None:
-    arguments = training(backend, scan_file, tmp_path / "model", "--filters-scale", "4000", "--epochs", "1")
-    code, error = CommandLine(*arguments).finish()
+def test_too_little_memory_is_explained(backend_server: BackendServer, scan_file: Path, tmp_path: Path) -> None:
+    code, error = backend_server.train(scan_file, tmp_path / "model", "--filters-scale", "4000", "--epochs", "1")
     assert code == MACHINE_FAILURE
-    require_one_sentence(error, "memory")
+    require_one_sentence(error, "Not enough memory: .*Lower batch_size")
