@@ -15,7 +15,7 @@ import pytest
 from ptychodus.api.io import load_product
 
 from ptychopinn_backend.archive import read_metadata
-from tests.ptychodus.scenes import far_field_counts, make_input, shift_px
+from tests.ptychodus.scenes import far_field_counts, shift_px
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 INNER = (slice(22, -22), slice(22, -22))
@@ -130,8 +130,3 @@ def test_supervised_learns_from_the_object_of_the_product(tmp_path: Path) -> Non
     _, _, training, validation = done.report["training"][-1]
     assert min(training) < 0.9 * training[0]
     assert len(validation) == 8
-
-
-def test_scan_has_the_size_the_other_tests_assume() -> None:
-    parameters, _ = make_input(step_px=4.0)
-    assert len(parameters.diffraction_patterns) == 336
