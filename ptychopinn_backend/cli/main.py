@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
@@ -79,9 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0 success, 2 bad input or usage, 1 failure of the machine (disk, memory), 130 interrupted.
     """
     try:
-        group.main(
-            args=list(arguments) if arguments is not None else None, prog_name="ptychopinn", standalone_mode=False
-        )
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            group.main(
+                args=list(arguments) if arguments is not None else None, prog_name="ptychopinn", standalone_mode=False
+            )
     except click.exceptions.Exit as request:
         return request.exit_code
     except click.ClickException as error:
@@ -94,6 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"Error: {_sentence(error)}", err=True)
         return MACHINE_FAILURE if _is_of_the_machine(error) else USAGE_ERROR
     return 0
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
 
 
 def _is_of_the_machine(error: Exception) -> bool:

@@ -98,7 +98,8 @@ def read_checkpoint(path: Path, fingerprint: dict[str, str]) -> dict[str, Any]:
     except Exception as error:
         # The reader without pickle reports a malformed file by almost any class, IndexError among them.
         raise TrainingError(
-            f"'{path}' is not a readable checkpoint of this package ({error}). Delete it, or train without resuming."
+            f"'{path}' is no checkpoint of this package: it is damaged, or holds more than numbers and text. "
+            "Delete it, or train without resuming."
         ) from error
     for name in {**stored, **fingerprint}:
         if stored.get(name) != fingerprint.get(name):

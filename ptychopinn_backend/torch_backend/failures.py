@@ -28,7 +28,7 @@ def explained_failures() -> Iterator[None]:
     except RuntimeError as error:
         text = str(error)
         if "can't allocate memory" in text:
-            raise InsufficientMemoryError(text.partition("allocate memory: ")[2] or text) from error
+            raise InsufficientMemoryError(text.partition("allocate memory: ")[2].partition(". ")[0] or text) from error
         if text.startswith("DataLoader worker"):
             raise WorkerDiedError(text) from error
         raise

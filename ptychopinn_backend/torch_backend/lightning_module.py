@@ -253,7 +253,7 @@ def require_finite(losses: dict[str, float], epoch: int, learning_rate: float) -
     for name, value in losses.items():
         if not math.isfinite(value):
             raise TrainingError(
-                f"{name} = {value} in epoch {epoch}: the loss must be finite. Lower learning_rate (now "
-                f"{learning_rate:g}), set gradient_clip_val (for example 1.0), or check the patterns and the probe. "
-                "The best checkpoint of earlier epochs is kept."
+                f"{name} = {value} in epoch {epoch}: the loss must be finite. The best checkpoint of earlier epochs is "
+                f"kept. Lower learning_rate (now {learning_rate:g}), set gradient_clip_val (for example 1.0), or check "
+                "the patterns and the probe."
             )

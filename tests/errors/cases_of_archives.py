@@ -1,0 +1,128 @@
+"""Bad archives."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from .workshop import Case, cut, scan_with, text
+
+INFER = ("infer", "model", "scan.npz", "-o", "out", "--quiet")
+INSPECT = ("inspect", "model")
+ARCHIVE = "model/wts.h5.zip"
+
+
+def _write(content: bytes) -> Callable[[], object]:
+    return lambda: Path(ARCHIVE).write_bytes(content)
+
+
+def _zip_of(**members: bytes) -> bytes:
+    image = io.BytesIO()
+    with zipfile.ZipFile(image, "w") as container:
+        for name, content in members.items():
+            container.writestr(name.replace("__", "."), content)
+    return image.getvalue()
+
+
+def _members(change: Callable[[dict[str, bytes]], object]) -> Callable[[], None]:
+    def spoil() -> None:
+        with zipfile.ZipFile(ARCHIVE) as container:
+            members = {name: container.read(name) for name in container.namelist()}
+        change(members)
+        with zipfile.ZipFile(ARCHIVE, "w") as container:
+            for name, content in members.items():
+                container.writestr(name, content)
+
+    return spoil
+
+
+def _metadata(**changes: object) -> Callable[[], None]:
+    def change(members: dict[str, bytes]) -> None:
+        members["metadata.json"] = json.dumps({**json.loads(members["metadata.json"]), **changes}).encode()
+
+    return _members(change)
+
+
+def _flipped(members: dict[str, bytes]) -> None:
+    weights = bytearray(members["weights.h5"])
+    weights[-1] ^= 1
+    members["weights.h5"] = bytes(weights)
+
+
+def _bomb() -> None:
+    with zipfile.ZipFile(ARCHIVE) as container:
+        members = {name: container.read(name) for name in container.namelist()}
+    members["weights.h5"] = bytes(50 * 2**20)
+    with zipfile.ZipFile(ARCHIVE, "w", zipfile.ZIP_DEFLATED) as container:
+        for name, content in members.items():
+            container.writestr(name, content)
+
+
+def _hdf5() -> bytes:
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
+        file["weights"] = np.ones(3)
+    return image.getvalue()
+
+
+CASES = (
+    Case("There is no archive", ("infer", "absent", *INFER[2:]), "holds no archive|absent"),
+    Case("The folder holds no archive", ("inspect", "result"), "result"),
+    Case("A scan is given instead of an archive", ("infer", "scan.npz", *INFER[2:]), "NumPy NPZ file"),
+    Case("The archive is empty", INFER, "empty", cut(ARCHIVE, 0)),
+    Case("The archive is cut short", INFER, "broken or cut short", cut(ARCHIVE, 100_000), has_foreign_words=True),
+    Case("A byte of the weights is altered", INFER, "checksum|altered", _members(_flipped)),
+    Case("The archive is of a newer version", INSPECT, "format version 99", _metadata(format_version=99)),
+    Case(
+        "A member is missing", INSPECT, "params.json is missing", _members(lambda members: members.pop("params.json"))
+    ),
+    Case(
+        "The archive holds a further file",
+        INFER,
+        "more than an archive may",
+        _members(lambda members: members.update(x=b"")),
+    ),
+    Case(
+        "A member leaves the folder",
+        INSPECT,
+        "names a place outside",
+        _members(lambda members: members.update({"../evil": b""})),
+    ),
+    Case("A decompression bomb", INFER, "decompression bomb", _bomb),
+    Case(
+        "The metadata are not JSON",
+        INSPECT,
+        "metadata",
+        _members(lambda members: members.update({"metadata.json": b"{"})),
+        has_foreign_words=True,
+    ),
+    Case("The metadata name an unknown backend", INSPECT, "'jax'", _metadata(backend="jax")),
+    Case(
+        "An architecture that is not installed",
+        INFER,
+        "architecture",
+        _metadata(model={"architecture": "magic"}),
+        has_foreign_words=True,
+    ),
+    Case("A pickle is given", INSPECT, "pickle, which is never opened", _write(pickle.dumps([1]))),
+    Case("A bare HDF5 file is given", INSPECT, "bare HDF5 file", _write(_hdf5())),
+    Case("A text file is given", INSPECT, "text file", text(ARCHIVE, "hello")),
+    Case("A Keras model is given", INSPECT, "Keras model", _write(_zip_of(config__json=b"{}", model__weights__h5=b""))),
+    Case("A PyTorch checkpoint is given", INSPECT, "PyTorch checkpoint", _write(_zip_of(data__pkl=b""))),
+    Case("An archive of the original PtychoPINN is given", INSPECT, "never opened", _write(_zip_of(model__dill=b""))),
+    Case("Another zip file is given", INSPECT, "some other zip file", _write(_zip_of(readme__txt=b""))),
+    Case(
+        "The scan has another pattern size than the model",
+        INFER,
+        "64|32",
+        scan_with(diffraction=np.ones((24, 64, 64), np.float32), probeGuess=np.ones((64, 64), complex)),
+    ),
+    Case("The scan has no probe", INFER, "probe", scan_with(probeGuess=None)),
+)

@@ -1,0 +1,48 @@
+"""Commands used wrongly, bad simulations and reconstructions, and places that cannot be written."""
+
+from __future__ import annotations
+
+from .workshop import SMALL, TRAIN, Case, cut, scan_with, text
+
+RUN = (*TRAIN, *SMALL)
+SIMULATE = ("simulate", "-o", "new.npz", "--size", "32", "--patterns", "8")
+EVALUATE = ("evaluate", "result/reconstruction.npz", "scan.npz")
+PLAN = ("simulate", "-o", "scans", "--config", "plan.yaml")
+
+CASES = (
+    Case("Unknown command", ("trian",), "No such command 'trian'"),
+    Case("No scan is named", ("train", "-o", "out"), "SCANS"),
+    Case("No output is named", ("train", "scan.npz"), "Missing option"),
+    Case("Unknown flag", (*RUN, "--epoch", "3"), "No such option"),
+    Case("Text for a number", (*RUN, "--epochs", "many"), "is not a valid integer"),
+    Case("A truth and a reference", (*EVALUATE, "--truth", "scan.npz", "--reference", "scan.npz"), "one at a time"),
+    Case("A scan is given as a reconstruction", ("evaluate", "scan.npz", "scan.npz"), "has no 'object'"),
+    Case("The reconstruction is damaged", EVALUATE, "cut short", cut("result/reconstruction.npz", 1000)),
+    Case("The reconstruction does not exist", ("evaluate", "absent.npz", "scan.npz"), "absent.npz does not exist"),
+    Case(
+        "The truth has no object", (*EVALUATE, "--truth", "scan.npz"), "has no objectGuess", scan_with(objectGuess=None)
+    ),
+    Case("The simulated scan has no file name", ("simulate", "-o", "folder"), "must end in '.npz'"),
+    Case("An odd pattern size", (*SIMULATE, "--size", "33"), "size = 33"),
+    Case("No patterns", (*SIMULATE, "--patterns", "0"), "patterns = 0"),
+    Case("No photons", (*SIMULATE, "--photons", "0"), "photons = 0"),
+    Case("Unknown object", (*SIMULATE, "--object", "cat"), "'cat' is not one of"),
+    Case("The probe is wider than the pattern", (*SIMULATE, "--probe-diameter", "99"), "wider than the pattern"),
+    Case("The beam stop covers the detector", (*SIMULATE, "--beam-stop", "40"), "covers the detector"),
+    Case("Too many bad pixels", (*SIMULATE, "--bad-pixels", "0.9"), "must lie in"),
+    Case("The object file does not exist", (*SIMULATE, "--object-file", "absent.npy"), "absent.npy"),
+    Case("The scan covers too large an object", (*SIMULATE, "--step", "1e5"), "at most"),
+    Case("A plan with an unknown key", PLAN, "Did you mean 'patterns'", text("plan.yaml", "pattern: 3\n")),
+    Case("A plan with two scans of one name", PLAN, "two scans", text("plan.yaml", "scans: [{name: a}, {name: a}]\n")),
+    Case("A plan with too many scans", PLAN, "more than 100000", text("plan.yaml", "scans: [{repeat: 1000000}]\n")),
+    Case("A plan whose scans are a number", PLAN, "must be a list", text("plan.yaml", "scans: 3\n")),
+    Case(
+        "A plan with a name that leaves the folder",
+        PLAN,
+        "cannot name a file",
+        text("plan.yaml", "scans: [{name: ../a}]\n"),
+    ),
+    Case("The output folder is a file", (*RUN, "-o", "scan.npz"), "could not be written|scan.npz", exit_code=1),
+    Case("The output lies below a file", (*SIMULATE[:2], "scan.npz/new.npz", *SIMULATE[3:]), "scan.npz", exit_code=1),
+    Case("The network is larger than memory", (*RUN, "--filters-scale", "4000"), "Not enough memory", exit_code=1),
+)

@@ -1,0 +1,100 @@
+"""Bad configuration, and a backend that cannot do what is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .workshop import SMALL, TRAIN, Case, text
+
+RUN = (*TRAIN, *SMALL)
+YAML = (*TRAIN, "--config", "run.yaml")
+
+
+def setting(*values: str) -> tuple[str, ...]:
+    """Return the words of a training with further `--set` options."""
+    return (*TRAIN, *(word for value in values for word in ("--set", value)))
+
+
+def _garbage_checkpoint() -> None:
+    Path("model/checkpoints/last.ckpt").write_bytes(b"garbage")
+
+
+CASES = (
+    Case("Unknown option", setting("batchsize=4"), "Did you mean 'batch_size'"),
+    Case("An option without a value", setting("batch_size"), "is not KEY=VALUE"),
+    Case("N is not offered", setting("N=48"), "N = 48 is not one of"),
+    Case("The batch size is no power of two", setting("batch_size=3"), "power of two"),
+    Case("No epochs", (*TRAIN, "--epochs", "0"), "nepochs = 0"),
+    Case("A loss weight above 1", setting("nll_weight=2"), r"must lie in \[0, 1\]"),
+    Case("A negative number of groups", (*TRAIN, "--groups", "-5"), "n_groups = -5"),
+    Case("Unknown architecture", (*TRAIN, "--architecture", "cnm"), "Did you mean 'cnn'"),
+    Case("Unknown activation", setting("amp_activation=sigmod"), "Did you mean 'sigmoid'"),
+    Case("Unknown model type", setting("model_type=supervized"), "Did you mean 'supervised'"),
+    Case("Unknown optimiser", setting("optimizer=adamm"), "Did you mean 'adam'"),
+    Case("Unknown schedule", setting("scheduler=cosine"), "scheduler = 'cosine'"),
+    Case("A schedule that is not built", setting("scheduler=MultiStage"), "MultiStage"),
+    Case("Total variation without the real-space term", setting("tv_weight=0.1"), "realspace_weight"),
+    Case("Text for a number", setting("nphotons=many"), "nphotons = 'many'"),
+    Case("Text for a switch", setting("probe_trainable=often"), "must be true or false"),
+    Case("A negative learning rate", (*TRAIN, "--learning-rate", "-1"), "learning_rate = -1"),
+    Case("Unknown precision", (*TRAIN, "--precision", "64"), "precision = '64'"),
+    Case("Unknown accelerator", (*TRAIN, "--accelerator", "gpuu"), "Did you mean 'gpu'"),
+    Case("An accelerator that is not supported", (*TRAIN, "--accelerator", "tpu"), "tpu"),
+    Case("Every loss weight is 0", (*RUN, "--set", "nll_weight=0"), "All loss weights are 0"),
+    Case("Unknown preset", (*TRAIN, "--preset", "fats"), "Did you mean 'fast'"),
+    Case("Unknown measurement", (*TRAIN, "--measurement", "volts"), "volts"),
+    Case("The YAML file does not exist", (*TRAIN, "--config", "absent.yaml"), "absent.yaml"),
+    Case("The YAML file is not YAML", YAML, "not valid YAML", text("run.yaml", "a: [1\n"), has_foreign_words=True),
+    Case("The YAML file is a list", YAML, "holds a list", text("run.yaml", "- 1\n")),
+    Case("A key is given twice", YAML, "given twice", text("run.yaml", "N: 32\nN: 64\n"), has_foreign_words=True),
+    Case("A key stands in the wrong section", YAML, "in section 'model'", text("run.yaml", "model: {nepochs: 3}\n")),
+    Case("A section holds a number", YAML, "Section 'model' is 3", text("run.yaml", "model: 3\n")),
+    Case(
+        "An alias in the YAML file",
+        YAML,
+        "aliases",
+        text("run.yaml", "N: &a 32\ngridsize: *a\n"),
+        has_foreign_words=True,
+    ),
+    Case(
+        "A tag in the YAML file",
+        YAML,
+        "not valid YAML",
+        text("run.yaml", "N: !!python/name:os.system x\n"),
+        has_foreign_words=True,
+    ),
+)
+BACKEND_CASES = (
+    Case("Unknown backend", (*RUN, "--backend", "pytroch"), "Did you mean 'pytorch'"),
+    Case(
+        "Unknown backend in the environment",
+        tuple(word for word in RUN if word not in ("--backend", "pytorch")),
+        "environment variable PTYCHOPINN_BACKEND",
+        environment="PTYCHOPINN_BACKEND=jax",
+    ),
+    Case("PyTorch is not installed", RUN, "PyTorch backend selected.*pip install", blocked="torch"),
+    Case(
+        "TensorFlow is not installed",
+        (*RUN, "--backend", "tensorflow"),
+        "TensorFlow backend selected.*pip install",
+        blocked="tensorflow",
+    ),
+    Case(
+        "Several devices on TensorFlow",
+        (*RUN, "--backend", "tensorflow", "--set", "devices=2"),
+        "not offered by the tensorflow backend",
+    ),
+    Case("No GPU is there", (*RUN, "--accelerator", "mps"), "mps"),
+    Case(
+        "The loss is not finite",
+        (*RUN, "--learning-rate", "1e18", "--set", "validation_fraction=0", "--batch-size", "32", "--epochs", "4"),
+        "finite",
+    ),
+    Case("The checkpoint belongs to another run", (*RUN, "-o", "model", "--resume", "--seed", "7"), "seed is 42 there"),
+    Case(
+        "The checkpoint is damaged",
+        (*RUN, "-o", "model", "--resume"),
+        "is no checkpoint of this package",
+        _garbage_checkpoint,
+    ),
+)
