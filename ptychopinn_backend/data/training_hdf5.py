@@ -24,6 +24,9 @@ from ptychopinn_backend.errors import DataError
 CENTRE_SHIFT_PX: Final = 0.5
 """What is added to positions of the file."""
 
+MAX_RATIO: Final = 1032
+"""Declared over stored size a dataset may have; no filter of HDF5 packs tighter."""
+
 PATTERNS: Final = "patterns"
 _REQUIRED: Final = {
     PATTERNS: "diffraction",
@@ -149,6 +152,12 @@ def _checked(file: Any, name: str, path: Path) -> Any:
         )
     if name in _SCALARS and dataset.shape != ():
         raise DataError(f"'{name}' in {path} has shape {dataset.shape}; expected one number. Write the file again.")
+    declared, stored = math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if declared > MAX_RATIO * (stored + 1024):
+        raise DataError(
+            f"'{name}' in {path} declares {declared / 2**30:.3g} GiB and stores {stored} bytes. Check where the file "
+            "comes from."
+        )
     if dataset.dtype.hasobject:
         raise DataError(f"'{name}' in {path} is an array of Python objects. Store it as a plain numeric array.")
     return dataset

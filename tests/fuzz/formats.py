@@ -5,18 +5,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from ptychopinn_backend.config_file import load_run_config
 from ptychopinn_backend.data.group_cache import cached_neighbours
 from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.simulation import SimulationConfig
+from ptychopinn_backend.data.simulation.objects import make_object
 from ptychopinn_backend.data.simulation.plan import read_plan
 from ptychopinn_backend.errors import ConfigError, DataError, PtychoPINNError, TrainingError
 from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.tf_backend.checkpoints import Checkpoint
 from ptychopinn_backend.torch_configs import OptionSets, load_option_sets, save_option_sets
 
-from .mutator import mutate_npz, mutate_words, mutate_zip
+from .mutator import mutate, mutate_hdf5, mutate_npz, mutate_words, mutate_zip
 
 Mutation = Callable[[bytes, np.random.Generator], bytes]
 NEIGHBOURS = np.array([[1, 2], [0, 2], [1, 0], [2, 1]], np.int32)
@@ -54,6 +57,31 @@ def _write_scan(path: Path) -> None:
         Y=np.ones((4, 8, 8), np.complex64),
         _metadata=np.array(json.dumps({"nphotons": 1e6, "measurement": "counts"})),
     )
+
+
+def _write_training_hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["patterns"] = np.random.default_rng(1).poisson(20, (4, 8, 8)).astype(np.uint16)
+        file["probe_position_x_px"] = np.arange(4.0)
+        file["probe_position_y_px"] = np.arange(4.0)
+        file["probe"] = np.ones((2, 8, 8), np.complex64)
+        file["object"] = np.ones((20, 20), np.complex64)
+        file["bad_pixels"] = np.zeros((8, 8), bool)
+        file["photon_energy_eV"] = 8800.0
+
+
+def _write_image(path: Path) -> None:
+    from matplotlib.image import imsave
+
+    imsave(path, np.random.default_rng(1).random((12, 12)))
+
+
+def _write_object(path: Path) -> None:
+    np.save(path, np.ones((12, 12), np.complex64))
+
+
+def _read_object(path: Path) -> object:
+    return make_object(SimulationConfig(object="file", object_file=path), (16, 16), np.random.default_rng(1))
 
 
 def _write_reconstruction(path: Path) -> None:
@@ -128,6 +156,9 @@ scans:
 """
 
 FORMATS = (
+    Format("training HDF5", "scan.h5", _write_training_hdf5, RawData.from_file, DataError, mutate_hdf5),
+    Format("object image", "object.png", _write_image, _read_object, DataError, mutate),
+    Format("object array", "object.npy", _write_object, _read_object, DataError, mutate),
     Format("scan", "scan.npz", _write_scan, RawData.from_file, DataError, mutate_npz),
     Format(
         "reconstruction", "reconstruction.npz", _write_reconstruction, Reconstruction.load_npz, DataError, mutate_npz

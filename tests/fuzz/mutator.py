@@ -5,6 +5,7 @@ import re
 import warnings
 import zipfile
 
+import h5py
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
@@ -17,7 +18,7 @@ WORDS = (
 )
 TYPES = ("bool", "int8", "uint64", "float16", "float64", "complex128", "<U3", "S2", "M8[s]", "O", ">f4", "i4,f4")
 _WORD = re.compile(r"[^\s:,\[\]{}\"']+")
-_VALUE = re.compile(r"(?<=: )" + _WORD.pattern)
+_VALUE = re.compile(r"(?<=[:=] )" + _WORD.pattern)
 
 
 def mutate(original: bytes, rng: np.random.Generator) -> bytes:
@@ -95,6 +96,33 @@ def _saved(arrays: dict[str, AnyArray]) -> bytes:
 def mutate_npz(original: bytes, rng: np.random.Generator) -> bytes:
     """Return a mutation of an array or of the bytes of a member."""
     return (mutate_arrays if rng.random() < 0.7 else mutate_zip)(original, rng)
+
+
+def mutate_hdf5(original: bytes, rng: np.random.Generator) -> bytes:
+    """Return an HDF5 file one dataset of which has other values, or is a link, a group, text, huge or missing."""
+    image = io.BytesIO(original)
+    with h5py.File(image, "r+") as file:
+        victim = sorted(file)[int(rng.integers(len(file)))]
+        array = file.pop(victim)[()] if victim in file else np.zeros(3)
+        kind = int(rng.integers(9))
+        if kind == 0:
+            file[victim] = h5py.SoftLink("/" + sorted(file)[0])
+        elif kind == 1:
+            file[victim] = h5py.ExternalLink("/etc/passwd", victim)
+        elif kind == 2:
+            file.create_group(victim)
+        elif kind == 3:
+            file[victim] = "text"
+        elif kind == 4:
+            file.create_dataset(victim, (2**40,), np.float32, chunks=(2**10,))
+        elif kind == 5:
+            file.create_dataset(victim, (2**12, 2**10, 2**10), np.uint8, chunks=(1, 2**10, 2**10), compression="gzip")
+        elif kind == 6:
+            file.create_dataset(victim, (3,), h5py.ref_dtype)
+        elif kind == 7:
+            file[victim] = np.asarray(array)[None, ..., None]
+        # Else it is missing.
+    return image.getvalue()
 
 
 def zipped(members: dict[str, bytes]) -> bytes:

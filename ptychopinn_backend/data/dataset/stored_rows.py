@@ -55,7 +55,8 @@ class StoredRows:
                 shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
                 first_byte = stream.tell()
                 size = os.fstat(stream.fileno()).st_size
-        except (OSError, ValueError) as error:
+        except Exception as error:
+            # NumPy reports a malformed header by almost any class, SyntaxError and TokenError among them.
             raise _damaged(path, error) from error
         if fortran_order or dtype.kind not in "iufc" or len(shape) != 3:
             raise _damaged(path, f"it holds {shape} values of {dtype}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,16 +12,25 @@ from typing import Any, Final
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array, IntArray
+from ptychopinn_backend.config_checks import require_choice
 from ptychopinn_backend.data.dataset.options import DatasetOptions
 from ptychopinn_backend.data.dataset.sources import ScanFile, label_pieces, pattern_pieces, stored_dtype
 from ptychopinn_backend.data.dataset.stored_rows import StoredRows, row_writer
 from ptychopinn_backend.data.labels import label_patches, require_label_source
-from ptychopinn_backend.data.measurement import AMPLITUDES, seen_measurement, stated_measurement, to_amplitudes
+from ptychopinn_backend.data.measurement import AMPLITUDES, COUNTS, seen_measurement, stated_measurement, to_amplitudes
 from ptychopinn_backend.data.npz import METADATA_KEY, read_npz, write_npz
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import count_photons, pattern_slices
-from ptychopinn_backend.data.scan_checks import check_label_patches, check_pattern_values, parse_metadata
-from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.data.scan_checks import (
+    check_bad_pixels,
+    check_label_patches,
+    check_pattern_values,
+    check_positions,
+    check_probe,
+    check_scan_index,
+    parse_metadata,
+)
+from ptychopinn_backend.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +120,22 @@ def open_stored_scan(folder: Path, index: int) -> StoredScan:
             "Create the data set again."
         )
     labels = StoredRows.open(_label_path(folder, index)) if described["labels"] else None
-    return StoredScan(name=described["name"], patterns=patterns, labels=labels, **members)
+    try:
+        facts = _checked_facts(members, patterns.shape)
+        require_choice("measurement", described["measurement"], (COUNTS, AMPLITUDES))
+    except (DataError, ConfigError) as error:
+        raise DataError(f"{_facts_path(folder, index)}: {error} Create the data set again.") from error
+    return StoredScan(name=str(described["name"]), patterns=patterns, labels=labels, **facts)
+
+
+def _checked_facts(members: Mapping[str, AnyArray], shape: tuple[int, ...]) -> dict[str, Any]:
+    per_point = ("xcoords", "ycoords", "photons", "xcoords_start", "ycoords_start")
+    return {
+        **{name: check_positions(name, members[name], shape[0]) for name in per_point if name in members},
+        "scan_index": check_scan_index(members["scan_index"], shape[0]),
+        "probeGuess": check_probe(members["probeGuess"], shape[1]),
+        "bad_pixels": check_bad_pixels(members.get("bad_pixels")),
+    }
 
 
 def _store_patterns(scan: ScanFile, path: Path, options: DatasetOptions) -> dict[str, Any]:
