@@ -190,11 +190,7 @@ def reconstruct_payload(
         DataError: the patterns do not fit the network.
         ArchiveError: the archive cannot be used.
     """
-    if archive is None:
-        raise ConfigError(
-            "No PtychoPINN model is loaded; a reconstruction needs one. Train one, or open one with 'Load Model...' in "
-            "the Action menu."
-        )
+    archive = require_model(archive)
     metadata = read_metadata(archive)
     N, gridsize = metadata["model"]["N"], metadata["model"]["gridsize"]
     alone = uses_back_projection(metadata["model"]["architecture"])
@@ -208,6 +204,25 @@ def reconstruct_payload(
         assembly=settings.value("Inference", "PatchAssembly"),
         parameters=parameters,
     )
+
+
+def require_model(archive: Path | None) -> Path:
+    """Return the archive of the model in use.
+
+    Args:
+        archive: it, or None.
+
+    Returns:
+        The archive.
+
+    Raises:
+        ConfigError: there is none; says how to get one.
+    """
+    if archive is None:
+        raise ConfigError(
+            "No PtychoPINN model is loaded. Train one, or open one with 'Load Model...' in the Action menu."
+        )
+    return archive
 
 
 def check_patterns(shape: tuple[int, ...], N: int, gridsize: int) -> None:

@@ -54,8 +54,8 @@ def raw_data_of(parameters: ReconstructInput) -> RawData:
         parameters: counts (pattern, N, N), bad pixels and product of the host.
 
     Returns:
-        The scan: bad pixels filled as in the host's own training export and marked, all incoherent probe modes, the
-        first layer of the object as a guess.
+        The scan: bad pixels marked, which makes their values irrelevant, all incoherent probe modes, the first layer
+        of the object as a guess.
 
     Raises:
         DataError: the arrays break a rule of the scan format.
@@ -67,7 +67,7 @@ def raw_data_of(parameters: ReconstructInput) -> RawData:
     return RawData.from_arrays(
         xcoords,
         ycoords,
-        inpaint_bad_pixels(parameters.diffraction_patterns, parameters.bad_pixels),
+        parameters.diffraction_patterns,
         product.probes.get_probe_no_opr().get_array(),
         measurement="counts",
         object_guess=product.object_.get_layer(0),

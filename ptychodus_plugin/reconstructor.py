@@ -13,7 +13,7 @@ from ptychodus.api.reconstruct import ReconstructInput, ReconstructOutput, Train
 from ptychodus.model.processing._subprocess_protocol import ChildError
 from ptychodus.model.processing.subprocess_reconstructor import SubprocessReconstructor
 
-from ptychodus_plugin.configuration import reconstruct_payload, train_payload
+from ptychodus_plugin.configuration import ReconstructPayload, reconstruct_payload, require_model, train_payload
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.errors import PtychoPINNError
@@ -47,7 +47,7 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
             name=name,
             reconstruct_entry_point=RECONSTRUCT_ENTRY_POINT,
             progress_goal_fn=self._current_goal,
-            build_reconstruct_payload=partial(reconstruct_payload, settings, kind),
+            build_reconstruct_payload=self._reconstruct_payload,
             is_trainable=True,
             train_entry_point=TRAIN_ENTRY_POINT,
             build_train_payload=partial(train_payload, settings, kind),
@@ -55,7 +55,6 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
             model_file_extension=".zip",
             training_data_file_filter="NumPy Zipped Archive (*.npz)",
             export_training_data=_export_training_data,
-            save_model=_copy_model,
         )
         self._loaded_model_path: Path | None = None
         self._settings = settings
@@ -85,8 +84,6 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
         Raises:
             PtychoPINNError: what went wrong, in one sentence.
         """
-        if self._loaded_model_path is None:
-            self._loaded_model_path = self._model_of_settings()
         self._goal = RECONSTRUCT_GOAL
         yield from self._readable("Infer", super().reconstruct(parameters))
 
@@ -114,7 +111,7 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
 
     def is_model_loaded(self) -> bool:
         """Return whether a model was trained, loaded, or is named by the setting ModelPath."""
-        return super().is_model_loaded() or self._model_of_settings() is not None
+        return self._model() is not None
 
     def load_model_from_file(self, file_path: Path) -> None:
         """Use a model that either backend trained.
@@ -140,9 +137,27 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
         self._settings.inference.model_path.set_value(file_path)
         self._tell_model()
 
-    def _model_of_settings(self) -> Path | None:
-        path: Path = self._settings.value("Inference", "ModelPath")
-        return path if path.is_file() else None
+    def save_model(self, file_path: Path) -> None:
+        """Copy the archive of the model in use.
+
+        Args:
+            file_path: where to.
+
+        Raises:
+            ConfigError: there is no model.
+        """
+        archive = require_model(self._model())
+        if archive.resolve() != file_path.resolve():
+            shutil.copyfile(archive, file_path)
+
+    def _model(self) -> Path | None:
+        if self._loaded_model_path is not None:
+            return self._loaded_model_path
+        named: Path = self._settings.value("Inference", "ModelPath")
+        return named if named.is_file() else None
+
+    def _reconstruct_payload(self, parameters: ReconstructInput, loaded: Path | None) -> ReconstructPayload:
+        return reconstruct_payload(self._settings, self.name.lower(), parameters, self._model())
 
     def _current_goal(self) -> int:
         return self._goal
@@ -175,8 +190,3 @@ def _export_training_data(file_path: Path, parameters: ReconstructInput) -> None
     from ptychodus_plugin.product import save_training_data
 
     save_training_data(file_path, parameters)
-
-
-def _copy_model(loaded_from: Path, destination: Path) -> None:
-    if loaded_from.resolve() != destination.resolve():
-        shutil.copyfile(loaded_from, destination)

@@ -79,6 +79,8 @@ class PtychoPINNViewFactory(PtychoPINNViewControllerFactory):
         for key in ("Scheduler", "Optimizer"):
             settings.tables[2].parameter(key).add_observer(widget.applicability)
         widget.notices = _Notices(widget, self._library.reconstructor(kind))
+        widget.model_named = _Relay(widget.notices.model_changed.emit)
+        settings.tables[1].parameter("ModelPath").add_observer(widget.model_named)
         return cast(QWidget, widget)
 
 
@@ -166,6 +168,17 @@ class _Applicability(Observer):
         for refresh in self._refreshes:
             refresh()
         self._show()
+
+
+class _Relay(Observer):
+    """Calls a function when a parameter changes."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        super().__init__()
+        self._call = call
+
+    def _update(self, observable: Observable) -> None:
+        self._call()
 
 
 class _Notices(QObject):

@@ -117,10 +117,9 @@ def test_every_widget_has_a_tool_tip(window: Window) -> None:
             assert any(tips), form.labelForField(widget).text()
 
 
-def test_infer_needs_a_model(window: Window, archive: Path, tmp_path: Path) -> None:
+def test_infer_needs_a_model(window: Window, archive: Path) -> None:
     assert window.actions.reconstruct_button.text() == "Infer"
     assert not window.actions.reconstruct_button.isEnabled()
-    window.load_scan(tmp_path, step_px=12.0)
-    window.model.processing_core.processing_api.load_model_from_file(archive)
+    window.set("Inference", ModelPath=archive)
     window.settle()
     assert window.actions.reconstruct_button.isEnabled()
