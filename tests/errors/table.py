@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from . import cases_of_archives, cases_of_commands, cases_of_configuration, cases_of_data
+from . import cases_of_archives, cases_of_commands, cases_of_configuration, cases_of_data, cases_of_ptychodus
 from .workshop import ROOT, Case, Outcome, prepare, run
 
 PAGE: Final = ROOT / "docs" / "errors.md"
@@ -17,6 +17,7 @@ AREAS: Final[Mapping[str, tuple[Case, ...]]] = {
     "Configuration": cases_of_configuration.CASES,
     "Archive": cases_of_archives.CASES,
     "Backend and training": cases_of_configuration.BACKEND_CASES,
+    "Ptychodus": cases_of_ptychodus.CASES,
     "Commands, simulation and files": cases_of_commands.CASES,
 }
 _HEAD: Final = """\
@@ -45,7 +46,7 @@ def page(outcomes: Mapping[str, Mapping[str, Outcome]]) -> str:
         for case in cases:
             outcome = outcomes[area][case.situation]
             cells = (case.situation, *(_cell(part, case) for part in (outcome.problem, outcome.remedy)))
-            lines.append(f"| {' | '.join(cells)} | {outcome.exit_code} |")
+            lines.append(f"| {' | '.join(cells)} | {outcome.exit_code if case.call is None else 'in the window'} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -19,6 +19,7 @@ import pytest
 
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
+from ptychopinn_backend.errors import PtychoPINNError
 
 ROOT = Path(__file__).parents[2]
 TRAIN = ("train", "scan.npz", "-o", "out", "--quiet", "--backend", "pytorch", "--accelerator", "cpu")
@@ -33,12 +34,14 @@ class Case:
 
     situation: str
     """For the table."""
-    words: tuple[str, ...]
+    words: tuple[str, ...] = ()
     """Command line, run in a folder with scan.npz, model/ and result/."""
-    expected: str
+    expected: str = ""
     """Pattern of the message."""
     spoil: Callable[[], object] | None = None
     """Makes the bad input in the current folder."""
+    call: Callable[[], object] | None = None
+    """Called instead of the command line."""
     exit_code: int = 2
     environment: str | None = None
     """NAME=VALUE set for the run."""
@@ -105,8 +108,17 @@ def _run(case: Case) -> Outcome:
     with redirect_stderr(io.StringIO()) as said, pytest.MonkeyPatch.context() as patch:
         if name:
             patch.setenv(name, value)
-        code = main(case.words)
+        code = main(case.words) if case.call is None else _called(case.call)
     return _outcome(code, said.getvalue())
+
+
+def _called(call: Callable[[], object]) -> int:
+    try:
+        call()
+    except PtychoPINNError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - read by the caller, as the words of a command are
+        return 2
+    return 0
 
 
 def _run_without(package: str, words: tuple[str, ...]) -> Outcome:
