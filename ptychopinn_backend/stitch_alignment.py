@@ -73,7 +73,8 @@ def growth_order(corners: IntArray, side: int, coverage: Float64Array) -> IntArr
     """
     cells, cell_of_window = np.unique((corners - corners.min(axis=0)) // max(1, side // 4), axis=0, return_inverse=True)
     cell_of_window = cell_of_window.ravel()
-    pairs = cKDTree(cells).query_pairs(2.9, output_type="ndarray")
+    # Older SciPy walks graphs with 32-bit indices only, and gives wrong islands for others without raising.
+    pairs = cKDTree(cells).query_pairs(2.9, output_type="ndarray").astype(np.int32)
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(cells), len(cells))).tocsr()
     cell_coverage = np.zeros(len(cells))
     np.maximum.at(cell_coverage, cell_of_window, coverage)
