@@ -23,103 +23,27 @@ from ptychopinn_backend.config_checks import (
     unwrap_numpy_scalars,
 )
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.generators import generator_names, uses_back_projection
+from ptychopinn_backend.model_config import AMP_ACTIVATIONS, PATTERN_SIZES, ModelConfig
+
+__all__ = [
+    "AMP_ACTIVATIONS",
+    "ARCHIVE_NAME",
+    "BACKENDS",
+    "DEFAULT_NEPOCHS",
+    "DEFAULT_N_GROUPS",
+    "PATTERN_SIZES",
+    "SCHEDULERS",
+    "InferenceConfig",
+    "ModelConfig",
+    "TrainingConfig",
+    "find_archive",
+]
 
 ARCHIVE_NAME: Final = "wts.h5.zip"
 BACKENDS: Final = ("tensorflow", "pytorch")
-PATTERN_SIZES: Final = (32, 64, 128, 256, 512)
-AMP_ACTIVATIONS: Final = ("sigmoid", "swish", "softplus", "relu")
 DEFAULT_N_GROUPS: Final = 512
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """What the network is: sizes, activations and how patches meet the probe."""
-
-    N: int = 64
-    """Side of patterns and patches in pixels: 32, 64, 128, 256 or 512."""
-    gridsize: int = 1
-    """Neighbouring patterns a group holds along each side; channel = gridsize**2."""
-    n_filters_scale: int = 2
-    """Multiplies the number of feature maps of every convolution."""
-    model_type: str = "pinn"
-    """'pinn' trains against the measured counts, 'supervised' against given patches."""
-    architecture: str = "cnn"
-    """Name of the generator; see `ptychopinn_backend.generators`."""
-    amp_activation: str = "sigmoid"
-    """Activation of the amplitude head: sigmoid, swish (alias silu), softplus, relu."""
-    object_big: bool = True
-    """One patch per pattern, averaged where the group's patches overlap; False: one patch for the group."""
-    probe_big: bool = True
-    """Adds a low-resolution border outside the central N/2 pixels."""
-    probe_mask: bool = False
-    """Cuts the probe to a circle before it illuminates the patch."""
-    probe_mask_sigma: float = 1.0
-    """Width of the mask's soft edge in pixels; 0 is a hard edge."""
-    probe_mask_diameter: float | None = None
-    """Diameter of the mask in pixels; None means N/2."""
-    pad_object: bool = True
-    """The network fills the central N/2 pixels; False: the whole patch."""
-    probe_scale: float = 4.0
-    """The normalised probe has mean masked amplitude 1 / probe_scale."""
-    gaussian_smoothing_sigma: float = 0.0
-    """Sigma in pixels of a 3 x 3 smoothing of the illuminated patch; 0 is none."""
-    fno_modes: int = 12
-    """Fourier modes kept by Fourier-operator generators."""
-    fno_width: int = 32
-    """Feature maps of Fourier-operator generators."""
-    fno_blocks: int = 4
-    """Spectral blocks of Fourier-operator generators."""
-    fno_cnn_blocks: int = 2
-    """Convolutional blocks of hybrid generators."""
-    fno_input_transform: str = "none"
-    """Transform of the input of Fourier-operator generators: none, sqrt, log1p, instancenorm."""
-    generator_output_mode: str = "real_imag"
-    """How those generators express a patch: real_imag, amp_phase, amp_phase_logits."""
-    max_hidden_channels: int | None = None
-    """Upper limit of feature maps in hybrid generators; None is no limit."""
-    resnet_width: int | None = None
-    """Feature maps of the residual bottleneck of 'hybrid_resnet'; None lets the generator choose."""
-
-    def __post_init__(self) -> None:
-        """Check every field and translate the activation alias 'silu'.
-
-        Raises:
-            ConfigError: a field breaks its rule.
-        """
-        unwrap_numpy_scalars(self)
-        if isinstance(self.amp_activation, str) and self.amp_activation.lower() == "silu":
-            object.__setattr__(self, "amp_activation", "swish")
-        require_choice("N", self.N, PATTERN_SIZES)
-        for name in ("gridsize", "n_filters_scale", "fno_modes", "fno_width", "fno_blocks", "fno_cnn_blocks"):
-            require_positive_integer(name, getattr(self, name))
-        for name in ("max_hidden_channels", "resnet_width"):
-            if getattr(self, name) is not None:
-                require_positive_integer(name, getattr(self, name))
-        for name in ("object_big", "probe_big", "probe_mask", "pad_object"):
-            require_bool(name, getattr(self, name))
-        require_choice("model_type", self.model_type, ("pinn", "supervised"))
-        require_choice("architecture", self.architecture, generator_names())
-        if uses_back_projection(self.architecture) and not self.object_big:
-            raise ConfigError(
-                f"object_big = False does not go with architecture = '{self.architecture}', which makes one patch per "
-                "pattern. Set object_big to True."
-            )
-        require_choice("amp_activation", self.amp_activation, AMP_ACTIVATIONS)
-        require_choice("fno_input_transform", self.fno_input_transform, ("none", "sqrt", "log1p", "instancenorm"))
-        require_choice(
-            "generator_output_mode", self.generator_output_mode, ("real_imag", "amp_phase", "amp_phase_logits")
-        )
-        require_positive("probe_scale", self.probe_scale)
-        require_non_negative("probe_mask_sigma", self.probe_mask_sigma)
-        if self.probe_mask_diameter is not None:
-            require_positive("probe_mask_diameter", self.probe_mask_diameter)
-        require_non_negative("gaussian_smoothing_sigma", self.gaussian_smoothing_sigma)
-
-    @property
-    def channels(self) -> int:
-        """Patterns in a group, gridsize**2."""
-        return self.gridsize**2
+DEFAULT_NEPOCHS: Final = 50
+SCHEDULERS: Final = ("Default", "Exponential", "WarmupCosine", "ReduceLROnPlateau", "MultiStage", "Adaptive")
 
 
 @dataclass(frozen=True)
@@ -134,8 +58,8 @@ class TrainingConfig:
     """NPZ file to validate on; None splits `validation_fraction` off the training groups."""
     batch_size: int = 16
     """Groups per optimiser step; a power of two."""
-    nepochs: int = 50
-    """Passes over the training groups."""
+    nepochs: int = DEFAULT_NEPOCHS
+    """Passes over the training groups; with stages the sum of theirs."""
     mae_weight: float = 0.0
     """Weight of the mean absolute error of the far-field amplitude."""
     nll_weight: float = 1.0
@@ -212,6 +136,20 @@ class TrainingConfig:
     """Weight, inside the real-space term, of the mean absolute deviation of the amplitude from its mean."""
     validation_fraction: float = 0.1
     """Fraction of the groups kept for validation when no test_data_file is given; 0 trains on all."""
+    stage_1_epochs: int = 0
+    """Epochs on the normalised amplitude error alone, which no intensity scale changes; 0 leaves the stage out."""
+    stage_2_epochs: int = 0
+    """Epochs on a blend of that error and the configured loss."""
+    stage_3_epochs: int = 0
+    """Epochs on the configured loss after the other stages."""
+    physics_weight_schedule: str = "cosine"
+    """How the weight of the configured loss rises in stage 2: linear, cosine or exponential."""
+    stage_3_lr_factor: float = 0.1
+    """Learning rate of stage 3 over that of stage 1, with the schedules MultiStage and Adaptive."""
+    epochs_fine_tune: int = 0
+    """Further epochs, after nepochs, in which the encoder is frozen."""
+    fine_tune_gamma: float = 0.1
+    """Factor on the learning rate in them."""
 
     def __post_init__(self) -> None:
         """Check every field, resolve the deprecated alias and make paths `Path`.
@@ -236,6 +174,43 @@ class TrainingConfig:
         require_choice("backend", self.backend, BACKENDS)
         self._check_losses()
         self._check_optimizer()
+        self._check_phases()
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether training leads in stages to the configured loss."""
+        return self.stage_1_epochs + self.stage_2_epochs + self.stage_3_epochs > 0
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of all stages and of fine-tuning."""
+        return self.nepochs + self.epochs_fine_tune
+
+    def _check_phases(self) -> None:
+        for name in ("stage_1_epochs", "stage_2_epochs", "stage_3_epochs", "epochs_fine_tune"):
+            require_non_negative_integer(name, getattr(self, name))
+        require_choice("physics_weight_schedule", self.physics_weight_schedule, ("linear", "cosine", "exponential"))
+        for name in ("stage_3_lr_factor", "fine_tune_gamma"):
+            require_positive(name, getattr(self, name))
+        if not self.is_staged:
+            if self.scheduler in ("MultiStage", "Adaptive"):
+                raise ConfigError(
+                    f"scheduler = '{self.scheduler}' follows the stages of a training, and this one has none. "
+                    "Set stage_1_epochs, stage_2_epochs and stage_3_epochs, or choose another scheduler."
+                )
+            return
+        if self.model.model_type == "supervised":
+            raise ConfigError(
+                "stage_1_epochs, stage_2_epochs and stage_3_epochs lead to the physics, and model_type = 'supervised' "
+                "trains without it. Set them to 0, or model_type to 'pinn'."
+            )
+        total = self.stage_1_epochs + self.stage_2_epochs + self.stage_3_epochs
+        if self.nepochs not in (total, DEFAULT_NEPOCHS):
+            raise ConfigError(
+                f"nepochs = {self.nepochs} contradicts stage_1_epochs + stage_2_epochs + stage_3_epochs = {total}. "
+                f"Leave nepochs out, or set it to {total}."
+            )
+        object.__setattr__(self, "nepochs", total)
 
     def _check_losses(self) -> None:
         for name in ("mae_weight", "mse_weight", "nll_weight", "realspace_mae_weight", "realspace_weight"):
@@ -255,11 +230,7 @@ class TrainingConfig:
         for name in ("probe_trainable", "intensity_scale_trainable", "positions_provided", "sequential_sampling"):
             require_bool(name, getattr(self, name))
         require_choice("optimizer", self.optimizer, ("adam", "adamw", "sgd"))
-        require_choice(
-            "scheduler",
-            self.scheduler,
-            ("Default", "Exponential", "WarmupCosine", "ReduceLROnPlateau", "MultiStage", "Adaptive"),
-        )
+        require_choice("scheduler", self.scheduler, SCHEDULERS)
         require_choice("gradient_clip_algorithm", self.gradient_clip_algorithm, ("norm", "value", "agc"))
         if self.gradient_clip_val is not None:
             require_positive("gradient_clip_val", self.gradient_clip_val)

@@ -1,0 +1,114 @@
+"""Frozen configuration of the network; every rule is checked in the constructor.
+
+Names, defaults and legacy keys are the contract `specs/config.md`. Import `ModelConfig` from
+`ptychopinn_backend.config`, where the other configurations are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ptychopinn_backend.config_checks import (
+    require_bool,
+    require_choice,
+    require_non_negative,
+    require_positive,
+    require_positive_integer,
+    unwrap_numpy_scalars,
+)
+from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.generators import generator_names, uses_back_projection
+
+PATTERN_SIZES: Final = (32, 64, 128, 256, 512)
+AMP_ACTIVATIONS: Final = ("sigmoid", "swish", "softplus", "relu")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What the network is: sizes, activations and how patches meet the probe."""
+
+    N: int = 64
+    """Side of patterns and patches in pixels: 32, 64, 128, 256 or 512."""
+    gridsize: int = 1
+    """Neighbouring patterns a group holds along each side; channel = gridsize**2."""
+    n_filters_scale: int = 2
+    """Multiplies the number of feature maps of every convolution."""
+    model_type: str = "pinn"
+    """'pinn' trains against the measured counts, 'supervised' against given patches."""
+    architecture: str = "cnn"
+    """Name of the generator; see `ptychopinn_backend.generators`."""
+    amp_activation: str = "sigmoid"
+    """Activation of the amplitude head: sigmoid, swish (alias silu), softplus, relu."""
+    object_big: bool = True
+    """One patch per pattern, averaged where the group's patches overlap; False: one patch for the group."""
+    probe_big: bool = True
+    """Adds a low-resolution border outside the central N/2 pixels."""
+    probe_mask: bool = False
+    """Cuts the probe to a circle before it illuminates the patch."""
+    probe_mask_sigma: float = 1.0
+    """Width of the mask's soft edge in pixels; 0 is a hard edge."""
+    probe_mask_diameter: float | None = None
+    """Diameter of the mask in pixels; None means N/2."""
+    pad_object: bool = True
+    """The network fills the central N/2 pixels; False: the whole patch."""
+    probe_scale: float = 4.0
+    """The normalised probe has mean masked amplitude 1 / probe_scale."""
+    gaussian_smoothing_sigma: float = 0.0
+    """Sigma in pixels of a 3 x 3 smoothing of the illuminated patch; 0 is none."""
+    fno_modes: int = 12
+    """Fourier modes kept by Fourier-operator generators."""
+    fno_width: int = 32
+    """Feature maps of Fourier-operator generators."""
+    fno_blocks: int = 4
+    """Spectral blocks of Fourier-operator generators."""
+    fno_cnn_blocks: int = 2
+    """Convolutional blocks of hybrid generators."""
+    fno_input_transform: str = "none"
+    """Transform of the input of Fourier-operator generators: none, sqrt, log1p, instancenorm."""
+    generator_output_mode: str = "real_imag"
+    """How those generators express a patch: real_imag, amp_phase, amp_phase_logits."""
+    max_hidden_channels: int | None = None
+    """Upper limit of feature maps in hybrid generators; None is no limit."""
+    resnet_width: int | None = None
+    """Feature maps of the residual bottleneck of 'hybrid_resnet'; None lets the generator choose."""
+
+    def __post_init__(self) -> None:
+        """Check every field and translate the activation alias 'silu'.
+
+        Raises:
+            ConfigError: a field breaks its rule.
+        """
+        unwrap_numpy_scalars(self)
+        if isinstance(self.amp_activation, str) and self.amp_activation.lower() == "silu":
+            object.__setattr__(self, "amp_activation", "swish")
+        require_choice("N", self.N, PATTERN_SIZES)
+        for name in ("gridsize", "n_filters_scale", "fno_modes", "fno_width", "fno_blocks", "fno_cnn_blocks"):
+            require_positive_integer(name, getattr(self, name))
+        for name in ("max_hidden_channels", "resnet_width"):
+            if getattr(self, name) is not None:
+                require_positive_integer(name, getattr(self, name))
+        for name in ("object_big", "probe_big", "probe_mask", "pad_object"):
+            require_bool(name, getattr(self, name))
+        require_choice("model_type", self.model_type, ("pinn", "supervised"))
+        require_choice("architecture", self.architecture, generator_names())
+        if uses_back_projection(self.architecture) and not self.object_big:
+            raise ConfigError(
+                f"object_big = False does not go with architecture = '{self.architecture}', which makes one patch per "
+                "pattern. Set object_big to True."
+            )
+        require_choice("amp_activation", self.amp_activation, AMP_ACTIVATIONS)
+        require_choice("fno_input_transform", self.fno_input_transform, ("none", "sqrt", "log1p", "instancenorm"))
+        require_choice(
+            "generator_output_mode", self.generator_output_mode, ("real_imag", "amp_phase", "amp_phase_logits")
+        )
+        require_positive("probe_scale", self.probe_scale)
+        require_non_negative("probe_mask_sigma", self.probe_mask_sigma)
+        if self.probe_mask_diameter is not None:
+            require_positive("probe_mask_diameter", self.probe_mask_diameter)
+        require_non_negative("gaussian_smoothing_sigma", self.gaussian_smoothing_sigma)
+
+    @property
+    def channels(self) -> int:
+        """Patterns in a group, gridsize**2."""
+        return self.gridsize**2
