@@ -12,6 +12,8 @@ from ptychopinn_backend.errors import DataError
 
 SSIM_WINDOW_PX: Final = 7
 """Side of the window of the structural similarity, pixels."""
+FRC_WINDOW_RINGS: Final = 5
+"""Rings over which a curve must be below its threshold on average for its resolution to end there."""
 
 
 def psnr(image: FloatArray, truth: FloatArray, data_range: float | None = None) -> float:
@@ -131,7 +133,12 @@ def frc(image_a: AnyArray, image_b: AnyArray) -> FourierRingCorrelation:
 
 
 def frc_resolution_px(curve: FourierRingCorrelation, threshold: Literal["half-bit"] | float = "half-bit") -> float:
-    """Return the half-period in pixels at which a curve first falls below a threshold; 1 is the Nyquist limit.
+    """Return the half-period in pixels at which a curve falls below a threshold to stay; 1 is the Nyquist limit.
+
+    A single ring says little, the innermost ones least, because they hold a few pixels: there a curve dips below its
+    threshold by chance. So the first ring below counts where curve minus threshold, averaged over it and the four rings
+    beyond, is below zero too. The criterion is that of van Heel and Schatz (2005); smoothing before the crossing
+    is looked for follows Nieuwenhuizen et al. (2013), and doing so towards one side keeps the place of the crossing.
 
     Args:
         curve: a ring correlation.
@@ -143,14 +150,17 @@ def frc_resolution_px(curve: FourierRingCorrelation, threshold: Literal["half-bi
     """
     last = min(curve.side // 2, len(curve.correlation) - 1)
     level = curve.half_bit_threshold() if threshold == "half-bit" else np.full(len(curve.correlation), threshold)
-    excess = (curve.correlation - level)[: last + 1]
-    below = np.flatnonzero(excess[1:] < 0) + 1
-    if not len(below):
+    excess = curve.correlation - level
+    below = [
+        ring for ring in range(1, last + 1) if excess[ring] < 0 and excess[ring : ring + FRC_WINDOW_RINGS].mean() < 0
+    ]
+    if not below:
         return 1.0
-    ring = int(below[0])
+    ring = below[0]
     if ring == 1:
         return float("inf")
-    crossing = ring - 1 + excess[ring - 1] / (excess[ring - 1] - excess[ring])
+    before = max(excess[ring - 1], 0.0)
+    crossing = ring - 1 + before / (before - excess[ring])
     return float(0.5 * curve.side / crossing)
 
 

@@ -1,5 +1,6 @@
 """Figures of merit on images whose answer is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,29 @@ def test_resolution_is_the_half_period_where_common_information_ends() -> None:
     for threshold in ("half-bit", 0.5, 0.3):
         assert metrics.frc_resolution_px(curve, threshold) == pytest.approx(0.5 / 0.2, rel=0.05)
     noise = metrics.frc(rng.normal(size=(128, 128)), rng.normal(size=(128, 128)))
-    assert metrics.frc_resolution_px(noise) > 8
+    assert metrics.frc_resolution_px(noise) > 20
+
+
+def _curve(correlation: np.ndarray) -> metrics.FourierRingCorrelation:
+    """A curve over the rings of a square of 128 pixels."""
+    return replace(metrics.frc(np.ones((128, 128)), np.ones((128, 128))), correlation=correlation)
+
+
+@pytest.mark.parametrize("rings", [(1,), (2,), (3,), (1, 2), (7,), (20, 21)])
+def test_a_dip_of_one_or_two_rings_is_not_the_resolution(rings: tuple[int, ...]) -> None:
+    falling = np.clip(1.5 - np.arange(92) / 40, 0, 1)
+    expected = metrics.frc_resolution_px(_curve(falling))
+    assert expected == pytest.approx(64 / 50, rel=0.03)
+    dipped = falling.copy()
+    dipped[list(rings)] = 0
+    assert metrics.frc_resolution_px(_curve(dipped)) == pytest.approx(expected)
+
+
+def test_a_lasting_fall_is_the_resolution_even_where_the_curve_rises_again() -> None:
+    correlation = np.where(np.arange(92) < 20, 1.0, 0.0)
+    correlation[50:60] = 1
+    assert metrics.frc_resolution_px(_curve(correlation)) == pytest.approx(64 / 20, rel=0.05)
+    assert metrics.frc_resolution_px(_curve(np.zeros(92))) == float("inf")
 
 
 def test_ring_correlation_of_a_rectangle_uses_cycles_per_pixel() -> None:
