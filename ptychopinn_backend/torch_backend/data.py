@@ -127,7 +127,10 @@ class GroupDataset(Dataset[TensorBatch]):
 
 
 class BatchIndexSampler(Sampler[IntArray]):
-    """Index arrays of the batches of an epoch; with several processes each takes every world_size-th group."""
+    """Index arrays of the batches of an epoch; several processes share each batch and see every group once.
+
+    Batch k of one process is what batches k of all processes hold together, when its batch size is the sum of theirs.
+    """
 
     def __init__(
         self, n_groups: int, batch_size: int, *, seed: int | None, limit: int | None, rank: int, world_size: int
@@ -142,7 +145,11 @@ class BatchIndexSampler(Sampler[IntArray]):
             rank: number of this process.
             world_size: number of processes.
         """
-        self._n_groups, self._batch_size, self._seed, self._limit = n_groups, batch_size, seed, limit
+        self._n_groups, self._seed, self._limit = n_groups, seed, limit
+        self.visited = n_groups if limit is None else min(limit, n_groups)
+        """Groups an epoch visits."""
+        self.together = batch_size * world_size
+        """Groups of a batch in all processes together."""
         self._rank, self._world_size = rank, world_size
         self._epoch = 1
 
@@ -151,23 +158,31 @@ class BatchIndexSampler(Sampler[IntArray]):
         self._epoch = epoch + 1
 
     def __len__(self) -> int:
-        """Return the number of batches of this process."""
-        return -(-self._per_process // self._batch_size)
+        """Return the number of batches, the same in every process."""
+        return -(-self.visited // self.together)
 
-    @property
-    def _per_process(self) -> int:
-        visited = self._n_groups if self._limit is None else min(self._limit, self._n_groups)
-        return -(-visited // self._world_size)
+    def groups_in(self, batch_index: int) -> tuple[int, int]:
+        """Return how many groups of a batch count in this process, and in all processes together.
+
+        Args:
+            batch_index: 0-based number of the batch in the epoch.
+
+        Returns:
+            The two numbers; the first is 0 where a last small batch does not reach this process.
+        """
+        together = min(self.together, self.visited - batch_index * self.together)
+        return len(range(self._rank, together, self._world_size)), together
 
     def __iter__(self) -> Iterator[IntArray]:
-        """Yield (batch,) index arrays; the last one may be shorter."""
-        order: IntArray = np.arange(self._n_groups)[: self._limit]
+        """Yield (batch,) index arrays; the last one may be shorter, or hold one group that does not count."""
+        order: IntArray = np.arange(self.visited)
         if self._seed is not None:
             order = epoch_order(self._n_groups, self._seed, self._epoch, self._limit)
-        # All processes must see the same number of batches, so the order wraps around to a multiple of them.
-        order = np.resize(order, self._per_process * self._world_size)[self._rank :: self._world_size]
-        for start in range(0, len(order), self._batch_size):
-            yield order[start : start + self._batch_size]
+        for start in range(0, self.visited, self.together):
+            together = order[start : start + self.together]
+            share = together[self._rank :: self._world_size]
+            # Processes wait for one another in every batch, so none may come without a group.
+            yield share if len(share) else together[:1]
 
 
 def batch_loader(

@@ -27,10 +27,25 @@ def test_an_epoch_visits_every_group_in_the_order_of_the_schedule() -> None:
         np.testing.assert_array_equal(np.concatenate(batches), epoch_order(10, 3, epoch + 1))
 
 
-def test_several_processes_share_an_epoch() -> None:
-    shares = [list(BatchIndexSampler(11, 4, seed=3, limit=None, rank=rank, world_size=2)) for rank in (0, 1)]
-    assert [len(batch) for batch in shares[0]] == [len(batch) for batch in shares[1]] == [4, 2]
-    assert set(np.concatenate(shares[0] + shares[1])) == set(range(11))
+@pytest.mark.parametrize(("n_groups", "limit", "processes"), [(11, None, 2), (13, 9, 2), (12, None, 3), (5, None, 4)])
+def test_the_batches_of_several_processes_are_those_of_one(n_groups: int, limit: int | None, processes: int) -> None:
+    def sampler(rank: int, world_size: int, batch_size: int) -> BatchIndexSampler:
+        made = BatchIndexSampler(n_groups, batch_size, seed=3, limit=limit, rank=rank, world_size=world_size)
+        made.set_epoch(4)
+        return made
+
+    alone = sampler(0, 1, 2 * processes)
+    shares = [sampler(rank, processes, 2) for rank in range(processes)]
+    assert {len(share) for share in shares} == {len(alone)}
+    counted = [list(share) for share in shares]
+    for index, batch in enumerate(alone):
+        parts = []
+        for share, batches in zip(shares, counted, strict=True):
+            own, together = share.groups_in(index)
+            assert together == len(batch)
+            assert len(batches[index]) == max(own, 1)
+            parts += batches[index][:own].tolist()
+        assert sorted(parts) == sorted(batch.tolist())
 
 
 def test_a_limited_epoch_visits_other_groups_every_time() -> None:
