@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -17,7 +16,8 @@ from ptychodus.model.processing.subprocess_reconstructor import (
 
 from ptychodus_plugin.configuration import ReconstructPayload, TrainPayload, check_patterns, fit_preset
 from ptychodus_plugin.product import drawable_losses, losses_of, object_frame, product_of, raw_data_of
-from ptychodus_plugin.reconstructor import RECONSTRUCT_GOAL
+from ptychodus_plugin.reconstructor import RECONSTRUCT_GOAL, TAG_GOAL
+from ptychodus_plugin.training_folder import BEST_MODEL_FILE, CHECKPOINT_FOLDER, MODEL_FILE
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.interface import EpochReport
 from ptychopinn_backend.reconstruct import reconstruct
@@ -29,11 +29,6 @@ logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
 PARTIAL_STEP: Final = 10
 """Per cent of the groups between two partial objects: stitching them costs time, and a batch run writes a file each."""
-CHECKPOINT_FOLDER: Final = "checkpoints"
-BEST_MODEL_FILE: Final = "best.zip"
-"""The best model so far, among the checkpoints; in use from the first epoch on, should training be stopped."""
-MODEL_FILE: Final = "model.zip"
-"""What a batch run looks for in its input folder."""
 
 
 def run_reconstruct(payload: ReconstructPayload, queue: Any) -> None:
@@ -50,7 +45,7 @@ def run_reconstruct(payload: ReconstructPayload, queue: Any) -> None:
 
     def send(reconstruction: Reconstruction, progress: int) -> None:
         output = product_of(product, reconstruction.object, reconstruction.probe, losses)
-        queue.put((TAG_OUTPUT, pickle.dumps(ReconstructOutput(output, progress=progress))))
+        queue.put((TAG_OUTPUT, ReconstructOutput(output, progress=progress)))
 
     sent = groups = 0
 
@@ -107,8 +102,9 @@ def run_train(payload: TrainPayload, queue: Any) -> None:
             progress=report.epoch,
         )
         if report.epoch == 1:
+            queue.put((TAG_GOAL, report.n_epochs))
             queue.put((TAG_MODEL_SAVED, str(best)))
-        queue.put((TAG_TRAIN_OUTPUT, pickle.dumps(output)))
+        queue.put((TAG_TRAIN_OUTPUT, output))
         terms = ", ".join(f"{name} {value:.5g}" for name, value in report.losses.items())
         logger.info("Epoch %d of %d: %s", report.epoch, report.n_epochs, terms)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,18 +12,27 @@ from typing import Any, Final
 
 from ptychodus.api.reconstruct import ReconstructInput, ReconstructOutput, TrainOutput
 from ptychodus.model.processing._subprocess_protocol import ChildError
-from ptychodus.model.processing.subprocess_reconstructor import SubprocessReconstructor
+from ptychodus.model.processing.subprocess_reconstructor import (
+    TAG_MODEL_SAVED,
+    TAG_OUTPUT,
+    TAG_TRAIN_OUTPUT,
+    SubprocessReconstructor,
+)
 
+from ptychodus_plugin.child_process import run_child
 from ptychodus_plugin.configuration import ReconstructPayload, reconstruct_payload, require_model, train_payload
 from ptychodus_plugin.settings import LibrarySettings
+from ptychodus_plugin.training_folder import remove_temporary_files
 from ptychopinn_backend.archive import read_metadata
-from ptychopinn_backend.errors import PtychoPINNError
+from ptychopinn_backend.errors import InsufficientMemoryError, OutputError, PtychoPINNError, sentence_of
 from ptychopinn_backend.presets import PRESETS
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
 RECONSTRUCT_ENTRY_POINT: Final = "ptychodus_plugin.child:run_reconstruct"
 TRAIN_ENTRY_POINT: Final = "ptychodus_plugin.child:run_train"
+TAG_GOAL: Final = "goal"
+"""Our own message: the number of epochs, which the child knows once it has seen the data."""
 RECONSTRUCT_GOAL: Final = 100
 """Progress of a reconstruction is in per cent, so that the last file of a batch run always has the same name."""
 
@@ -59,6 +69,7 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
         self._loaded_model_path: Path | None = None
         self._settings = settings
         self._goal = RECONSTRUCT_GOAL
+        self._stop = threading.Event()
         self._failure_listeners: list[FailureListener] = []
         self._model_listeners: list[ModelListener] = []
 
@@ -85,7 +96,7 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
             PtychoPINNError: what went wrong, in one sentence.
         """
         self._goal = RECONSTRUCT_GOAL
-        yield from self._readable("Infer", super().reconstruct(parameters))
+        yield from self._readable("Infer", self._reconstruct(parameters))
 
     def train(self, input_path: Path, output_path: Path) -> Iterator[TrainOutput]:
         """Train a model in a child process; it is in use afterwards.
@@ -104,10 +115,17 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
         self._goal = preset.get("nepochs", self._settings.value("Training", "NumEpochs"))
         before = self._loaded_model_path
         try:
-            yield from self._readable("Train", super().train(input_path, output_path))
+            yield from self._readable("Train", self._train(input_path, output_path))
         finally:
             if self._loaded_model_path != before:
                 self._tell_model()
+
+    def stop(self) -> None:
+        """End the call that runs, within the host's grace period; may be called from any thread.
+
+        The host itself looks for a stop request only after an output, which a long epoch keeps it waiting for.
+        """
+        self._stop.set()
 
     def is_model_loaded(self) -> bool:
         """Return whether a model was trained, loaded, or is named by the setting ModelPath."""
@@ -159,6 +177,29 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
     def _reconstruct_payload(self, parameters: ReconstructInput, loaded: Path | None) -> ReconstructPayload:
         return reconstruct_payload(self._settings, self.name.lower(), parameters, self._model())
 
+    def _reconstruct(self, parameters: ReconstructInput) -> Iterator[ReconstructOutput]:
+        payload = self._reconstruct_payload(parameters, self._loaded_model_path)
+        for tag, content in self._messages(RECONSTRUCT_ENTRY_POINT, payload):
+            if tag == TAG_OUTPUT:
+                yield content
+
+    def _train(self, input_path: Path, output_path: Path) -> Iterator[TrainOutput]:
+        payload = train_payload(self._settings, self.name.lower(), input_path, output_path)
+        try:
+            for tag, content in self._messages(TRAIN_ENTRY_POINT, payload):
+                if tag == TAG_GOAL:
+                    self._goal = content
+                elif tag == TAG_MODEL_SAVED:
+                    self._loaded_model_path = Path(content)
+                elif tag == TAG_TRAIN_OUTPUT:
+                    yield content
+        finally:
+            remove_temporary_files(output_path)
+
+    def _messages(self, entry_point: str, payload: Any) -> Iterator[tuple[Any, ...]]:
+        self._stop.clear()
+        return run_child(entry_point, payload, self._stop)
+
     def _current_goal(self) -> int:
         return self._goal
 
@@ -166,8 +207,8 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
         try:
             yield from outputs
         except ChildError as error:
-            cause = error.child_exception
-            if not isinstance(cause, PtychoPINNError):
+            cause = _explained(error.child_exception)
+            if cause is None:
                 self._tell_failure(action, error)
                 raise
             self._tell_failure(action, cause)
@@ -184,6 +225,14 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
     def _tell_model(self) -> None:
         for listener in self._model_listeners:
             listener()
+
+
+def _explained(cause: BaseException | None) -> PtychoPINNError | None:
+    if isinstance(cause, PtychoPINNError):
+        return cause
+    if isinstance(cause, MemoryError):
+        return InsufficientMemoryError(str(cause) or "none is left")
+    return OutputError(sentence_of(cause)) if isinstance(cause, OSError) else None
 
 
 def _export_training_data(file_path: Path, parameters: ReconstructInput) -> None:

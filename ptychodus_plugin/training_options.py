@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ptychodus_plugin.options import Option, Selection, pinn
-from ptychopinn_backend.schedule import AVAILABLE_SCHEDULES
+from ptychopinn_backend.config import SCHEDULERS
 
 
 def _warmup_cosine(selection: Selection) -> bool:
@@ -118,7 +118,7 @@ _OPTIMISATION: Final = (
         "Scheduler:",
         "How the learning rate changes from epoch to epoch; 'Default' keeps it.",
         config="training.scheduler",
-        choices=AVAILABLE_SCHEDULES,
+        choices=SCHEDULERS,
     ),
     Option(
         "WarmupEpochs",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 _LONGEST_MESSAGE: Final = 1000
 
@@ -87,6 +87,11 @@ class WorkerDiedError(TrainingError, ChildProcessError):
             f"A worker process that loads batches died ({reason.strip().rstrip('.')}). Set num_workers to 0, or give "
             "the machine more shared memory; then go on from the last checkpoint."
         )
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross to another process as itself: made from the reason, not from the message."""
+        return type(self), (self.reason,)
 
 
 class InsufficientMemoryError(PtychoPINNError, MemoryError):
@@ -102,6 +107,27 @@ class InsufficientMemoryError(PtychoPINNError, MemoryError):
             f"Not enough memory: {reason.strip().rstrip('.')}. Lower batch_size, n_filters_scale or the number of "
             "groups."
         )
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross to another process as itself: made from the reason, not from the message."""
+        return type(self), (self.reason,)
+
+
+def sentence_of(error: Exception) -> str:
+    """Return what went wrong in one sentence and a remedy, for errors of ours, of files and of memory.
+
+    Args:
+        error: a `PtychoPINNError`, OSError, MemoryError, or any other, whose own words are returned.
+
+    Returns:
+        The words, on one line.
+    """
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"'{error.filename}': {error.strerror}. Check the path, and that you may read and write there."
+    if isinstance(error, MemoryError) and not isinstance(error, PtychoPINNError):
+        return sentence_of(InsufficientMemoryError(str(error) or "none is left"))
+    return " ".join(str(error).split())
 
 
 def nearest_name(name: str, valid_names: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from ptychopinn_backend.errors import InsufficientMemoryError, PtychoPINNError
+from ptychopinn_backend.errors import PtychoPINNError, sentence_of
 
 MACHINE_FAILURE: Final = 1
 USAGE_ERROR: Final = 2
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     except (PtychoPINNError, OSError, MemoryError) as error:
-        click.echo(f"Error: {_sentence(error)}", err=True)
+        click.echo(f"Error: {sentence_of(error)}", err=True)
         return MACHINE_FAILURE if _is_of_the_machine(error) else USAGE_ERROR
     return 0
 
@@ -105,14 +105,6 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 def _is_of_the_machine(error: Exception) -> bool:
     return isinstance(error, OSError | MemoryError) and not isinstance(error, FileNotFoundError)
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror is not None:
-        return f"'{error.filename}': {error.strerror}. Check the path, and that you may read and write there."
-    if isinstance(error, MemoryError) and not isinstance(error, PtychoPINNError):
-        return _sentence(InsufficientMemoryError(str(error) or "none is left"))
-    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,31 @@
+"""Names of what training leaves in a folder, and tidying up after one that was ended from outside."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN
+from ptychopinn_backend.errors import OutputError, TrainingError
+from ptychopinn_backend.training_lock import training_lock
+
+CHECKPOINT_FOLDER: Final = "checkpoints"
+BEST_MODEL_FILE: Final = "best.zip"
+"""The best model so far, among the checkpoints; in use from the first epoch on, should training be stopped."""
+MODEL_FILE: Final = "model.zip"
+"""What a batch run looks for in its input folder."""
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what a child that was killed or stopped left half-written, unless another training is in the folder.
+
+    Args:
+        folder: output folder of a training.
+    """
+    checkpoints = folder / CHECKPOINT_FOLDER
+    if not checkpoints.is_dir():
+        return
+    with suppress(TrainingError, OutputError), training_lock(checkpoints):
+        for left in folder.glob(TEMPORARY_PATTERN):
+            left.unlink(missing_ok=True)

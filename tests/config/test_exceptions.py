@@ -1,0 +1,45 @@
+"""Errors keep their words on the way to another process."""
+
+from __future__ import annotations
+
+from multiprocessing.reduction import ForkingPickler
+
+import pytest
+
+from ptychopinn_backend.errors import (
+    ArchiveNotFoundError,
+    ConfigError,
+    InsufficientMemoryError,
+    OutputError,
+    PtychoPINNError,
+    WorkerDiedError,
+    sentence_of,
+)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigError("a = 1 breaks a rule. Use 2."),
+        ArchiveNotFoundError("no archive there. Train one."),
+        OutputError("'x' could not be written. Free space."),
+        InsufficientMemoryError("2 GB asked for"),
+        WorkerDiedError("killed"),
+    ],
+)
+def test_an_error_crosses_a_process_boundary_unchanged(error: PtychoPINNError) -> None:
+    there = ForkingPickler.loads(ForkingPickler.dumps(error))
+    assert type(there) is type(error)
+    assert str(there) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ConfigError("two\nlines"), "two lines"),
+        (FileNotFoundError(2, "No such file", "a.npz"), "'a.npz': No such file. Check the path, and that"),
+        (MemoryError(), "Not enough memory: none is left. Lower batch_size"),
+    ],
+)
+def test_failures_of_the_machine_become_sentences(error: Exception, sentence: str) -> None:
+    assert sentence_of(error).startswith(sentence)
