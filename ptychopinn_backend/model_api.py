@@ -16,7 +16,7 @@ from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.factory import resolve_backend
 from ptychopinn_backend.interface import EpochCallback
-from ptychopinn_backend.presets import PRESETS, preset_options
+from ptychopinn_backend.presets import AUTO, PRESETS, preset_options
 from ptychopinn_backend.reconstruct import predict, reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.trained_model import TrainedModel
@@ -50,7 +50,8 @@ class PtychoModel:
             architecture: generator name; None takes the preset's, or 'cnn'.
             N: pattern side in pixels.
             gridsize: neighbouring patterns of a group along each side; None takes the preset's, or 1.
-            preset: a tried set of options for network and training, 'fast', 'fine' or 'legacy'; those given win.
+            preset: a tried set of options for network and training, 'fast', 'fine', 'legacy', or 'auto', which looks at
+                the scan; those given win.
             backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then 'pytorch'.
             **options: further fields of `ModelConfig`.
 
@@ -60,7 +61,7 @@ class PtychoModel:
         named = {"architecture": architecture, "gridsize": gridsize}
         self._given = {"N": N, **{name: value for name, value in named.items() if value is not None}, **options}
         if preset is not None:
-            require_choice("preset", preset, tuple(PRESETS))
+            require_choice("preset", preset, (AUTO, *PRESETS))
         self._preset = preset
         self.config: ModelConfig = run_config_from_mapping({"model": self._given}).training.model
         self.backend: str = resolve_backend(explicit=backend, setting=API_DEFAULT_BACKEND)

@@ -1,18 +1,25 @@
-"""Named sets of options for training, so that a good image needs no tuning; an option given explicitly wins.
+"""Named sets of options: what to train with when only a scan is given.
 
-'fast' and 'fine' use the generator with back-projection on groups of overlapping patterns: the patches of a group are
-averaged before they are compared with the counts, which makes neighbours agree. They differ in epochs alone. 'legacy'
-is the historical 'cnn' with its defaults. The numbers behind the choices are in docs/fidelity.md.
+'fast' is a good image in minutes, 'fine' the best one this package gives, 'legacy' the historical 'cnn' with its
+defaults, and 'auto' looks at the scan. The numbers behind the choices are in docs/fidelity.md.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ptychopinn_backend.arrays import ComplexArray, Float64Array
 from ptychopinn_backend.config_checks import require_choice
+
+logger = logging.getLogger(__name__)
 
 _BACK_PROJECTION: Final = {
     "architecture": "backprojection_unet",
@@ -41,22 +48,147 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 )
 """Preset name -> option name -> value."""
 
-DEFAULT_PRESET: Final = "fast"
+AUTO: Final = "auto"
+"""The preset that is chosen from the scans by `choose_preset`."""
+DEFAULT_PRESET: Final = AUTO
+
+MINIMUM_OVERLAP: Final = 0.3
+"""Neighbouring patches that share less of the probe's diameter than this are trained one by one."""
+FLAT_PROBE: Final = 0.9
+"""|sum P |P|| / sum |P|^2 of the first mode, 1 for a real positive probe, from which on its phase counts as flat."""
+
+_LIGHT_FRACTION: Final = 0.9
+_PROBE_SCANS: Final = 4
 
 
-class SizedScan(Protocol):
+class DescribedScan(Protocol):
     """What a preset must know of a scan."""
 
     @property
     def n_patterns(self) -> int:
         """Number of scan points."""
 
+    @property
+    def N(self) -> int:
+        """Pattern side in pixels."""
 
-def preset_options(name: str, scans: Sequence[SizedScan], gridsize: int | None = None) -> dict[str, Any]:
+    @property
+    def probeGuess(self) -> ComplexArray | None:
+        """Probe (mode, N, N) or (N, N), or None."""
+
+    @property
+    def positions_xy(self) -> Float64Array:
+        """Scan positions (pattern, 2), pixels."""
+
+    @property
+    def mean_photons(self) -> float | None:
+        """Mean counts of a pattern, or None where the patterns have not been read yet."""
+
+
+@dataclass(frozen=True)
+class ScanTraits:
+    """What the choice of a preset depends on."""
+
+    N: int
+    """Pattern side in pixels."""
+    n_patterns: int
+    """Scan points."""
+    probe_width_px: float
+    """Diameter of the circle around the probe's centre of light that holds nine tenths of it."""
+    flatness: float
+    """How flat the phase of the first probe mode is; 1 is a real positive probe."""
+    step_px: float
+    """Median distance of a scan point to its nearest neighbour, pixels."""
+    photons: float | None
+    """Mean counts of a pattern, or None."""
+
+    @property
+    def overlap(self) -> float:
+        """Part of the probe's width that neighbouring patches share."""
+        return max(0.0, 1 - self.step_px / self.probe_width_px)
+
+    def __str__(self) -> str:
+        """Describe the scan in one line."""
+        wide = "wider" if self.probe_width_px > self.N / 2 else "no wider"
+        phase = "flat" if self.flatness >= FLAT_PROBE else "curved"
+        dose = "" if self.photons is None else f", {self.photons:.2g} photons a pattern"
+        return (
+            f"{self.n_patterns} patterns, probe {self.probe_width_px:.0f} px ({wide} than N/2) with a {phase} phase, "
+            f"{self.overlap:.0%} overlap{dose}"
+        )
+
+
+@dataclass(frozen=True)
+class PresetChoice:
+    """A preset and why it was chosen."""
+
+    name: str
+    """A name in `PRESETS`."""
+    gridsize: int | None
+    """Neighbouring patterns of a group along each side, or None for the preset's own."""
+    reason: str
+    """One line for the log."""
+
+
+def scan_traits(scan: DescribedScan) -> ScanTraits | None:
+    """Measure what the choice of a preset depends on.
+
+    Args:
+        scan: the scan.
+
+    Returns:
+        Its traits, or None without a probe or without a second point.
+    """
+    if scan.probeGuess is None or scan.n_patterns < 2:
+        return None
+    modes = np.asarray(scan.probeGuess, np.complex128).reshape(-1, scan.N, scan.N)
+    light = np.sum(np.abs(modes) ** 2, axis=0)
+    total = light.sum()
+    if not (np.isfinite(total) and total > 0):
+        return None
+    axis = np.arange(scan.N)
+    row, column = (light.sum(axis=1) @ axis) / total, (light.sum(axis=0) @ axis) / total
+    distance = np.hypot(axis[:, None] - row, axis[None, :] - column).ravel()
+    order = np.argsort(distance)
+    enclosed = np.searchsorted(np.cumsum(light.ravel()[order]), _LIGHT_FRACTION * total)
+    power = np.sum(np.abs(modes[0]) ** 2)
+    positions = scan.positions_xy
+    return ScanTraits(
+        N=scan.N,
+        n_patterns=scan.n_patterns,
+        probe_width_px=max(1.0, 2 * float(distance[order[min(enclosed, len(order) - 1)]])),
+        flatness=float(abs(np.sum(modes[0] * np.abs(modes[0]))) / power) if power > 0 else 1.0,
+        step_px=float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1])),
+        photons=scan.mean_photons,
+    )
+
+
+def choose_preset(scans: Sequence[DescribedScan]) -> PresetChoice:
+    """Choose a preset for scans; the caller logs the reason.
+
+    The network that is given the physics wins at every dose, width and phase of the probe that was measured
+    (docs/fidelity.md), so that the overlap alone decides: patterns whose patches hardly meet are trained one by one.
+
+    Args:
+        scans: what will be trained on; the scan with the least overlap decides.
+
+    Returns:
+        The choice.
+    """
+    traits = [found for found in map(scan_traits, scans[:_PROBE_SCANS]) if found is not None]
+    if not traits:
+        return PresetChoice("fast", None, "the scan's probe and positions are not known before training")
+    least = min(traits, key=lambda found: found.overlap)
+    if least.overlap < MINIMUM_OVERLAP:
+        return PresetChoice("fast", 1, f"{least}: patches hardly overlap, so patterns are trained one by one")
+    return PresetChoice("fast", None, f"{least}: neighbours are trained together")
+
+
+def preset_options(name: str, scans: Sequence[DescribedScan], gridsize: int | None = None) -> dict[str, Any]:
     """Return the options of a preset, fitted to the size of the scans.
 
     Args:
-        name: 'fast', 'fine' or 'legacy'.
+        name: 'auto', 'fast', 'fine' or 'legacy'; what 'auto' chooses is logged with its reason.
         scans: the scans it will train on.
         gridsize: given explicitly, or None for the preset's own.
 
@@ -66,13 +198,18 @@ def preset_options(name: str, scans: Sequence[SizedScan], gridsize: int | None =
     Raises:
         ConfigError: unknown name.
     """
-    require_choice("preset", name, tuple(PRESETS))
+    require_choice("preset", name, (AUTO, *PRESETS))
+    chosen: int | None = None
+    if name == AUTO:
+        choice = choose_preset(scans)
+        logger.info("Preset %s chosen: %s.", choice.name, choice.reason)
+        name, chosen = choice.name, choice.gridsize
     options = dict(PRESETS[name])
     if "gridsize" not in options:
         return options
     fewest = min(scan.n_patterns for scan in scans)
     # A group is drawn from the neighbours of its seed point, so it needs one point more than it has members.
-    wanted = gridsize if gridsize is not None else options["gridsize"]
+    wanted = gridsize if gridsize is not None else chosen or options["gridsize"]
     options["gridsize"] = wanted if gridsize is not None else min(wanted, max(1, math.isqrt(max(1, fewest - 1))))
     members = options["gridsize"] ** 2
     options["groups_per_epoch"] = max(1, math.ceil(sum(scan.n_patterns for scan in scans) / members))

@@ -14,7 +14,7 @@ from ptychopinn_backend.cli.progress import EpochProgress
 
 if TYPE_CHECKING:
     from ptychopinn_backend.config_file import RunConfig
-    from ptychopinn_backend.presets import SizedScan
+    from ptychopinn_backend.presets import DescribedScan
 
 
 @click.command(name="train")
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--preset",
-    help="fast, fine or legacy: tried options, under all those given.  [fast, unless an architecture is given]",
+    help="auto, fast, fine or legacy: tried options, under all those given; auto looks at the scan.  [auto, unless an "
+    "architecture is given]",
 )
 @click.option("--gridsize", type=int, help="Neighbouring patterns of a group along each side.  [1]")
 @click.option("--epochs", "nepochs", type=int, help="Passes over the groups.  [50]")
@@ -96,11 +97,11 @@ def command(
 
 
 def _configured(
-    preset: str | None, scans: Sequence[SizedScan], config_file: Path | None, overrides: Mapping[str, Any]
+    preset: str | None, scans: Sequence[DescribedScan], config_file: Path | None, overrides: Mapping[str, Any]
 ) -> tuple[str | None, RunConfig, frozenset[str]]:
-    """Return the preset in force, the configuration, and the names the user gave; given options win over the preset."""
+    """Return the preset in force with its reason, the configuration, and the names the user gave, which win."""
     from ptychopinn_backend.config_file import load_run_config
-    from ptychopinn_backend.presets import DEFAULT_PRESET, preset_options
+    from ptychopinn_backend.presets import AUTO, DEFAULT_PRESET, choose_preset, preset_options
 
     run = load_run_config(config_file, overrides)
     given = run.given
@@ -111,4 +112,7 @@ def _configured(
         options = preset_options(preset, scans, gridsize)
         below = {name: value for name, value in options.items() if name not in given}
         run = load_run_config(config_file, {**below, **overrides})
+    if preset == AUTO:
+        choice = choose_preset(scans)
+        preset = f"{choice.name} ({choice.reason})"
     return preset, run, given

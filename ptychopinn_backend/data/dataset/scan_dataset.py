@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import Float64Array, IntArray
+from ptychopinn_backend.arrays import Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.dataset.stored_scan import StoredScan, open_stored_scan
@@ -37,6 +37,16 @@ class ScanDataset(PtychoDataContainer):
     """Scan points of all scans."""
     mean_photons: float
     """Mean over all patterns of the sum of squared amplitudes."""
+
+    @property
+    def probeGuess(self) -> Complex64Array:
+        """Normalised probe (mode, N, N) of the first scan."""
+        return self.scans[0].probe
+
+    @property
+    def positions_xy(self) -> Float64Array:
+        """Position of the first pattern of every group of the first scan (group, 2), axis 1 = (x, y), pixels."""
+        return self.coords_true[self.scan_index == 0, 0, :, 0]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float64Array
 from ptychopinn_backend.data.npz import (
     METADATA_KEY,
     directory_entries,
@@ -56,6 +56,22 @@ class ScanFile:
     """Name of the patterns in an NPZ file; None in HDF5."""
     has_labels: bool
     """The file holds `Y`."""
+
+    @property
+    def probeGuess(self) -> Complex64Array | None:
+        """Probe (mode, N, N) or (N, N), or None."""
+        probe: Complex64Array | None = self.facts["probeGuess"]
+        return probe
+
+    @property
+    def positions_xy(self) -> Float64Array:
+        """Scan positions (pattern, 2), axis 1 = (x, y), object pixels."""
+        return np.stack([self.facts["xcoords"], self.facts["ycoords"]], axis=1)
+
+    @property
+    def mean_photons(self) -> None:
+        """Not known before the patterns are read."""
+        return None
 
     @property
     def amplitude_bytes(self) -> int:

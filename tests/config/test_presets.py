@@ -1,0 +1,105 @@
+"""What the presets take from the scans they are fitted to."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from ptychopinn_backend.arrays import Complex64Array, Float64Array
+from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.physics.probe import pixel_distance
+from ptychopinn_backend.presets import AUTO, FLAT_PROBE, choose_preset, preset_options, scan_traits
+
+N = 64
+
+
+@dataclass
+class Scan:
+    probeGuess: Complex64Array | None
+    positions_xy: Float64Array
+    mean_photons: float | None = 1e5
+    N: int = N
+
+    @property
+    def n_patterns(self) -> int:
+        return len(self.positions_xy)
+
+
+def disk(diameter_px: float, curvature_rad: float = 0.0) -> Complex64Array:
+    radius = pixel_distance(N)
+    disk = (radius < diameter_px / 2) * np.exp(1j * curvature_rad * (radius / (diameter_px / 2)) ** 2)
+    return disk.astype(np.complex64)[None]
+
+
+def raster(step_px: float, side: int = 6) -> Float64Array:
+    rows, columns = np.divmod(np.arange(side**2), side)
+    return step_px * np.stack([columns, rows], axis=1).astype(np.float64)
+
+
+def test_traits_of_a_disk() -> None:
+    traits = scan_traits(Scan(disk(30), raster(7.5)))
+    assert traits is not None
+    # Nine tenths of an evenly lit disk lie within sqrt(0.9) of its radius.
+    assert traits.probe_width_px == pytest.approx(30 * np.sqrt(0.9), abs=1.5)
+    assert traits.step_px == pytest.approx(7.5)
+    assert traits.overlap == pytest.approx(1 - 7.5 / traits.probe_width_px)
+    assert traits.flatness == pytest.approx(1.0)
+
+
+def test_width_follows_a_probe_away_from_the_centre() -> None:
+    moved = np.roll(disk(20), (9, -6), axis=(1, 2))
+    here, there = scan_traits(Scan(disk(20), raster(5))), scan_traits(Scan(moved, raster(5)))
+    assert here is not None and there is not None
+    assert there.probe_width_px == pytest.approx(here.probe_width_px)
+
+
+def test_curved_phase_is_not_flat() -> None:
+    traits = scan_traits(Scan(disk(30, curvature_rad=4.0), raster(7.5)))
+    assert traits is not None
+    # |integral over the disk of exp(4 i u) du| = |sin 2| / 2.
+    assert traits.flatness == pytest.approx(np.sin(2.0) / 2, abs=0.02)
+    assert traits.flatness < FLAT_PROBE
+
+
+def test_neighbours_that_overlap_are_trained_together() -> None:
+    options = preset_options(AUTO, [Scan(disk(40), raster(8))])
+    assert (options["architecture"], options["gridsize"], options["batch_size"]) == ("backprojection_unet", 3, 1)
+
+
+def test_patches_that_hardly_overlap_are_trained_one_by_one() -> None:
+    options = preset_options(AUTO, [Scan(disk(20), raster(19))])
+    assert (options["architecture"], options["gridsize"]) == ("backprojection_unet", 1)
+    assert options["batch_size"] > 1
+
+
+def test_scan_with_the_least_overlap_decides() -> None:
+    close, apart = Scan(disk(20), raster(4)), Scan(disk(20), raster(19))
+    assert choose_preset([close, apart]).gridsize == 1
+    assert choose_preset([close, close]).gridsize is None
+
+
+@pytest.mark.parametrize("scan", [Scan(None, raster(5)), Scan(disk(20), raster(5, side=1))])
+def test_unknown_scan_takes_fast(scan: Scan) -> None:
+    choice = choose_preset([scan])
+    assert (choice.name, choice.gridsize) == ("fast", None)
+    assert "not known" in choice.reason
+
+
+def test_choice_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "ptychopinn_backend.presets"):
+        preset_options(AUTO, [Scan(disk(40), raster(8))])
+    (message,) = caplog.messages
+    assert "Preset fast chosen: 36 patterns, probe 38 px (wider than N/2) with a flat phase, 79% overlap" in message
+    assert "1e+05 photons" in message
+
+
+def test_given_gridsize_wins() -> None:
+    assert preset_options(AUTO, [Scan(disk(40), raster(8))], gridsize=2)["gridsize"] == 2
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(ConfigError, match="'auto', 'fast', 'fine', 'legacy'"):
+        preset_options("fasst", [Scan(disk(40), raster(8))])
