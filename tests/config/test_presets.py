@@ -52,7 +52,8 @@ def test_traits_of_a_disk() -> None:
 def test_width_follows_a_probe_away_from_the_centre() -> None:
     moved = np.roll(disk(20), (9, -6), axis=(1, 2))
     here, there = scan_traits(Scan(disk(20), raster(5))), scan_traits(Scan(moved, raster(5)))
-    assert here is not None and there is not None
+    assert here is not None
+    assert there is not None
     assert there.probe_width_px == pytest.approx(here.probe_width_px)
 
 
