@@ -94,6 +94,10 @@ class WorkerDiedError(TrainingError, ChildProcessError):
         return type(self), (self.reason,)
 
 
+class ProcessLostError(TrainingError):
+    """Another process of the same training ended; why, that one knows."""
+
+
 class InsufficientMemoryError(PtychoPINNError, MemoryError):
     """The device or the host has not enough memory."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,6 @@ from ptychopinn_backend.errors import TrainingError
 
 LOCK_NAME: Final = ".training.lock"
 """The file stays; whether it is locked is known to the operating system only."""
-_RANK_VARIABLES: Final = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
 
 
 @contextmanager
@@ -23,16 +21,16 @@ def training_lock(folder: Path | None) -> Iterator[None]:
     """Hold a folder for one training, and clear it of what a killed one left half-written.
 
     Args:
-        folder: made when missing; None locks nothing.
+        folder: made when missing; None locks nothing, as in all but the first process of a distributed training.
 
     Yields:
-        Nothing. Of the processes of one distributed training only the first one locks.
+        Nothing.
 
     Raises:
         TrainingError: another training holds the folder.
         OutputError: the folder cannot be made or written.
     """
-    if folder is None or any(os.environ.get(name, "0") != "0" for name in _RANK_VARIABLES):
+    if folder is None:
         yield
         return
     lock = FileLock(folder / LOCK_NAME)

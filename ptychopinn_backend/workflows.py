@@ -25,6 +25,7 @@ from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.factory import create_backend, resolve_backend
 from ptychopinn_backend.interface import BackendSetup, EpochCallback
 from ptychopinn_backend.params_bridge import update_legacy_dict
+from ptychopinn_backend.process_rank import is_first_process
 from ptychopinn_backend.reconstruct import reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.trained_model import BestArchive, TrainedModel, legacy_snapshot
@@ -128,7 +129,7 @@ def train_source(
     name = resolve_backend(explicit=backend, setting=config.backend)
     config = replace(config, backend=name, n_images=None)
     execution = execution or ExecutionConfig()
-    with training_lock(checkpoint_folder):
+    with training_lock(checkpoint_folder if is_first_process(execution) else None):
         setup = BackendSetup(
             model=config.model,
             training=config,

@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from ptychopinn_backend.cli.launch import end_with_launcher, report_failure
 from ptychopinn_backend.errors import PtychoPINNError, sentence_of
 
 MACHINE_FAILURE: Final = 1
@@ -79,23 +80,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 success, 2 bad input or usage, 1 failure of the machine (disk, memory), 130 interrupted.
     """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    end_with_launcher()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            group.main(
-                args=list(arguments) if arguments is not None else None, prog_name="ptychopinn", standalone_mode=False
-            )
+            group.main(args=words, prog_name="ptychopinn", standalone_mode=False, obj=words)
     except click.exceptions.Exit as request:
         return request.exit_code
     except click.ClickException as error:
-        error.show()
+        if not report_failure(error.format_message(), USAGE_ERROR, type(error).__name__):
+            error.show()
         return USAGE_ERROR
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+        if not report_failure("Interrupted.", INTERRUPTED, KeyboardInterrupt.__name__):
+            click.echo("Interrupted.", err=True)
         return INTERRUPTED
     except (PtychoPINNError, OSError, MemoryError) as error:
-        click.echo(f"Error: {sentence_of(error)}", err=True)
-        return MACHINE_FAILURE if _is_of_the_machine(error) else USAGE_ERROR
+        code = MACHINE_FAILURE if _is_of_the_machine(error) else USAGE_ERROR
+        if not report_failure(sentence_of(error), code, type(error).__name__):
+            click.echo(f"Error: {sentence_of(error)}", err=True)
+        return code
     return 0
 
 

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 @click.option("--filters-scale", "n_filters_scale", type=int, help="Width of the network.  [2]")
 @click.option("--seed", type=int, help="Seed of weights, shuffling and split.  [42]")
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
+@click.option("--devices", help="Number of devices on this machine, or 'auto' for all; one process each.  [1]")
+@click.option("--num-nodes", type=int, help="Number of machines; see docs/distributed.md.  [1]")
+@click.option("--strategy", help="How several processes train: ddp, ddp_spawn or fsdp.  [ddp]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
 @settings_option
 @measurement_option
@@ -68,18 +71,26 @@ def command(
 
     Writes OUTPUT/wts.h5.zip (the model), OUTPUT/history.csv and OUTPUT/loss.png. Options win over the YAML file.
     """
+    from ptychopinn_backend.cli.launch import started_processes
     from ptychopinn_backend.cli.scan_input import scan_input
+    from ptychopinn_backend.config_file import load_run_config
+    from ptychopinn_backend.process_rank import is_first_process
     from ptychopinn_backend.training_lock import training_lock
     from ptychopinn_backend.workflows import save_training, train_source
 
-    scan_data = scan_input(scans, dataset, output, measurement)
     overrides = {**settings, **{name: value for name, value in options.items() if value is not None}}
+    asked = load_run_config(config_file, overrides)
+    if started_processes(asked, backend):
+        return
+    is_first = is_first_process(asked.execution)
+    quiet = quiet or not is_first
+    scan_data = scan_input(scans, dataset, output, measurement)
     preset, run, given = _configured(preset, scan_data.sizes, config_file, {**scan_data.fixed, **overrides})
     if not quiet:
         model_text = f"{run.training.model.architecture}, gridsize {run.training.model.gridsize}"
         click.echo(f"Preset {preset or 'none'}: {model_text}, {run.training.nepochs} epochs", err=True)
     config, data = scan_data.prepare(run.training, run.execution.seed, given, validation)
-    with training_lock(output):
+    with training_lock(output if is_first else None):
         with EpochProgress(config.nepochs, quiet=quiet) as progress:
             model = train_source(
                 data.training,
@@ -91,7 +102,7 @@ def command(
                 checkpoint_folder=output / "checkpoints",
                 resume=resume,
             )
-        written = save_training(model, output)
+        written = save_training(model, output) if is_first else []
     if not quiet:
         click.echo(f"Trained with {model.backend_name}: {', '.join(str(path) for path in written)}")
 

@@ -70,13 +70,6 @@ def test_one_process_does_not_train_twice_into_a_folder(tmp_path: Path) -> None:
         pass
 
 
-def test_other_processes_of_a_distributed_training_do_not_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with training_lock(tmp_path):
-        monkeypatch.setenv("LOCAL_RANK", "1")
-        with training_lock(tmp_path):
-            pass
-
-
 def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
     (tmp_path / ".wts.h5.zip.0123456789abcdef.tmp").write_bytes(b"half")
     (tmp_path / "mine.tmp").write_bytes(b"kept")
