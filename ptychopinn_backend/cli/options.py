@@ -29,6 +29,11 @@ measurement_option = click.option(
     type=click.Choice(["counts", "amplitudes"]),
     help="What the patterns hold.  [stated in the file, or found out]",
 )
+devices_option = click.option(
+    "--devices",
+    callback=lambda context, parameter, value: int(value) if value and value.isdigit() else value,
+    help="Number of devices on this machine, or 'auto' for all; one process each.  [1]",
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 settings_option = click.option(
     "--set",

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptychopinn_backend.cli.options import backend_option, measurement_option, quiet_option, settings_option
+from ptychopinn_backend.cli.options import (
+    backend_option,
+    devices_option,
+    measurement_option,
+    quiet_option,
+    settings_option,
+)
 from ptychopinn_backend.cli.progress import EpochProgress
 
 if TYPE_CHECKING:
@@ -45,7 +51,7 @@ if TYPE_CHECKING:
 @click.option("--filters-scale", "n_filters_scale", type=int, help="Width of the network.  [2]")
 @click.option("--seed", type=int, help="Seed of weights, shuffling and split.  [42]")
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
-@click.option("--devices", help="Number of devices on this machine, or 'auto' for all; one process each.  [1]")
+@devices_option
 @click.option("--num-nodes", type=int, help="Number of machines; see docs/distributed.md.  [1]")
 @click.option("--strategy", help="How several processes train: ddp, ddp_spawn or fsdp.  [ddp]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")

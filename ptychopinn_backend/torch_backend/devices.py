@@ -45,6 +45,43 @@ def resolve_device(execution: ExecutionConfig) -> torch.device:
     )
 
 
+def process_count(execution: ExecutionConfig) -> int:
+    """Return how many processes train on this machine, one a device.
+
+    Args:
+        execution: run-time options; 'auto' devices are all CUDA devices, and one on anything else.
+
+    Returns:
+        A number above 0.
+
+    Raises:
+        ConfigError: more devices than there are, or a strategy that this kind of device or setting does not allow.
+    """
+    device = resolve_device(execution)
+    there = torch.cuda.device_count() if device.type == "cuda" else None
+    if execution.devices == "auto":
+        count = there or 1
+    else:
+        count = int(execution.devices)
+    if device.type == "mps" and count > 1:
+        there = 1
+    if there is not None and count > there:
+        raise ConfigError(
+            f"devices = {count}, but PyTorch sees {there} {device.type} device(s). Set devices to {there} or 'auto'."
+        )
+    if execution.strategy == "fsdp" and device.type != "cuda":
+        raise ConfigError(
+            f"strategy = 'fsdp' splits a model over CUDA devices, and this run computes on '{device.type}'. "
+            "Set strategy to 'ddp', or accelerator to 'cuda' on a machine that has them."
+        )
+    if execution.strategy == "ddp_spawn" and execution.num_nodes > 1:
+        raise ConfigError(
+            f"strategy = 'ddp_spawn' creates its processes on one machine, and num_nodes = {execution.num_nodes}. "
+            "Set strategy to 'ddp'."
+        )
+    return count
+
+
 @cache
 def _say_once(message: str) -> None:
     logger.info(message)
