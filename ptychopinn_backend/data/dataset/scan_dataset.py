@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from ptychopinn_backend.arrays import Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
+from ptychopinn_backend.data.dataset.options import NORMALISATIONS
 from ptychopinn_backend.data.dataset.stored_scan import StoredScan, open_stored_scan
 from ptychopinn_backend.data.grouping import group_coordinates
 from ptychopinn_backend.data.npz import read_npz
@@ -97,7 +99,7 @@ def read_description(folder: Path) -> Description:
         raise DataFileNotFoundError(
             f"{folder} holds no data set ({DESCRIPTION_NAME} is missing). Create it with create_dataset."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}). Create the data set again.") from error
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise DataError(f"{path} does not describe a data set of this package. Name another folder.")
@@ -109,7 +111,22 @@ def read_description(folder: Path) -> Description:
         )
     if set(values) != {item.name for item in fields(Description)}:
         raise DataError(f"{path} holds {sorted(values)}; its description is incomplete. Create the data set again.")
+    rules = {
+        "patterns": _is_digest(values["patterns"]),
+        "groups": _is_digest(values["groups"]),
+        "n_scans": type(values["n_scans"]) is int and values["n_scans"] > 0,
+        "normalize": values["normalize"] in NORMALISATIONS,
+        "model": isinstance(values["model"], dict),
+    }
+    for name, holds in rules.items():
+        if not holds:
+            raise DataError(f"{path} says {name} = {values[name]!r}, which no data set has. Create the data set again.")
     return Description(**values)
+
+
+def _is_digest(value: object) -> bool:
+    # It names a file, so it must not lead out of the folder.
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value) is not None
 
 
 def open_dataset(folder: str | Path, model: ModelConfig | None = None) -> ScanDataset:
@@ -198,6 +215,7 @@ def _read_groups(path: Path, sizes: Sequence[int], channels: int) -> list[IntArr
         or rows is None
         or index.dtype != np.int32
         or rows.dtype != np.int32
+        or index.ndim != 1
         or rows.shape != (len(index), channels)
         or np.any(np.diff(index) < 0)
         or not np.array_equal(np.unique(index), np.arange(len(sizes)))

@@ -6,6 +6,7 @@ for as long as the map lives, and reading small rows is faster than mapping anew
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +69,7 @@ class StoredRows:
     @property
     def row_bytes(self) -> int:
         """Bytes of one row."""
-        return int(np.prod(self.shape[1:])) * self.dtype.itemsize
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
 
     def __getitem__(self, rows: IntArray, /) -> AnyArray:
         """Read rows.

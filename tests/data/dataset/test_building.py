@@ -170,6 +170,7 @@ def test_damaged_data_set_is_refused_and_rebuilt(
         {"pattern_rows": np.full((60, 4), -1, np.int32)},
         {"pattern_rows": np.zeros((60, 1), np.int32)},
         {"scan_index": np.zeros(60, np.int32)},
+        {"scan_index": np.int32(0)},
         {"scan_index": np.repeat(np.arange(3, dtype=np.int32), 20)[::-1]},
         {"scan_index": np.repeat(np.arange(3.0), 20)},
     ],
@@ -196,6 +197,20 @@ def test_altered_description_and_patterns_are_refused(scans: list[Path], tmp_pat
         open_dataset(tmp_path / "set")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("n_scans", 1.0), ("n_scans", 0), ("groups", None), ("patterns", "../../elsewhere"), ("normalize", [0])],
+)
+def test_value_of_another_type_in_the_description_is_refused(
+    scans: list[Path], tmp_path: Path, model: ModelConfig, name: str, value: object
+) -> None:
+    create_dataset(scans[:1], tmp_path / "set", model, OPTIONS)
+    path = tmp_path / "set" / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+    with pytest.raises(DataError, match=f"says {name} = .*, which no data set has"):
+        open_dataset(tmp_path / "set")
+
+
 def test_data_set_replaced_under_a_reader_is_noticed(scans: list[Path], tmp_path: Path, model: ModelConfig) -> None:
     reader = create_dataset(scans, tmp_path / "set", model)
     create_dataset(scans[:1], tmp_path / "set", model)
@@ -210,6 +225,7 @@ DESCRIPTIONS = {
         '{"format": "ptychopinn-backend data set", "version": 2}',
         "format version 2; this package reads version 1",
     ),
+    "deep": ("[" * 100_000, "cannot be read"),
     "incomplete": ('{"format": "ptychopinn-backend data set", "version": 1}', "description is incomplete"),
 }
 
