@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import time
 from typing import Final
 
 from ptychopinn_backend.execution import ExecutionConfig
@@ -10,6 +13,7 @@ from ptychopinn_backend.execution import ExecutionConfig
 LAUNCHER_VARIABLE: Final = "PTYCHOPINN_LAUNCHER"
 """Set in processes this package created; holds the process that watches over them."""
 _INTERACTIVE_JOBS: Final = ("bash", "interactive")
+_WATCH_S: Final = 0.2
 
 
 def is_distributed(execution: ExecutionConfig) -> bool:
@@ -32,6 +36,37 @@ def is_first_process(execution: ExecutionConfig) -> bool:
         True for a training in one process, whatever the environment says.
     """
     return not is_distributed(execution) or _rank() == 0
+
+
+def end_with_launcher() -> None:
+    """Make this process end when the one that created it is gone, however that ended; nothing where none did."""
+    launcher = os.environ.get(LAUNCHER_VARIABLE)
+    if launcher is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(launcher):
+            time.sleep(_WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="launcher-watch", daemon=True).start()
+
+
+def ended_by_signal(rank: int, count: int, number: int) -> str:
+    """Return what is said of a process of a training that a signal ended.
+
+    Args:
+        rank: its number on this machine, from 0.
+        count: processes of the training on this machine.
+        number: the signal.
+
+    Returns:
+        What happened, and the remedy.
+    """
+    return (
+        f"Process {rank + 1} of {count} was ended from outside by {signal.Signals(number).name}, most often because "
+        "memory ran out. Lower batch_size or devices, or hold the scans on disk (--dataset); then go on with --resume."
+    )
 
 
 def _rank() -> int:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ptychopinn_backend.errors import ConfigError, ProcessLostError
-from ptychopinn_backend.process_rank import LAUNCHER_VARIABLE, are_processes_given, is_distributed
+from ptychopinn_backend.process_rank import LAUNCHER_VARIABLE, are_processes_given, ended_by_signal, is_distributed
 
 if TYPE_CHECKING:
     from ptychopinn_backend.config_file import RunConfig
@@ -119,20 +119,6 @@ def report_failure(sentence: str, code: int, kind: str) -> bool:
     return True
 
 
-def end_with_launcher() -> None:
-    """Make this process end when the one that started it is gone, however that ended; nothing where nobody did."""
-    launcher = os.environ.get(LAUNCHER_VARIABLE)
-    if launcher is None:
-        return
-
-    def watch() -> None:
-        while os.getppid() == int(launcher):
-            time.sleep(_POLL_S)
-        os._exit(_MACHINE_FAILURE)
-
-    threading.Thread(target=watch, name="launcher-watch", daemon=True).start()
-
-
 def _rendezvous(num_nodes: int) -> dict[str, str]:
     names = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
     if num_nodes > 1:
@@ -218,12 +204,7 @@ def _say_failure(codes: Sequence[int], folder: Path) -> int:
         click.echo(f"Error: {first['sentence']}", err=True)
         return int(first["code"])
     if killed is not None:
-        name = signal.Signals(-codes[killed]).name
-        click.echo(
-            f"Error: Process {killed + 1} of {len(codes)} was ended from outside by {name}, most often because memory "
-            "ran out. Lower batch_size or devices, or hold the scans on disk with --dataset; then go on with --resume.",
-            err=True,
-        )
+        click.echo(f"Error: {ended_by_signal(killed, len(codes), -codes[killed])}", err=True)
         return _MACHINE_FAILURE
     for rank in range(1, len(codes)):
         click.echo((folder / f"stderr-{rank}").read_text(errors="replace"), err=True, nl=False)

@@ -11,8 +11,9 @@ from typing import Final
 
 import click
 
-from ptychopinn_backend.cli.launch import end_with_launcher, report_failure
+from ptychopinn_backend.cli.launch import report_failure
 from ptychopinn_backend.errors import PtychoPINNError, sentence_of
+from ptychopinn_backend.process_rank import end_with_launcher
 
 MACHINE_FAILURE: Final = 1
 USAGE_ERROR: Final = 2

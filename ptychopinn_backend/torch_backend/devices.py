@@ -59,10 +59,7 @@ def process_count(execution: ExecutionConfig) -> int:
     """
     device = resolve_device(execution)
     there = torch.cuda.device_count() if device.type == "cuda" else None
-    if execution.devices == "auto":
-        count = there or 1
-    else:
-        count = int(execution.devices)
+    count = there or 1 if execution.devices == "auto" else int(execution.devices)
     if device.type == "mps" and count > 1:
         there = 1
     if there is not None and count > there:

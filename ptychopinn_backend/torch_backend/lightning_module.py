@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -100,8 +99,6 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         self._training_mean, self._validation_mean = EpochMean(), EpochMean()
         self._started_s = time.monotonic()
         self.report: EpochReport | None = None
-        self.handover: Path | None = None
-        """Where the progress is left at the end for a parent process that does not share memory with this one."""
 
     @property
     def schedule(self) -> LearningRateSchedule:
@@ -210,11 +207,6 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         self.report = EpochReport(
             epoch, self._setup.training.nepochs, losses, rate, elapsed_s=time.monotonic() - self._started_s
         )
-
-    def on_train_end(self) -> None:
-        """Leave the progress for the parent process."""
-        if self.handover is not None and self.trainer.is_global_zero:
-            torch.save(self.progress.state(), self.handover)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add our state to a checkpoint; plain values and tensors only.

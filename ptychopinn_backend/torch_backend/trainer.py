@@ -21,7 +21,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoa
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.interface import BackendSetup, EpochCallback
 from ptychopinn_backend.torch_backend.checkpoints import AtomicCheckpointIO
-from ptychopinn_backend.torch_backend.devices import resolve_precision
+from ptychopinn_backend.torch_backend.devices import process_count, resolve_precision
+from ptychopinn_backend.torch_backend.distribution import build_strategy, cluster_environments
 from ptychopinn_backend.torch_backend.progress import STOPPED_ON_REQUEST
 
 _EXPECTED_WARNINGS = (
@@ -97,15 +98,16 @@ def build_trainer(
         callbacks.append(_EpochReporter(on_epoch))
     return Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
-        devices=execution.devices,
+        devices=process_count(execution),
         num_nodes=execution.num_nodes,
-        strategy=execution.strategy,
+        strategy=build_strategy(setup, device),
         precision=resolve_precision(execution, device),
         deterministic=execution.deterministic,
         max_epochs=setup.training.nepochs,
         accumulate_grad_batches=execution.accum_steps,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *cluster_environments(setup)],
+        sync_batchnorm=device.type == "cuda" and process_count(execution) * execution.num_nodes > 1,
         logger=False if folder is None else build_logger(execution.logger_backend, folder),
         enable_checkpointing=bool(callbacks),
         enable_progress_bar=execution.enable_progress_bar,

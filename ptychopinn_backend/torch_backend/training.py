@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
@@ -13,6 +10,7 @@ from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.interface import BackendSetup, EpochCallback, TrainingResult
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.torch_backend.checkpoints import LAST_CHECKPOINT, read_checkpoint, run_fingerprint
+from ptychopinn_backend.torch_backend.distribution import must_spawn, train_in_processes
 from ptychopinn_backend.torch_backend.lightning_module import TrainingModule
 from ptychopinn_backend.torch_backend.model import PtychographyModel
 from ptychopinn_backend.torch_backend.progress import EARLY_STOPPING, TrainingProgress, monitored_key
@@ -47,8 +45,12 @@ def train(
 
     Raises:
         KeyboardInterrupt: the user interrupted; the checkpoint of the last whole epoch is there.
-        TrainingError: a loss that is not finite, or a checkpoint of another configuration.
+        TrainingError: a loss that is not finite, a checkpoint of another configuration, or a lost process.
     """
+    if must_spawn(setup):
+        return train_in_processes(
+            train, model, setup, on_epoch, training, validation, checkpoint_folder=checkpoint_folder, resume=resume
+        )
     progress = TrainingProgress(_monitor(setup, validation is not None), setup.execution.checkpoint_mode)
     fingerprint = run_fingerprint(setup, training, validation)
     last = None if checkpoint_folder is None else checkpoint_folder / LAST_CHECKPOINT
@@ -59,7 +61,7 @@ def train(
     if progress.epoch < setup.training.nepochs and progress.stop_reason != EARLY_STOPPING:
         module = TrainingModule(model, setup, training, validation, progress, fingerprint)
         try:
-            with contained_settings(), quiet_framework(), _handed_over(module, setup.execution.strategy):
+            with contained_settings(), quiet_framework():
                 trainer = build_trainer(
                     setup,
                     device,
@@ -78,18 +80,6 @@ def train(
     else:
         _take_best(model, progress)
     return TrainingResult(progress.history, progress.best_epoch, progress.stop_reason)
-
-
-@contextmanager
-def _handed_over(module: TrainingModule, strategy: str) -> Iterator[None]:
-    # Processes spawned from this one train copies; Lightning brings the weights back, the progress is ours.
-    if strategy != "ddp_spawn":
-        yield
-        return
-    with TemporaryDirectory() as folder:
-        module.handover = Path(folder) / "progress.pt"
-        yield
-        module.progress.restore(torch.load(module.handover, weights_only=True))
 
 
 def _take_best(model: PtychographyModel, progress: TrainingProgress) -> None:
