@@ -11,14 +11,18 @@ from ptychopinn_backend.arrays import (
     Complex64Array,
     ComplexArray,
     Float32Array,
+    Float64Array,
     FloatArray,
     IntArray,
     require_shape,
 )
 from ptychopinn_backend.errors import ConfigError, DataError
-from ptychopinn_backend.physics.object_patches import add_patches, spread_windows, window_corners
+from ptychopinn_backend.physics.object_patches import add_patches, add_windows, spread_windows, window_corners
 from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensities
 from ptychopinn_backend.stitch_alignment import add_aligned
+
+_ADDED_TOGETHER = 32
+"""Patches spread before they are added, few enough to stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class ObjectAssembler:
         weight: Float32Array,
         *,
         align_phases: bool = True,
-        hold_bytes: int = 1 << 29,
+        hold_bytes: int = 1 << 27,
     ) -> None:
         """Start an empty object.
 
@@ -135,13 +139,16 @@ class ObjectAssembler:
         self._frame = frame
         self._N = N
         self._patch_weight = weight.astype(np.float32)
+        self._shifted_weights = _at_the_four_corners(self._patch_weight)
         self._align_phases = align_phases
         self._hold_bytes = hold_bytes
         self._sum = np.zeros(frame.shape, np.complex64)
         self._weight = np.zeros(frame.shape, np.float32)
-        self._held_windows: list[Complex64Array] = []
-        self._held_corners: list[IntArray] = []
-        self._held_bytes = 0
+        # Used again for every block of patches: fresh memory costs more than what is written to it.
+        capacity = max(1, hold_bytes // ((N + 1) ** 2 * 8)) if align_phases else _ADDED_TOGETHER
+        self._held_windows = np.empty((capacity, N + 1, N + 1), np.complex64)
+        self._held_corners = np.empty((capacity, 2), np.int64)
+        self._n_held = 0
 
     def add(self, patches: ComplexArray, positions_xy: FloatArray) -> None:
         """Add patches.
@@ -154,19 +161,18 @@ class ObjectAssembler:
             DataError: patches and positions do not fit each other or the assembler.
         """
         require_shape("patches", patches, (len(positions_xy), self._N, self._N), "(pattern, N, N)")
-        weights = np.broadcast_to(self._patch_weight, patches.shape)
-        add_patches(self._weight, weights, self._frame.origin_rc, positions_xy)
-        weighted = (patches * self._patch_weight).astype(np.complex64, copy=False)
-        if not self._align_phases:
-            add_patches(self._sum, weighted, self._frame.origin_rc, positions_xy)
-            return
         corners, fractions = window_corners(self._frame.origin_rc, positions_xy, self._N)
-        windows = spread_windows(weighted, fractions)
-        self._held_windows.extend(windows)
-        self._held_corners.append(corners)
-        self._held_bytes += windows.nbytes
-        if self._held_bytes >= self._hold_bytes:
-            self._add_held()
+        given = np.asarray(patches, np.complex64)
+        start = 0
+        while start < len(given):
+            room = slice(self._n_held, min(self._n_held + len(given) - start, len(self._held_windows)))
+            taken = slice(start, start + room.stop - room.start)
+            spread_windows(given[taken], fractions[taken], self._patch_weight, out=self._held_windows[room])
+            self._held_corners[room] = corners[taken]
+            self._add_weights(corners[taken], fractions[taken])
+            self._n_held, start = room.stop, taken.stop
+            if self._n_held == len(self._held_windows):
+                self._add_held()
 
     def result(self, fill: complex = 0.0, min_relative_weight: float = 1e-3) -> StitchedObject:
         """Return the weighted mean of what was added so far; more may be added afterwards.
@@ -185,9 +191,26 @@ class ObjectAssembler:
         return StitchedObject(object=stitched, weight=self._weight.copy(), frame=self._frame)
 
     def _add_held(self) -> None:
-        if self._held_windows:
-            add_aligned(self._sum, self._held_windows, np.concatenate(self._held_corners))
-        self._held_windows, self._held_corners, self._held_bytes = [], [], 0
+        windows, corners = self._held_windows[: self._n_held], self._held_corners[: self._n_held]
+        if self._align_phases:
+            add_aligned(self._sum, windows, corners)
+        else:
+            add_windows(self._sum, windows, corners)
+        self._n_held = 0
+
+    def _add_weights(self, corners: IntArray, fractions: Float64Array) -> None:
+        for start in range(0, len(corners), _ADDED_TOGETHER):
+            some = slice(start, start + _ADDED_TOGETHER)
+            row, column = fractions[some].T.astype(np.float32)
+            shares = np.stack([(1 - row) * (1 - column), (1 - row) * column, row * (1 - column), row * column], axis=1)
+            windows = (shares @ self._shifted_weights).reshape(-1, self._N + 1, self._N + 1)
+            add_windows(self._weight, windows, corners[some])
+
+
+def _at_the_four_corners(weight: Float32Array) -> Float32Array:
+    """Return a weight at the whole pixels a window spans, whose mean by bilinear shares is the shifted weight."""
+    placed = [np.pad(weight, ((row, 1 - row), (column, 1 - column))).ravel() for row in (0, 1) for column in (0, 1)]
+    return np.stack(placed)
 
 
 def counts_scale(

@@ -8,49 +8,47 @@ once more, some times over, to the phase of all the others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
 
 from ptychopinn_backend.arrays import Complex64Array, Float64Array, IntArray
-from ptychopinn_backend.physics.object_patches import overlap_slices
+from ptychopinn_backend.physics.object_patches import window_places
 
 _MAX_SWEEPS = 4
 _SETTLED_RAD = 1e-2
 
 
-def add_aligned(canvas: Complex64Array, windows: Sequence[Complex64Array], corners: IntArray) -> None:
+def add_aligned(canvas: Complex64Array, windows: Complex64Array, corners: IntArray) -> None:
     """Add weighted windows to a canvas in place, each multiplied by the phase factor that fits it to the others.
 
     A window that overlaps nothing is added as it is. What the canvas holds already keeps its phase.
 
     Args:
         canvas: weighted sum of the patches so far (row, column).
-        windows: weighted patches, each (side, side) of the same side.
+        windows: weighted patches (window, side, side).
         corners: first (row, column) of every window in the canvas (window, 2).
     """
     if not len(windows):
         return
-    side = windows[0].shape[-1]
-    places = [overlap_slices(corner, side, canvas.shape) for corner in corners]
-    order = growth_order(corners, side, _coverage(canvas, corners, side))
-    factors = np.ones(len(windows), np.complex64)
+    side = windows.shape[-1]
+    order = growth_order(corners, side, _coverage(canvas, corners, side)).tolist()
+    places = window_places(corners, side, canvas.shape)
+    overlapping = [(canvas[inside], windows[k][within]) for k, (inside, within) in enumerate(places)]
+    factors = [1 + 0j] * len(windows)
     for k in order:
-        inside, within = places[k]
-        window = windows[k][within]
-        factors[k] = _phase_factor(np.vdot(window, canvas[inside]))
-        canvas[inside] += factors[k] * window
+        covered, window = overlapping[k]
+        factors[k] = _phase_factor(complex(np.vdot(window, covered)))
+        covered += window * np.complex64(factors[k])
+    norms = [np.vdot(window, window).real for _, window in overlapping]
     for _ in range(_MAX_SWEEPS):
         largest_turn = 0.0
         for k in order:
-            inside, within = places[k]
-            window = windows[k][within]
-            others = np.vdot(window, canvas[inside]) - factors[k] * np.vdot(window, window)
+            covered, window = overlapping[k]
+            others = complex(np.vdot(window, covered)) - factors[k] * norms[k]
             change = _phase_factor(others, otherwise=factors[k]) - factors[k]
-            canvas[inside] += change * window
+            covered += window * np.complex64(change)
             factors[k] += change
             largest_turn = max(largest_turn, abs(change))
         if largest_turn < _SETTLED_RAD:
@@ -95,6 +93,6 @@ def _coverage(canvas: Complex64Array, corners: IntArray, side: int) -> Float64Ar
     return np.abs(canvas[centres[:, 0], centres[:, 1]]).astype(np.float64)
 
 
-def _phase_factor(overlap: np.complexfloating, otherwise: np.complexfloating | complex = 1.0) -> np.complex64:
+def _phase_factor(overlap: complex, otherwise: complex = 1.0) -> complex:
     magnitude = abs(overlap)
-    return np.complex64(overlap / magnitude if magnitude > 0 else otherwise)
+    return overlap / magnitude if magnitude > 0 else otherwise

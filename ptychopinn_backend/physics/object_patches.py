@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ptychopinn_backend.arrays import Float64Array, FloatArray, IntArray, require_shape
+from ptychopinn_backend.arrays import Float32Array, Float64Array, FloatArray, IntArray, require_shape
 from ptychopinn_backend.errors import DataError
 
 Scalar = TypeVar("Scalar", bound=np.inexact[Any])
@@ -66,8 +66,7 @@ def extract_patches(
     patches = np.empty((len(corners), N, N), obj.dtype)
     for chunk in _chunks(len(corners), N, obj.itemsize):
         windows = np.zeros((len(corners[chunk]), N + 1, N + 1), obj.dtype)
-        for window, corner in zip(windows, corners[chunk], strict=True):
-            inside, within = overlap_slices(corner, N + 1, obj.shape)
+        for window, (inside, within) in zip(windows, window_places(corners[chunk], N + 1, obj.shape), strict=True):
             window[within] = obj[inside]
         patches[chunk] = _interpolate(windows, fractions[chunk])
     return patches
@@ -95,50 +94,90 @@ def add_patches(
     corners, fractions = window_corners(origin_rc, positions_xy, N)
     for chunk in _chunks(len(corners), N, canvas.itemsize):
         windows = spread_windows(patches[chunk].astype(canvas.dtype, copy=False), fractions[chunk])
-        for window, corner in zip(windows, corners[chunk], strict=True):
-            inside, within = overlap_slices(corner, N + 1, canvas.shape)
-            canvas[inside] += window[within]
+        add_windows(canvas, windows, corners[chunk])
 
 
-def spread_windows(patches: npt.NDArray[Scalar], fractions: Float64Array) -> npt.NDArray[Scalar]:
+def add_windows(canvas: npt.NDArray[Scalar], windows: npt.NDArray[Scalar], corners: IntArray) -> None:
+    """Add windows to a canvas in place; what falls outside of it is dropped.
+
+    Args:
+        canvas: (row, column).
+        windows: (pattern, side, side).
+        corners: first (row, column) of every window in the canvas (pattern, 2).
+    """
+    places = window_places(corners, windows.shape[-1], canvas.shape)
+    for window, (inside, within) in zip(windows, places, strict=True):
+        canvas[inside] += window[within]
+
+
+def spread_windows(
+    patches: npt.NDArray[Scalar],
+    fractions: Float64Array,
+    weight: Float32Array | None = None,
+    out: npt.NDArray[Scalar] | None = None,
+) -> npt.NDArray[Scalar]:
     """Spread every patch over the window it touches; the adjoint of bilinear interpolation.
 
     Args:
         patches: (pattern, N, N).
         fractions: (pattern, 2), axis 1 = (row, column), in [0, 1), as from `window_corners`.
+        weight: the patches are multiplied by it first (N, N); None leaves them as they are.
+        out: filled and returned, contiguous (pattern, N + 1, N + 1) of the patches' type; None makes a new array.
 
     Returns:
         Windows (pattern, N + 1, N + 1) of the patches' type.
     """
     step, values = _as_real(patches)
     n, N, width = values.shape
-    row, column = _factors(fractions, values)
-    tall = np.zeros((n, N + 1, width), values.dtype)
-    np.multiply(values, 1 - row, out=tall[:, :N])
-    tall[:, 1:] += values * row
-    windows = np.zeros((n, N + 1, width + step), values.dtype)
-    np.multiply(tall, 1 - column, out=windows[:, :, :width])
-    windows[:, :, step:] += tall * column
-    return windows.view(patches.dtype)
+    windows = np.empty((n, N + 1, N + 1), patches.dtype) if out is None else out
+    flat_windows = windows.view(values.dtype).reshape(n, (N + 1) * (width + step))
+    factors = fractions.astype(values.dtype)[:, :, None]
+    weights = None if weight is None else np.repeat(weight.astype(values.dtype), step, axis=1)
+    chunks = list(_chunks(n, N, 4 * patches.itemsize))
+    # One zero column and row behind every patch make each shift one shift of a long row, which is fastest.
+    padded = np.zeros((chunks[0].stop if chunks else 0, N + 1, width + step), values.dtype)
+    shifted, product = np.empty_like(padded), np.empty_like(padded)
+    for chunk in chunks:
+        held = len(values[chunk])
+        if weights is None:
+            padded[:held, :N, :width] = values[chunk]
+        else:
+            np.multiply(values[chunk], weights, out=padded[:held, :N, :width])
+        flat, across, scaled = (array[:held].reshape(held, -1) for array in (padded, shifted, product))
+        _blend(flat, factors[chunk, 1], step, across, scaled)
+        _blend(across, factors[chunk, 0], width + step, flat_windows[chunk], scaled)
+    return windows
 
 
-def overlap_slices(
-    corner: IntArray, side: int, shape: tuple[int, ...]
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return where a square window and an array overlap (maybe nowhere).
+def _blend(
+    rows: npt.NDArray[Any], fraction: npt.NDArray[Any], shift: int, out: npt.NDArray[Any], scratch: npt.NDArray[Any]
+) -> None:
+    """Write (1 - fraction) * row + fraction * (row moved on by `shift`) for every row."""
+    np.multiply(rows, 1 - fraction, out=out)
+    moved = np.multiply(rows[:, :-shift], fraction, out=scratch[:, :-shift])
+    out[:, shift:] += moved
+
+
+def window_places(
+    corners: IntArray, side: int, shape: tuple[int, ...]
+) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """Return where square windows and an array overlap (maybe nowhere).
 
     Args:
-        corner: first (row, column) of the window in the array; may lie outside.
-        side: side of the window in pixels.
+        corners: first (row, column) of every window in the array (window, 2); may lie outside.
+        side: side of the windows in pixels.
         shape: (row, column) of the array.
 
     Returns:
-        Slices of the array, and slices of the window.
+        For every window slices of the array, and slices of the window.
     """
-    r, c = int(corner[0]), int(corner[1])
-    top, bottom = min(max(r, 0), shape[0]), min(max(r + side, 0), shape[0])
-    left, right = min(max(c, 0), shape[1]), min(max(c + side, 0), shape[1])
-    return (slice(top, bottom), slice(left, right)), (slice(top - r, bottom - r), slice(left - c, right - c))
+    first = np.clip(corners, 0, shape)
+    last = np.clip(corners + side, 0, shape)
+    bounds = np.concatenate((first, last, first - corners, last - corners), axis=1).tolist()
+    return [
+        ((slice(top, bottom), slice(left, right)), (slice(wtop, wbottom), slice(wleft, wright)))
+        for top, left, bottom, right, wtop, wleft, wbottom, wright in bounds
+    ]
 
 
 def _interpolate(windows: npt.NDArray[Scalar], fractions: Float64Array) -> npt.NDArray[Any]:
