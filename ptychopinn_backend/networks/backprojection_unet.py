@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.networks.weights import Convolution
+from ptychopinn_backend.networks.layers import Convolution
 
 INPUT_MAPS: Final = 3
 """Amplitude, real and imaginary part of the back-projection."""
+ENCODER_PREFIX: Final = "down"
+"""Canonical names of the weights on the way down begin so."""
 DEPTH: Final = 4
 """Resolutions, from N down to N / 8."""
 

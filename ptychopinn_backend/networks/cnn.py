@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.networks.weights import Convolution
+from ptychopinn_backend.networks.layers import Convolution
 
 BRANCHES: Final = ("amplitude", "phase")
+ENCODER_PREFIX: Final = "encoder/"
+"""Canonical names of the encoder's weights begin so."""
 BORDER_CHANNELS: Final = 4
 """Decoder maps that make the low-resolution border when `probe_big` is on."""
 

@@ -10,7 +10,7 @@ from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS, unet_plan
 from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, DecoderPlan, cnn_plan
-from ptychopinn_backend.networks.weights import Convolution, initial_convolution_weights
+from ptychopinn_backend.networks.layers import Convolution, initial_weights
 from ptychopinn_backend.tf_backend.framework import tf
 
 _AMPLITUDE_ACTIVATIONS: Final = {
@@ -42,7 +42,7 @@ class CnnGenerator:
         Returns:
             Kernels (height, width, in, out) and biases (out,).
         """
-        return initial_convolution_weights(self._plan.convolutions, seed)
+        return initial_weights(self._plan.convolutions, seed)
 
     def patches(self, inputs: Any, weights: Mapping[str, Any]) -> Any:
         """Return the object patches the network makes of diffraction patterns.
@@ -101,7 +101,7 @@ class BackprojectionUnet:
         Returns:
             Kernels (height, width, in, out), zeros in the last layer, and biases (out,).
         """
-        return initial_convolution_weights(self._plan.convolutions, seed)
+        return initial_weights(self._plan.convolutions, seed)
 
     def patches(self, inputs: Any, weights: Mapping[str, Any]) -> Any:
         """Return the patches 1 + r + i t.

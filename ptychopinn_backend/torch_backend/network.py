@@ -17,7 +17,7 @@ from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.generators import ENTRY_POINT_GROUP
 from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS, unet_plan
 from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, DecoderPlan, cnn_plan
-from ptychopinn_backend.networks.weights import Convolution, initial_convolution_weights
+from ptychopinn_backend.networks.layers import Convolution, initial_weights
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -95,7 +95,7 @@ class CnnNetwork(PatchGenerator):
         Returns:
             Canonical name -> float32 array.
         """
-        return initial_convolution_weights(self.plan.convolutions, seed)
+        return initial_weights(self.plan.convolutions, seed)
 
     def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
         """Return the patches of scaled patterns, amplitude * exp(i phase).
@@ -166,7 +166,7 @@ class BackprojectionUnet(PatchGenerator):
         Returns:
             Canonical name -> float32 array.
         """
-        return initial_convolution_weights(self.plan.convolutions, seed)
+        return initial_weights(self.plan.convolutions, seed)
 
     def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
         """Return the patches 1 + r + i t.

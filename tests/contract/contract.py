@@ -14,7 +14,8 @@ from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.errors import DamagedArchiveError, DataError, TrainingError, UnsupportedOptionError
 from ptychopinn_backend.interface import Backend, EpochReport, TrainingResult
 from ptychopinn_backend.networks.cnn import cnn_plan
-from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE, initial_convolution_weights
+from ptychopinn_backend.networks.layers import initial_weights
+from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
 from ptychopinn_backend.schedule import LearningRateSchedule
 from tests.contract.builders import INTENSITY_SCALE, backend_for, source_for, split_options
 from tests.contract.numbers import NumbersContract, perturb
@@ -68,7 +69,7 @@ class BackendContract(NumbersContract):
     def test_initial_weights_are_those_of_the_plan(self, options: dict[str, Any]) -> None:
         source = source_for(options, n_modes=2)
         backend = backend_for(self.backend_name, source, **options)
-        expected = initial_convolution_weights(cnn_plan(backend.setup.model).convolutions, backend.setup.execution.seed)
+        expected = initial_weights(cnn_plan(backend.setup.model).convolutions, backend.setup.execution.seed)
         expected[LOG_SCALE] = np.asarray(math.log(INTENSITY_SCALE), np.float32)
         if "probe_trainable" in options:
             expected[PROBE] = source.probes
