@@ -28,9 +28,9 @@ from ptychopinn_backend.archive_container import (
     read_member,
     write_container,
 )
-from ptychopinn_backend.archive_json import dump_json, is_plain_dtype, load_json
+from ptychopinn_backend.archive_json import dump_json, load_json
 from ptychopinn_backend.archive_weights import dump_arrays, load_arrays
-from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.arrays import AnyArray, is_plain_dtype
 from ptychopinn_backend.config import BACKENDS, ModelConfig, TrainingConfig, find_archive
 from ptychopinn_backend.errors import (
     ArchiveError,

@@ -14,15 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.arrays import AnyArray, is_plain_dtype
 from ptychopinn_backend.errors import ArchiveError
 
 TAG: Final = "__type__"
-
-
-def is_plain_dtype(dtype: np.dtype[Any]) -> bool:
-    """Return whether `dtype` is a bool, integer, float or complex number of a width HDF5 keeps exactly."""
-    return dtype.kind in "biufc" and dtype.itemsize <= (16 if dtype.kind == "c" else 8)
 
 
 def dump_json(value: Any, where: str, arrays: dict[str, AnyArray] | None = None) -> bytes:

@@ -15,9 +15,9 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from ptychopinn_backend.archive_json import is_plain_dtype
-from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.arrays import AnyArray, is_plain_dtype
 from ptychopinn_backend.errors import ArchiveError, DamagedArchiveError, UnsafeArchiveError
+from ptychopinn_backend.untrusted_hdf5 import open_hdf5, why_unreadable
 
 MAX_OBJECTS: Final = 100_000
 """Groups and datasets an archive may hold."""
@@ -71,7 +71,7 @@ def load_arrays(image: bytes) -> dict[str, AnyArray]:
         UnsafeArchiveError: links to elsewhere, references, pieces kept elsewhere, or sizes beyond the file's own.
     """
     try:
-        with h5py.File(io.BytesIO(image), "r") as file:
+        with open_hdf5(io.BytesIO(image)) as file:
             arrays: dict[str, AnyArray] = {}
             allowed_bytes = len(image)
             for name, dataset in _datasets(file):
@@ -117,8 +117,9 @@ def _checked_size(name: str, dataset: Any) -> int:
     layout = storage.get_layout()
     if layout not in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT) or storage.get_external_count() or storage.get_nfilters():
         raise _unsafe(f"'{name}' is kept in pieces, filtered or outside the file")
-    if not is_plain_dtype(dataset.dtype):
-        raise _unsafe(f"'{name}' holds {dataset.dtype} (references, strings or objects) instead of numbers")
+    reason = why_unreadable(dataset)
+    if reason is not None:
+        raise _unsafe(f"'{name}' cannot be trusted: {reason}")
     if dataset.shape is None:
         raise DamagedArchiveError(f"its array '{name}' has no shape")
     declared: int = math.prod(dataset.shape) * dataset.dtype.itemsize

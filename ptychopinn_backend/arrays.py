@@ -24,6 +24,11 @@ BoolArray: TypeAlias = npt.NDArray[np.bool_]
 AnyArray: TypeAlias = npt.NDArray[Any]
 
 
+def is_plain_dtype(dtype: np.dtype[Any]) -> bool:
+    """Return whether `dtype` is a bool, integer, float or complex number of a width HDF5 keeps exactly."""
+    return dtype.kind in "biufc" and dtype.itemsize <= (16 if dtype.kind == "c" else 8)
+
+
 def require_shape(name: str, array: AnyArray, expected: Sequence[int | None], axes: str) -> None:
     """Raise `DataError` unless `array` has the expected shape (`None` matches any length).
 

@@ -20,6 +20,7 @@ from ptychopinn_backend.data.measurement import COUNTS
 from ptychopinn_backend.data.npz import METADATA_KEY, require_file, require_fits_memory
 from ptychopinn_backend.data.scaling import pattern_slices
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.untrusted_hdf5 import open_hdf5, why_unreadable
 
 CENTRE_SHIFT_PX: Final = 0.5
 """What is added to positions of the file."""
@@ -122,10 +123,8 @@ def hdf5_pattern_pieces(path: Path) -> Iterator[AnyArray]:
 @contextmanager
 def _datasets(path: Path) -> Iterator[Mapping[str, Any]]:
     require_file(path)
-    import h5py
-
     try:
-        with h5py.File(path, "r") as file:
+        with path.open("rb") as stream, open_hdf5(stream) as file:
             found = {name: _checked(file, name, path) for name in (*_REQUIRED, *_OPTIONAL, *_SCALARS) if name in file}
             for name in _REQUIRED:
                 if name not in found:
@@ -153,11 +152,13 @@ def _checked(file: Any, name: str, path: Path) -> Any:
     if name in _SCALARS and dataset.shape != ():
         raise DataError(f"'{name}' in {path} has shape {dataset.shape}; expected one number. Write the file again.")
     declared, stored = math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size()
-    if declared > MAX_RATIO * (stored + 1024):
+    largest = max(declared, math.prod(dataset.chunks or ()) * dataset.dtype.itemsize)
+    if largest > MAX_RATIO * (stored + 1024):
         raise DataError(
-            f"'{name}' in {path} declares {declared / 2**30:.3g} GiB and stores {stored} bytes. Check where the file "
+            f"'{name}' in {path} declares {largest / 2**30:.3g} GiB and stores {stored} bytes. Check where the file "
             "comes from."
         )
-    if dataset.dtype.hasobject:
-        raise DataError(f"'{name}' in {path} is an array of Python objects. Store it as a plain numeric array.")
+    reason = why_unreadable(dataset)
+    if reason is not None:
+        raise DataError(f"'{name}' in {path} cannot be read: {reason}. Store it as a plain numeric array.")
     return dataset
