@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FAILURE_VARIABLE: Final = "PTYCHOPINN_FAILURE_FILE"
 """Where a started process writes why it failed, instead of saying it."""
+_PROGRAM: Final = "import sys; from ptychopinn_backend.cli import main; sys.exit(main())"
 _POLL_S: Final = 0.1
 _GRACE_S: Final = 20.0
 """How long the others may take to notice that one has failed, or to stop after an interrupt."""
@@ -54,15 +55,15 @@ def started_processes(run: RunConfig, backend: str | None) -> bool:
     from ptychopinn_backend.factory import resolve_backend
 
     execution = run.execution
-    # 'ddp_spawn' creates its processes later, with the groups that are in memory then.
-    if not is_distributed(execution) or are_processes_given() or execution.strategy == "ddp_spawn":
+    if not is_distributed(execution) or are_processes_given():
         return False
     if resolve_backend(explicit=backend, setting=run.training.backend) != "pytorch":
         return False
     from ptychopinn_backend.torch_backend.devices import process_count
 
     count = process_count(execution)
-    if count * execution.num_nodes == 1:
+    # 'ddp_spawn' creates its processes later, with the groups that are in memory then.
+    if count * execution.num_nodes == 1 or execution.strategy == "ddp_spawn":
         return False
     run_together(click.get_current_context().find_root().obj, count, execution.num_nodes)
     return True
@@ -148,7 +149,7 @@ def _start(
         LAUNCHER_VARIABLE: str(os.getpid()),
         FAILURE_VARIABLE: str(folder / f"failure-{local_rank}"),
     }
-    command = [sys.executable, "-m", "ptychopinn_backend.cli.main", *arguments]
+    command = [sys.executable, "-c", _PROGRAM, *arguments]
     # A session of its own: an interrupt at the keyboard reaches this process only, which passes it on once.
     with (folder / f"stderr-{local_rank}").open("wb") as silent:
         return subprocess.Popen(

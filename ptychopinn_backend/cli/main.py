@@ -86,9 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            group.main(args=words, prog_name="ptychopinn", standalone_mode=False, obj=words)
-    except click.exceptions.Exit as request:
-        return request.exit_code
+            code = group.main(args=words, prog_name="ptychopinn", standalone_mode=False, obj=words)
+        return code if isinstance(code, int) else 0
     except click.ClickException as error:
         if not report_failure(error.format_message(), USAGE_ERROR, type(error).__name__):
             error.show()
@@ -102,7 +101,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not report_failure(sentence_of(error), code, type(error).__name__):
             click.echo(f"Error: {sentence_of(error)}", err=True)
         return code
-    return 0
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
