@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.faults.conftest import small_disk  # noqa: F401 - a fixture
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.pop("PTYCHOPINN_BACKEND", None)
@@ -27,6 +29,16 @@ def library() -> object:
     library = PtychoPINNLibrary(registry, False)
     library.registry = registry  # type: ignore[attr-defined]
     return library
+
+
+@pytest.fixture
+def host() -> Iterator[object]:
+    """A running host with PtychoPINN/PINN selected and no window."""
+    from ptychodus.model import ModelCore
+
+    with ModelCore() as model:
+        model.processing_core.algorithm_parameter.set_value("ptychopinn_pinn")
+        yield model
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -117,6 +118,14 @@ def write_batch_folder(folder: Path, parameters: ReconstructInput, settings: dic
     save_diffraction_data(folder / "diffraction.h5", assembled(parameters))
     save_product(folder / "product.h5", parameters.product)
     return folder
+
+
+def product_in(host: Any, parameters: ReconstructInput, folder: Path) -> Any:
+    """Hand a scan to a running host, as files in the folder."""
+    save_diffraction_data(folder / "diffraction.h5", assembled(parameters))
+    save_product(folder / "product.h5", parameters.product)
+    patterns = host.workflow_api.load_assembled_diffraction_data(folder / "diffraction.h5")
+    return host.workflow_api.load_product(folder / "product.h5", diffraction=patterns)
 
 
 def assembled(parameters: ReconstructInput) -> AssembledDiffractionData:

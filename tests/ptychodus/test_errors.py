@@ -5,15 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from ptychodus.api.geometry import PixelGeometry
-from ptychodus.api.io import save_diffraction_data, save_product
 from ptychodus.api.probe import ProbeSequence
 from ptychodus.api.probe_positions import ProbePositionSequence
 from ptychodus.api.reconstruct import ReconstructInput
@@ -27,23 +24,7 @@ from ptychopinn_backend.errors import (
     DataError,
     ForeignArchiveError,
 )
-from tests.ptychodus.scenes import PIXEL_M, assembled, make_input, probe_modes
-
-
-@pytest.fixture
-def host() -> Iterator[ModelCore]:
-    """A running host with PtychoPINN/PINN selected and no window."""
-    with ModelCore() as model:
-        model.processing_core.algorithm_parameter.set_value("ptychopinn_pinn")
-        yield model
-
-
-def product_in(host: ModelCore, parameters: ReconstructInput, folder: Path) -> Any:
-    """Hand a scan to the host, as files."""
-    save_diffraction_data(folder / "diffraction.h5", assembled(parameters))
-    save_product(folder / "product.h5", parameters.product)
-    patterns = host.workflow_api.load_assembled_diffraction_data(folder / "diffraction.h5")
-    return host.workflow_api.load_product(folder / "product.h5", diffraction=patterns)
+from tests.ptychodus.scenes import PIXEL_M, make_input, probe_modes, product_in
 
 
 def of_size(parameters: ReconstructInput, height: int, width: int) -> ReconstructInput:
