@@ -19,9 +19,8 @@ from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.tf_backend.checkpoints import Checkpoint
 from ptychopinn_backend.torch_configs import OptionSets, load_option_sets, save_option_sets
 
-from .mutator import mutate, mutate_hdf5, mutate_npz, mutate_words, mutate_zip
+from .mutator import Mutation, mutate, mutate_hdf5, mutate_npz, mutate_words, mutate_zip
 
-Mutation = Callable[[bytes, np.random.Generator], bytes]
 NEIGHBOURS = np.array([[1, 2], [0, 2], [1, 0], [2, 1]], np.int32)
 
 
@@ -140,7 +139,7 @@ training:
   realspace_weight: 0.1
   tv_weight: 0.1
   train_data_file: scan.npz
-  scheduler: MultiStage
+  scheduler: WarmupCosine
 execution: {learning_rate: 1.0e-3, seed: 7, accelerator: cpu, precision: 32-true}
 output_dir: out
 """

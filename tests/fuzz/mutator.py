@@ -4,12 +4,14 @@ import io
 import re
 import warnings
 import zipfile
+from collections.abc import Callable
 
 import h5py
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
 
+Mutation = Callable[[bytes, np.random.Generator], bytes]
 INTERESTING = (0x00, 0x01, 0x7F, 0x80, 0xFF)
 WORDS = (
     *("-1", "0", "1", "1e999", "-1e-320", "nan", ".inf", "9" * 25, "0x7fffffffffffffff", "4.5", "1e6"),
@@ -50,8 +52,7 @@ def mutate(original: bytes, rng: np.random.Generator) -> bytes:
 
 def mutate_zip(original: bytes, rng: np.random.Generator) -> bytes:
     """Return a zip one member of which is mutated near its beginning or anywhere; its checksum is made right."""
-    with zipfile.ZipFile(io.BytesIO(original)) as container:
-        members = {name: container.read(name) for name in container.namelist()}
+    members = unzipped(original)
     victim = sorted(members)[int(rng.integers(len(members)))]
     # The header decides what is done with the rest.
     head = 128 if rng.random() < 0.7 else len(members[victim])
@@ -99,30 +100,56 @@ def mutate_npz(original: bytes, rng: np.random.Generator) -> bytes:
 
 
 def mutate_hdf5(original: bytes, rng: np.random.Generator) -> bytes:
-    """Return an HDF5 file one dataset of which has other values, or is a link, a group, text, huge or missing."""
+    """Return an HDF5 file one dataset or group of which is something else, refers elsewhere, is huge or missing."""
     image = io.BytesIO(original)
     with h5py.File(image, "r+") as file:
-        victim = sorted(file)[int(rng.integers(len(file)))]
-        array = file.pop(victim)[()] if victim in file else np.zeros(3)
-        kind = int(rng.integers(9))
-        if kind == 0:
-            file[victim] = h5py.SoftLink("/" + sorted(file)[0])
-        elif kind == 1:
-            file[victim] = h5py.ExternalLink("/etc/passwd", victim)
-        elif kind == 2:
-            file.create_group(victim)
-        elif kind == 3:
-            file[victim] = "text"
-        elif kind == 4:
-            file.create_dataset(victim, (2**40,), np.float32, chunks=(2**10,))
-        elif kind == 5:
-            file.create_dataset(victim, (2**12, 2**10, 2**10), np.uint8, chunks=(1, 2**10, 2**10), compression="gzip")
-        elif kind == 6:
-            file.create_dataset(victim, (3,), h5py.ref_dtype)
-        elif kind == 7:
-            file[victim] = np.asarray(array)[None, ..., None]
+        names: list[str] = []
+        file.visit(names.append)
+        victim = sorted(names)[int(rng.integers(len(names)))]
+        item = file[victim]
+        array = item[()] if isinstance(item, h5py.Dataset) else np.zeros(3)
+        del file[victim]
+        kind = int(rng.integers(len(_REPLACEMENTS) + 1))
         # Else it is missing.
+        if kind < len(_REPLACEMENTS):
+            _REPLACEMENTS[kind](file, victim, np.asarray(array))
     return image.getvalue()
+
+
+def _virtual(file: h5py.File, name: str, array: AnyArray) -> None:
+    layout = h5py.VirtualLayout(array.shape or (1,), np.float32)
+    layout[...] = h5py.VirtualSource("/etc/passwd", name, array.shape or (1,))
+    file.create_virtual_dataset(name, layout)
+
+
+_BIG = (2**12, 2**10, 2**10)
+_REPLACEMENTS: tuple[Callable[[h5py.File, str, AnyArray], object], ...] = (
+    lambda file, name, _: file.__setitem__(name, h5py.SoftLink("/")),
+    lambda file, name, _: file.__setitem__(name, h5py.ExternalLink("/etc/passwd", name)),
+    lambda file, name, _: file.__setitem__(name, file["/"]),
+    lambda file, name, _: file.__setitem__(name, np.dtype("f4")),
+    lambda file, name, _: file.create_group(name),
+    lambda file, name, _: file.create_dataset(name, data="text"),
+    lambda file, name, _: file.create_dataset(name, data=h5py.Empty("f4")),
+    lambda file, name, _: file.create_dataset(name, (3,), h5py.ref_dtype),
+    lambda file, name, _: file.create_dataset(name, (3,), h5py.vlen_dtype(np.int8)),
+    lambda file, name, _: file.create_dataset(name, (2**40,), np.float32, chunks=(2**10,)),
+    lambda file, name, _: file.create_dataset(name, _BIG, np.uint8, chunks=(1, *_BIG[1:]), compression="gzip"),
+    lambda file, name, _: file.create_dataset(name, (1,), np.uint8, maxshape=(None,), chunks=(2**31,)),
+    lambda file, name, array: file.create_dataset(name, array.shape, np.float32, external="/etc/passwd"),
+    _virtual,
+    lambda file, name, array: file.create_dataset(name, data=array[None, ..., None]),
+    lambda file, name, array: file.create_dataset(name, data=np.full(array.shape, np.nan)),
+    lambda file, name, array: file.create_dataset(name, data=np.zeros(array.shape, "i4,f8")),
+    lambda file, name, array: file.create_dataset(name, data=np.zeros(array.shape), dtype=">f2"),
+)
+"""Each puts something in the place of an array."""
+
+
+def unzipped(image: bytes) -> dict[str, bytes]:
+    """Return the members of a zip."""
+    with zipfile.ZipFile(io.BytesIO(image)) as container:
+        return {name: container.read(name) for name in container.namelist()}
 
 
 def zipped(members: dict[str, bytes]) -> bytes:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ptychopinn_backend.archive import read_archive
 from ptychopinn_backend.errors import ArchiveError
 
-from .mutator import mutate, zipped
-from .watch import INPUTS, limited_memory, open_or_refuse
+from .mutator import Mutation, mutate, mutate_hdf5, mutate_words, zipped
+from .watch import INPUTS, Watch
 
 
 def repaired(members: dict[str, bytes]) -> bytes:
@@ -28,19 +28,25 @@ def repaired(members: dict[str, bytes]) -> bytes:
     return zipped(members)
 
 
-@pytest.mark.parametrize("target", ["zip", "metadata.json", "params.json", "weights.h5"])
-def test_mutated_archives_open_or_are_refused(archive_members: dict[str, bytes], target: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("target", "inside"),
+    [("zip", mutate), ("metadata.json", mutate_words), ("params.json", mutate_words), ("weights.h5", mutate_hdf5)],
+)
+def test_mutated_archives_open_or_are_refused(
+    archive_members: dict[str, bytes], target: str, inside: Mutation, folder: Path, watch: Watch
+) -> None:
     rng = np.random.default_rng(2026)
-    path = tmp_path / "wts.h5.zip"
-    opened = 0
-    with limited_memory():
-        for _ in range(INPUTS):
-            if target == "zip":
-                data = mutate(repaired(archive_members), rng)
-            else:
-                data = repaired(archive_members | {target: mutate(archive_members[target], rng)})
-            opened += open_or_refuse(read_archive, path, data, ArchiveError)
-    assert opened < INPUTS
+    path = folder / "wts.h5.zip"
+    good = repaired(archive_members)
+    assert watch.reads(read_archive, path, good, ArchiveError)
+    for _ in range(INPUTS):
+        if target == "zip":
+            data = mutate(good, rng)
+        else:
+            member = (inside if rng.random() < 0.6 else mutate)(archive_members[target], rng)
+            data = repaired(archive_members | {target: member})
+        watch.reads(read_archive, path, data, ArchiveError)
+    assert watch.refused > 0
 
 
 json_values = st.recursive(
@@ -50,12 +56,10 @@ json_values = st.recursive(
 )
 
 
-@settings(
-    max_examples=max(100, INPUTS // 5), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=INPUTS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_in_any_field_opens_or_is_refused(
-    archive_members: dict[str, bytes], tmp_path: Path, data: st.DataObject
+    archive_members: dict[str, bytes], folder: Path, watch: Watch, data: st.DataObject
 ) -> None:
     metadata = json.loads(archive_members["metadata.json"])
     name = data.draw(st.sampled_from(sorted(metadata)))
@@ -68,5 +72,4 @@ def test_any_value_in_any_field_opens_or_is_refused(
     )
     owner[name] = data.draw(json_values | tagged)
     text = json.dumps(metadata).encode()
-    data_bytes = zipped(archive_members | {"metadata.json": text})
-    open_or_refuse(read_archive, tmp_path / "wts.h5.zip", data_bytes, ArchiveError)
+    watch.reads(read_archive, folder / "wts.h5.zip", zipped(archive_members | {"metadata.json": text}), ArchiveError)

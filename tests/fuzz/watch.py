@@ -1,5 +1,8 @@
 """Opens a file under watch: how long, how much memory, which files are written, what is run."""
 
+from __future__ import annotations
+
+import faulthandler
 import os
 import resource
 import sys
@@ -7,13 +10,17 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-INPUTS = int(os.environ.get("FUZZ_INPUTS", "500"))
+DAILY_INPUTS = 500
+INPUTS = int(os.environ.get("FUZZ_INPUTS", DAILY_INPUTS))
 """Inputs of every format; `FUZZ_INPUTS=20000 python -m pytest tests/fuzz` is the nightly run."""
 SLOWEST_S = 5.0
+ENDED_AFTER_S = 120.0
 MEMORY_GIB = 1.0
+ADDRESSES_GIB = 8.0
 LONGEST_MESSAGE = 1000
 _RUNS_CODE = (
     *("pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "subprocess.Popen"),
@@ -57,35 +64,77 @@ def watched(folder: Path | None = None) -> Iterator[None]:
     assert offences == [], offences
 
 
-def open_or_refuse(
-    read: Callable[[Path], object], path: Path, data: bytes, refusals: type[Exception], *, writes: bool = False
-) -> bool:
-    """Return whether `data` opened; errors of `refusals` are fine when they say what to do, all else propagates."""
-    path.write_bytes(data)
-    before = {file.name for file in path.parent.iterdir()}
-    started = time.perf_counter()
-    try:
-        with watched(path.parent if writes else None), warnings.catch_warnings():
-            # What was skipped or is outdated is said by a warning of these classes; any other is a defect.
-            for category in (UserWarning, DeprecationWarning):
-                warnings.simplefilter("ignore", category)
-            read(path)
-    except refusals as error:
-        message = str(error)
-    else:
-        message = ""
-    finally:
-        assert time.perf_counter() - started < SLOWEST_S, "slow"
+@dataclass
+class Watch:
+    """Reads files of one format, and keeps count."""
+
+    opened: int = 0
+    refused: int = 0
+    slowest_s: float = 0.0
+    most_memory_gib: float = 0.0
+
+    def reads(
+        self,
+        read: Callable[[Path], object],
+        path: Path,
+        data: bytes,
+        refusals: type[Exception],
+        *,
+        writes: bool = False,
+    ) -> bool:
+        """Return whether `data` opened; errors of `refusals` are fine when they say what to do, all else propagates."""
+        path.write_bytes(data)
+        before = {file.name for file in path.parent.iterdir()}
+        try:
+            with self._measured(), watched(path.parent if writes else None):
+                read(path)
+        except refusals as error:
+            message = str(error)
+        else:
+            message = ""
         assert {file.name for file in path.parent.iterdir()} == before, "files came or went"
-    assert message.endswith((".", "?")) or not message, f"no sentence: {message}"
-    assert len(message) <= LONGEST_MESSAGE, f"a dump of {len(message)} characters: {message}"
-    return not message
+        assert message.endswith((".", "?")) or not message, f"no sentence: {message}"
+        assert len(message) <= LONGEST_MESSAGE, f"a dump of {len(message)} characters: {message}"
+        self.opened += not message
+        self.refused += bool(message)
+        return not message
+
+    @contextmanager
+    def _measured(self) -> Iterator[None]:
+        """Fail when what is inside takes too long or too much memory."""
+        # A loop in C hears no signal and lets no other thread run, so something outside of Python has to end it.
+        faulthandler.dump_traceback_later(ENDED_AFTER_S, exit=True)
+        Path("/proc/self/clear_refs").write_text("5")
+        memory = _resident_kib("VmRSS")
+        started = time.perf_counter()
+        try:
+            with warnings.catch_warnings():
+                # What was skipped or is outdated is said by a warning of these classes; any other is a defect.
+                for category in (UserWarning, DeprecationWarning):
+                    warnings.simplefilter("ignore", category)
+                yield
+        finally:
+            seconds, grown_gib = time.perf_counter() - started, (_resident_kib("VmHWM") - memory) / 2**20
+            faulthandler.cancel_dump_traceback_later()
+            self.slowest_s = max(self.slowest_s, seconds)
+            self.most_memory_gib = max(self.most_memory_gib, grown_gib)
+            assert seconds < SLOWEST_S, f"took {seconds} s"
+            assert grown_gib < MEMORY_GIB, f"grew by {grown_gib} GiB"
+
+
+def _resident_kib(name: str) -> int:
+    """Return the resident memory of this process: 'VmRSS' now, 'VmHWM' at most since the mark was cleared."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 @contextmanager
-def limited_memory() -> Iterator[None]:
-    """Fail when the process grows beyond the limit."""
-    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    yield
-    grown_gib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib) / 2**20
-    assert grown_gib < MEMORY_GIB, f"grew by {grown_gib} GiB"
+def limited_addresses() -> Iterator[None]:
+    """Let memory run out in this process before it runs out in the machine."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + int(ADDRESSES_GIB * 2**30), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
