@@ -40,6 +40,12 @@ def require_positive_integer(name: str, value: Any) -> None:
         raise ConfigError(f"{name} = {value!r} must be a whole number above 0. Set {name} to 1 or more.")
 
 
+def require_odd(name: str, value: Any) -> None:
+    """Raise unless `value` is an odd int above zero."""
+    if not is_integer(value) or value <= 0 or value % 2 == 0:
+        raise ConfigError(f"{name} = {value!r} must be an odd whole number above 0. Set {name} to 3, 5 or 7.")
+
+
 def require_non_negative_integer(name: str, value: Any) -> None:
     """Raise unless `value` is an int of at least zero."""
     if not is_integer(value) or value < 0:

@@ -24,12 +24,31 @@ class GeneratorTraits:
     back_projection: bool = False
     """Its input carries the back-projection of every pattern through the probe; probes are normalised to the power of a
     pattern, so that vacuum is 1, and overlapping patches are averaged by probe intensity."""
+    halves_resolution: bool = False
+    """Its maps have half the side after every one of `fno_blocks` blocks but the last."""
 
 
 BUILTIN_GENERATORS: Final[dict[str, GeneratorTraits]] = {
     "cnn": GeneratorTraits(("tensorflow", "pytorch")),
     "backprojection_unet": GeneratorTraits(("tensorflow", "pytorch"), back_projection=True),
+    "fno": GeneratorTraits(("pytorch",)),
+    "ffno": GeneratorTraits(("pytorch",)),
+    "hybrid": GeneratorTraits(("pytorch",), halves_resolution=True),
+    "hybrid_resnet": GeneratorTraits(("pytorch",), halves_resolution=True),
+    "fno_vanilla": GeneratorTraits(("pytorch",)),
 }
+CNN_OPTIONS: Final = (
+    "batch_norm",
+    "eca_encoder",
+    "cbam_encoder",
+    "cbam_bottleneck",
+    "cbam_decoder",
+    "eca_decoder",
+    "spatial_decoder",
+)
+"""Fields of `ModelConfig` that add layers to 'cnn'; other generators have no such layers and ignore them."""
+CNN_OPTION_BACKENDS: Final = ("pytorch",)
+"""Backends that offer them."""
 
 
 @cache
@@ -55,3 +74,13 @@ def backends_of(architecture: str) -> tuple[str, ...]:
 def uses_back_projection(architecture: str) -> bool:
     """Return whether a generator is given the back-projection of every pattern; see `GeneratorTraits`."""
     return architecture in BUILTIN_GENERATORS and BUILTIN_GENERATORS[architecture].back_projection
+
+
+def halves_resolution(architecture: str) -> bool:
+    """Return whether a generator halves its maps between blocks; see `GeneratorTraits`."""
+    return architecture in BUILTIN_GENERATORS and BUILTIN_GENERATORS[architecture].halves_resolution
+
+
+def generators_of(backend: str) -> tuple[str, ...]:
+    """Return the names of the generators a backend offers, built-in ones first."""
+    return tuple(name for name in generator_names() if backend in backends_of(name))

@@ -13,15 +13,18 @@ from ptychopinn_backend.config_checks import (
     require_bool,
     require_choice,
     require_non_negative,
+    require_odd,
     require_positive,
     require_positive_integer,
     unwrap_numpy_scalars,
 )
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.generators import generator_names, uses_back_projection
+from ptychopinn_backend.generators import CNN_OPTIONS, generator_names, halves_resolution, uses_back_projection
 
 PATTERN_SIZES: Final = (32, 64, 128, 256, 512)
 AMP_ACTIVATIONS: Final = ("sigmoid", "swish", "softplus", "relu")
+SMALLEST_SIDE: Final = 4
+"""Side in pixels of the smallest maps of generators that halve the resolution."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,13 @@ class ModelConfig:
     gaussian_smoothing_sigma: float = 0.0
     """Sigma in pixels of a 3 x 3 smoothing of the illuminated patch; 0 is none."""
     fno_modes: int = 12
-    """Fourier modes kept by Fourier-operator generators."""
+    """Fourier modes kept along each axis by Fourier-operator generators, at most half the side of the maps."""
     fno_width: int = 32
     """Feature maps of Fourier-operator generators."""
     fno_blocks: int = 4
-    """Spectral blocks of Fourier-operator generators."""
+    """Spectral blocks of Fourier-operator generators; the hybrid ones halve the resolution between blocks."""
     fno_cnn_blocks: int = 2
-    """Convolutional blocks of hybrid generators."""
+    """Convolutional blocks of 'fno', and those of each level of 'hybrid' and in the bottleneck of 'hybrid_resnet'."""
     fno_input_transform: str = "none"
     """Transform of the input of Fourier-operator generators: none, sqrt, log1p, instancenorm."""
     generator_output_mode: str = "real_imag"
@@ -71,7 +74,23 @@ class ModelConfig:
     max_hidden_channels: int | None = None
     """Upper limit of feature maps in hybrid generators; None is no limit."""
     resnet_width: int | None = None
-    """Feature maps of the residual bottleneck of 'hybrid_resnet'; None lets the generator choose."""
+    """Feature maps of the residual bottleneck of 'hybrid_resnet'; None takes those of the lowest resolution."""
+    batch_norm: bool = False
+    """Batch normalisation after the convolutions of 'cnn'; PyTorch only."""
+    eca_encoder: bool = False
+    """Efficient channel attention in the encoder of 'cnn'; PyTorch only."""
+    cbam_encoder: bool = False
+    """Convolutional block attention in the encoder of 'cnn'; PyTorch only."""
+    cbam_bottleneck: bool = False
+    """Convolutional block attention between encoder and decoders of 'cnn'; PyTorch only."""
+    cbam_decoder: bool = False
+    """Convolutional block attention in the decoders of 'cnn'; PyTorch only."""
+    eca_decoder: bool = False
+    """Efficient channel attention in the decoders of 'cnn'; PyTorch only."""
+    spatial_decoder: bool = False
+    """Spatial attention in the decoders of 'cnn'; PyTorch only."""
+    decoder_spatial_kernel: int = 7
+    """Side in pixels of the kernel of that spatial attention; odd."""
 
     def __post_init__(self) -> None:
         """Check every field and translate the activation alias 'silu'.
@@ -88,14 +107,21 @@ class ModelConfig:
         for name in ("max_hidden_channels", "resnet_width"):
             if getattr(self, name) is not None:
                 require_positive_integer(name, getattr(self, name))
-        for name in ("object_big", "probe_big", "probe_mask", "pad_object"):
+        for name in ("object_big", "probe_big", "probe_mask", "pad_object", *CNN_OPTIONS):
             require_bool(name, getattr(self, name))
+        require_odd("decoder_spatial_kernel", self.decoder_spatial_kernel)
         require_choice("model_type", self.model_type, ("pinn", "supervised"))
         require_choice("architecture", self.architecture, generator_names())
         if uses_back_projection(self.architecture) and not self.object_big:
             raise ConfigError(
                 f"object_big = False does not go with architecture = '{self.architecture}', which makes one patch per "
                 "pattern. Set object_big to True."
+            )
+        if halves_resolution(self.architecture) and self.N >> (self.fno_blocks - 1) < SMALLEST_SIDE:
+            most = (self.N // SMALLEST_SIDE).bit_length()
+            raise ConfigError(
+                f"fno_blocks = {self.fno_blocks} is too many for architecture = '{self.architecture}': it halves "
+                f"N = {self.N} between blocks, and {SMALLEST_SIDE} pixels must remain. Set fno_blocks to {most} or less."
             )
         require_choice("amp_activation", self.amp_activation, AMP_ACTIVATIONS)
         require_choice("fno_input_transform", self.fno_input_transform, ("none", "sqrt", "log1p", "instancenorm"))

@@ -4,21 +4,33 @@ All convolutions are 3 x 3, 'same', with bias. With s = n_filters_scale and N = 
 the decoders 64s, 32s; larger N adds stages (see `encoder_widths`). Every encoder stage is conv-relu, conv-relu,
 2 x 2 max-pool; every decoder stage conv-relu, conv-relu, nearest-neighbour up-sampling by 2, so that decoders end at
 N/2. The head then fills the central N/2 (pad_object) or, by one more up-sampling, all of N.
+
+Options, all off by default: batch normalisation between each such convolution and its relu (not after the last
+convolution of a head); attention on what a stage's convolutions give, before pooling or up-sampling, in the order ECA,
+CBAM, spatial; a CBAM on what the encoder gives (`cbam_bottleneck`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.networks.layers import Convolution
+from ptychopinn_backend.networks.attention import (
+    Attention,
+    block_attention,
+    efficient_channel_attention,
+    spatial_attention,
+)
+from ptychopinn_backend.networks.layers import BatchNormalisation, Convolution, Layer
 
 BRANCHES: Final = ("amplitude", "phase")
 ENCODER_PREFIX: Final = "encoder/"
 """Canonical names of the encoder's weights begin so."""
 BORDER_CHANNELS: Final = 4
 """Decoder maps that make the low-resolution border when `probe_big` is on."""
+BOTTLENECK: Final = "encoder/bottleneck"
+"""Canonical prefix of what acts on the maps the encoder gives."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,10 @@ class CnnPlan:
     amplitude: DecoderPlan
     phase: DecoderPlan
     out_channels: int
+    normalisations: dict[str, BatchNormalisation] = field(default_factory=dict)
+    """Name of a convolution -> what stands between it and its relu."""
+    attention: dict[str, tuple[Attention, ...]] = field(default_factory=dict)
+    """Prefix of a stage, or 'encoder/bottleneck', -> what acts on its maps, in order."""
 
     @property
     def convolutions(self) -> tuple[Convolution, ...]:
@@ -49,6 +65,12 @@ class CnnPlan:
             found += [decoder.centre] if decoder.centre else []
             found += [*(decoder.border or ()), *(decoder.full or ())]
         return tuple(found)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Everything with weights."""
+        gates = (layer for items in self.attention.values() for item in items for layer in item.layers)
+        return (*self.convolutions, *self.normalisations.values(), *gates)
 
 
 def encoder_widths(N: int, n_filters_scale: int) -> tuple[int, ...]:
@@ -92,6 +114,38 @@ def _decoder(branch: str, in_channels: int, out_channels: int, model: ModelConfi
     return DecoderPlan(tuple(stages), centre=centre, border=border, full=None)
 
 
+def stage_prefix(stage: tuple[Convolution, Convolution]) -> str:
+    """Return the canonical prefix of a stage, its key in `CnnPlan.attention`."""
+    return stage[0].name.rpartition("/")[0]
+
+
+def _normalisations(stages: list[tuple[Convolution, ...]], model: ModelConfig) -> dict[str, BatchNormalisation]:
+    if not model.batch_norm:
+        return {}
+    convolutions = [convolution for stage in stages for convolution in stage[:2]]
+    return {item.name: BatchNormalisation(f"{item.name}/norm", item.out_channels) for item in convolutions}
+
+
+def _attention(
+    encoder: list[tuple[Convolution, Convolution]], decoders: list[tuple[Convolution, Convolution]], model: ModelConfig
+) -> dict[str, tuple[Attention, ...]]:
+    chosen: dict[str, tuple[Attention, ...]] = {}
+    for stages, eca, cbam in (
+        (encoder, model.eca_encoder, model.cbam_encoder),
+        (decoders, model.eca_decoder, model.cbam_decoder),
+    ):
+        for stage in stages:
+            prefix, maps = stage_prefix(stage), stage[1].out_channels
+            found: list[Attention] = [efficient_channel_attention(prefix, maps)] if eca else []
+            found += [block_attention(prefix, maps)] if cbam else []
+            if stages is decoders and model.spatial_decoder:
+                found.append(spatial_attention(prefix, model.decoder_spatial_kernel))
+            chosen[prefix] = tuple(found)
+    if model.cbam_bottleneck:
+        chosen[BOTTLENECK] = (block_attention(BOTTLENECK, encoder[-1][1].out_channels),)
+    return {prefix: found for prefix, found in chosen.items() if found}
+
+
 def cnn_plan(model: ModelConfig) -> CnnPlan:
     """Return the plan of the 'cnn' generator for a model configuration.
 
@@ -108,4 +162,13 @@ def cnn_plan(model: ModelConfig) -> CnnPlan:
         in_channels = width
     out_channels = model.channels if model.object_big else 1
     amplitude, phase = (_decoder(branch, in_channels, out_channels, model) for branch in BRANCHES)
-    return CnnPlan(tuple(encoder), amplitude, phase, out_channels)
+    decoders = [stage for decoder in (amplitude, phase) for stage in decoder.stages]
+    blocks = [block for decoder in (amplitude, phase) for block in (decoder.border, decoder.full) if block]
+    return CnnPlan(
+        tuple(encoder),
+        amplitude,
+        phase,
+        out_channels,
+        normalisations=_normalisations([*encoder, *decoders, *blocks], model),
+        attention=_attention(encoder, decoders, model),
+    )

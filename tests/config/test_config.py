@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ptychopinn_backend import generators
 from ptychopinn_backend.config import (
     AMP_ACTIVATIONS,
     PATTERN_SIZES,
@@ -46,7 +47,11 @@ MODEL_RULES: list[Rule] = [
     ("model_type", ("PINN",), "Did you mean 'pinn'?"),
     ("architecture", ("resnet", ["cnn"]), "is not one of 'cnn'"),
     ("amp_activation", ("tanh", 3), "is not one of 'sigmoid', 'swish', 'softplus', 'relu'."),
-    *((name, (1, 0, "yes", None), BOOLEAN) for name in ("object_big", "probe_big", "probe_mask", "pad_object")),
+    *(
+        (name, (1, 0, "yes", None), BOOLEAN)
+        for name in ("object_big", "probe_big", "probe_mask", "pad_object", *generators.CNN_OPTIONS)
+    ),
+    ("decoder_spatial_kernel", (0, -3, 4, 3.0, True, None), "must be an odd whole number above 0. Set {} to 3, 5 or 7"),
     ("probe_mask_sigma", BAD_NOT_NEGATIVE, NOT_NEGATIVE),
     ("probe_mask_diameter", BAD_POSITIVE[:-1], POSITIVE),
     ("probe_scale", BAD_POSITIVE, POSITIVE),
@@ -154,6 +159,15 @@ def test_every_field_has_a_rule_tested(cls: type[Any], rules: list[Rule]) -> Non
 @pytest.mark.parametrize("size", PATTERN_SIZES)
 def test_supported_pattern_sizes(size: int) -> None:
     assert size == ModelConfig(N=size).N
+
+
+@pytest.mark.parametrize("architecture", ["hybrid", "hybrid_resnet"])
+def test_generators_that_halve_the_resolution_leave_four_pixels(architecture: str) -> None:
+    assert ModelConfig(N=32, fno_blocks=4, architecture=architecture).fno_blocks == 4
+    words = f"fno_blocks = 5 is too many for architecture = '{architecture}'.*N = 32.*Set fno_blocks to 4 or less"
+    with pytest.raises(ConfigError, match=words):
+        ModelConfig(N=32, fno_blocks=5, architecture=architecture)
+    assert ModelConfig(N=32, fno_blocks=5, architecture="fno").fno_blocks == 5
 
 
 @pytest.mark.parametrize("alias", ["silu", "SiLU"])

@@ -15,12 +15,16 @@ from ptychopinn_backend import params
 from ptychopinn_backend.config import InferenceConfig, ModelConfig, TrainingConfig
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.generators import CNN_OPTIONS
 from ptychopinn_backend.params_bridge import KEY_MAPPINGS, dataclass_to_legacy_dict, update_legacy_dict
 
 # Recorded keys that belong to fields this package does not have.
 DROPPED_KEYS = {"learned_input_channels", "torch_mae_pred_l2_match_target"}
 # Keys of fields that only this package has; `tv_weight` is a legacy key too, with the same default.
-ADDED_KEYS = {"tv_weight", "mean_deviation_weight", "mse_weight", "validation_fraction"}
+ADDED_KEYS = {
+    *("tv_weight", "mean_deviation_weight", "mse_weight", "validation_fraction"),
+    *(*CNN_OPTIONS, "decoder_spatial_kernel"),
+}
 
 FULL_TRAINING = TrainingConfig(
     model=ModelConfig(

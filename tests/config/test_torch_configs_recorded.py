@@ -182,7 +182,13 @@ def test_params_cfg_equals_direct_construction() -> None:
     )()
     direct = config.TrainingConfig(
         model=config.ModelConfig(
-            N=128, gridsize=3, model_type="supervised", amp_activation="swish", probe_mask=True, probe_scale=2.0
+            N=128,
+            gridsize=3,
+            model_type="supervised",
+            amp_activation="swish",
+            probe_mask=True,
+            probe_scale=2.0,
+            cbam_encoder=True,
         ),
         train_data_file=Path("train.npz"),
         test_data_file=Path("test.npz"),
