@@ -60,7 +60,7 @@ def test_a_read_only_folder_is_refused(
 ) -> None:
     disk = small_disk(MIB)
     make_read_only(disk)
-    arguments = {
+    arguments: dict[str, list[str | Path]] = {
         "train": training("pytorch", scan_file, disk / "model"),
         "simulate": ["simulate", "-o", disk / "scan.npz", "--size", "32", "--patterns", "4"],
     }

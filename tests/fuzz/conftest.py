@@ -38,7 +38,7 @@ def archive_members(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes
         weights={
             "encoder/0/conv0/kernel": np.ones((3, 3, 1, 4), np.float32),
             "probe": np.ones((4, 4), np.complex64),
-            "log_scale": np.float32(1.5),
+            "log_scale": np.array(1.5, np.float32),
         },
         history={"loss": [2.0, float("nan")]},
         params={"N": 32, "probe": np.ones((4, 4), np.complex64), "t": (1, None), "flag": np.bool_(True)},

@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config_file import load_run_config
 from ptychopinn_backend.data.group_cache import cached_neighbours
 from ptychopinn_backend.data.raw_data import RawData
@@ -106,7 +107,7 @@ def _read_cache(path: Path) -> None:
 
 
 def _write_checkpoint(path: Path) -> None:
-    arrays = {"weights/kernel": np.ones((3, 3), np.float32), "optimiser/0": np.ones(3)}
+    arrays: dict[str, AnyArray] = {"weights/kernel": np.ones((3, 3), np.float32), "optimiser/0": np.ones(3)}
     Checkpoint(arrays, {"epoch": 3, "fingerprint": {"seed": 1}}).write(path)
 
 

@@ -46,7 +46,7 @@ def exchange(path: Path, name: str, make: Callable[[h5py.File], object]) -> None
         make(content)
 
 
-def free_blocks(image: bytes) -> int:
+def free_blocks(image: bytes | bytearray) -> int:
     """Return where the first free block of the file's names lies."""
     *_, first, address = struct.unpack_from("<QQQ", image, image.index(b"HEAP") + 8)
     return int(first + address)
