@@ -60,10 +60,11 @@ def reconstruct(
         Object in `frame`, scaled so that object times the scan's probe gives the measured counts.
 
     Raises:
-        DataError: the scan does not fit the model, or has no probe.
+        DataError: the scan does not fit the model, has no probe, or shows several objects.
         ConfigError: unknown assembly.
     """
     require_choice("assembly", assembly, ASSEMBLIES)
+    _require_one_object(scan)
     started = perf_counter()
     model = model.one_by_one()
     source = _groups(model, scan, n_groups, neighbor_count, seed)
@@ -122,6 +123,16 @@ def predict(
     source = _groups(model, scan, n_groups, neighbor_count, seed)
     batches = list(model.backend.predict(source, _batch_size(model, batch_size)))
     return PredictedPatches(np.concatenate(batches), _positions(source))
+
+
+def _require_one_object(scan: RawData) -> None:
+    objects = np.unique(scan.scan_index)
+    if len(objects) > 1:
+        raise DataError(
+            f"The scan shows {len(objects)} objects (scan_index {', '.join(map(str, objects[:5]))}"
+            f"{', ...' if len(objects) > 5 else ''}), which cannot share one array. Reconstruct each of "
+            "scan.by_object().values() by itself, as 'ptychopinn infer' does."
+        )
 
 
 def _groups(

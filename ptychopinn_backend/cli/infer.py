@@ -1,18 +1,38 @@
-"""`ptychopinn infer`: an archive and a scan in, the object out."""
+"""`ptychopinn infer`: an archive and scans in, objects out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ptychopinn_backend.cli.options import backend_option, measurement_option, quiet_option
+from ptychopinn_backend.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.cli.inference_jobs import InferenceJob, Outcome
+
+_MACHINE_FAILURE: Final = 1
+_USAGE_ERROR: Final = 2
 
 
 @click.command(name="infer")
 @click.argument("archive", type=click.Path(path_type=Path))
-@click.argument("scan", type=click.Path(path_type=Path))
+@click.argument("scans", metavar="[SCAN]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option(
+    "--scans",
+    "named",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Scan files or a folder of them; each scan gets a folder below OUTPUT. More may follow: --scans a.npz b.npz",
+)
+@click.option(
+    "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Scans reconstructed at a time."
+)
+@click.option("--share", help="I/N: only part I, from 0, of N parts of the scans; for jobs that share the work.")
 @backend_option
 @click.option("--groups", "n_groups", type=int, help="Groups to reconstruct from.  [one per scan point]")
 @click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours a group is drawn from.  [as trained]")
@@ -30,43 +50,85 @@ from ptychopinn_backend.cli.options import backend_option, measurement_option, q
 @quiet_option
 def command(
     archive: Path,
-    scan: Path,
+    scans: tuple[Path, ...],
+    named: tuple[Path, ...],
     output: Path,
+    processes: int,
+    share: str | None,
     backend: str | None,
-    n_groups: int | None,
-    neighbor_count: int | None,
-    batch_size: int | None,
-    assembly: str,
     seed: int | None,
     accelerator: str | None,
     measurement: str | None,
     quiet: bool,
-) -> None:
-    """Reconstruct SCAN (NPZ) with the model in ARCHIVE (a `wts.h5.zip` or the folder that holds it).
+    **options: Any,
+) -> int:
+    """Reconstruct SCAN with the model in ARCHIVE (a `wts.h5.zip` or the folder that holds it).
 
     Writes OUTPUT/reconstruction.npz (object, origin_rc, probe), OUTPUT/reconstruction.h5 (a Ptychodus product) and
-    OUTPUT/reconstruction.png. The object times the scan's probe reproduces the measured counts.
+    OUTPUT/reconstruction.png. The object times the scan's probe reproduces the measured counts. With --scans, several
+    scans or a folder, every scan has a folder of its own below OUTPUT, and one that fails does not stop the others. A
+    file with several objects gives one result for each of them, in folders object_0, object_1 and so on.
     """
-    from ptychopinn_backend.cli.progress import group_progress
-    from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.cli.inference_jobs import InferenceJob, output_folders, reconstruct_scans
+    from ptychopinn_backend.data.dataset.sources import list_sources
     from ptychopinn_backend.execution import resolve_execution
-    from ptychopinn_backend.reconstruct import reconstruct
-    from ptychopinn_backend.trained_model import TrainedModel
-    from ptychopinn_backend.workflows import save_reconstruction
 
+    given = (*named, *scans)
+    if not given:
+        raise click.UsageError("No scan was given. Name a SCAN, or several with --scans.")
     execution = resolve_execution(explicit={"accelerator": accelerator, "seed": seed})
-    model = TrainedModel.load(archive, backend, execution)
-    raw = RawData.from_file(scan, measurement)
-    reconstruction = reconstruct(
-        model,
-        raw,
-        n_groups=n_groups,
-        neighbor_count=neighbor_count,
-        batch_size=batch_size,
-        assembly=assembly,
-        on_progress=group_progress(quiet=quiet),
-    )
-    losses = model.history.get("loss", ())
-    written = save_reconstruction(reconstruction, output, truth=raw.objectGuess, losses=losses)
+    job = InferenceJob(archive, backend, execution, measurement, options)
+    if not named and share is None and len(given) == 1 and not given[0].is_dir():
+        return _reconstruct_one(job, given[0], output, quiet=quiet)
+    folders = output_folders(list_sources(given), output)
+    if share is not None:
+        folders = dict(_part(list(folders.items()), share))
+    if processes > 1:
+        _require_archive(archive)
+    return _report(reconstruct_scans(job, folders, processes), len(folders), quiet=quiet)
+
+
+def _reconstruct_one(job: InferenceJob, scan: Path, output: Path, *, quiet: bool) -> int:
+    from ptychopinn_backend.cli.inference_jobs import reconstruct_scan
+    from ptychopinn_backend.cli.progress import group_progress
+    from ptychopinn_backend.trained_model import TrainedModel
+
+    model = TrainedModel.load(job.archive, job.backend, job.execution)
+    written = reconstruct_scan(model, scan, output, job, group_progress(quiet=quiet))
     if not quiet:
         click.echo(f"Reconstructed with {model.backend_name}: {', '.join(str(path) for path in written)}")
+    return 0
+
+
+def _report(outcomes: Iterable[Outcome], count: int, *, quiet: bool) -> int:
+    """Say what becomes of each scan, at the end what failed, and return the exit code."""
+    failed = []
+    for number, outcome in enumerate(outcomes, 1):
+        if outcome.failure:
+            failed.append(outcome)
+        if not quiet:
+            result = "failed" if outcome.failure else str(outcome.written[0].parent)
+            click.echo(f"[{number}/{count}] {outcome.scan}: {result}", err=True)
+    for outcome in failed:
+        click.echo(f"Error: {outcome.scan}: {outcome.failure}", err=True)
+    if not quiet:
+        click.echo(f"Reconstructed {count - len(failed)} of {count} scans.")
+    if not failed:
+        return 0
+    return _MACHINE_FAILURE if any(outcome.of_the_machine for outcome in failed) else _USAGE_ERROR
+
+
+def _part(items: Sequence[tuple[Path, Path]], share: str) -> Sequence[tuple[Path, Path]]:
+    first, separator, count = share.partition("/")
+    if not (separator and first.isdigit() and count.isdigit() and int(first) < int(count)):
+        raise ConfigError(
+            f"--share {share} must be I/N with I from 0 to N - 1. Write for example --share 0/4 in the first of 4 jobs."
+        )
+    return items[int(first) :: int(count)]
+
+
+def _require_archive(archive: Path) -> None:
+    """Refuse a wrong archive before processes start that would all refuse it."""
+    from ptychopinn_backend.archive import read_metadata
+
+    read_metadata(archive)

@@ -252,6 +252,13 @@ class RawData:
         arrays = {name: getattr(self, name) for name in per_point}
         return replace(self, **{name: array[chosen] for name, array in arrays.items() if array is not None})
 
+    def by_object(self) -> dict[int, RawData]:
+        """Return the scan of every object in it by its `scan_index`; a single one is this scan itself."""
+        found = np.unique(self.scan_index).tolist()
+        if len(found) == 1:
+            return {found[0]: self}
+        return {index: self.select(self.scan_index == index) for index in found}
+
     def subsample(self, n: int, seed: int | None = None) -> RawData:
         """Return `n` scan points drawn without replacement, in scan order.
 
