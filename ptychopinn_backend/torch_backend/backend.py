@@ -22,7 +22,6 @@ from ptychopinn_backend.torch_backend.devices import autocast, resolve_device, r
 from ptychopinn_backend.torch_backend.failures import explained_failures
 from ptychopinn_backend.torch_backend.model import PtychographyModel, to_canonical
 from ptychopinn_backend.torch_backend.physics import Patches
-from ptychopinn_backend.torch_backend.training import train
 
 
 class TorchBackend(Backend):
@@ -101,6 +100,9 @@ class TorchBackend(Backend):
             if source is not None:
                 self._check_source(source)
                 self._check_labels(source.has_labels)
+        # Lightning takes longer to import than a scan to reconstruct, and only training needs it.
+        from ptychopinn_backend.torch_backend.training import train
+
         try:
             self._model.train()
             return train(
