@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ptychodus_plugin.options import Option, Selection
+from ptychodus_plugin.options import CUSTOM, Option, Selection
 from ptychopinn_backend.factory import installed_backends
 from ptychopinn_backend.generators import backends_of
+from ptychopinn_backend.presets import AUTO
 
 BACKEND_TITLES: Final = {"tensorflow": "TensorFlow", "pytorch": "PyTorch"}
 _EXTRAS: Final = {"tensorflow": "tensorflow", "pytorch": "torch"}
@@ -40,6 +41,8 @@ def choices_of(option: Option, value: str, selection: Selection) -> list[Choice]
     """
     if option.key == "Backend":
         choices = _backends()
+    elif option.key == "Preset":
+        choices = [_preset(name, selection) for name in option.choices]
     elif option.key == "Architecture":
         choices = [_architecture(name, selection.backend) for name in option.choices]
     else:
@@ -60,6 +63,16 @@ def _backends() -> list[Choice]:
             remedy = f"Install it with: pip install 'ptychopinn-backend[{_EXTRAS[name]}]'"
             choices.append(Choice(name, f"{title} (not installed)", remedy, usable=False))
     return choices
+
+
+def _preset(name: str, selection: Selection) -> Choice:
+    if name == AUTO and selection.preset == CUSTOM:
+        return Choice(
+            name,
+            "auto (own options)",
+            "An option differs from its default, so yours are used. Choose 'fast' or 'fine' to have them decided.",
+        )
+    return Choice(name, name)
 
 
 def _architecture(name: str, backend: str) -> Choice:

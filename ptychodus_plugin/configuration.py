@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ptychodus_plugin.options import CUSTOM
+from ptychodus_plugin.options import CUSTOM, PRESET_CHOICES, decided_by
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.config import PATTERN_SIZES, ModelConfig, TrainingConfig
@@ -17,7 +17,7 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.generators import uses_back_projection
-from ptychopinn_backend.presets import PRESETS, preset_options
+from ptychopinn_backend.presets import preset_options
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
@@ -119,10 +119,8 @@ def preset_values(preset: str) -> Mapping[str, Any]:
     Raises:
         ConfigError: unknown name.
     """
-    if preset == CUSTOM:
-        return {}
-    require_choice("Preset", preset, (CUSTOM, *PRESETS))
-    return PRESETS[preset]
+    require_choice("Preset", preset, PRESET_CHOICES)
+    return decided_by(preset)
 
 
 def chosen_by_preset(config: type, values: Mapping[str, Any]) -> dict[str, Any]:

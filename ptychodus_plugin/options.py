@@ -6,16 +6,32 @@ stay as they are, so that settings files written without this package open uncha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
 from ptychopinn_backend.generators import generator_names
-from ptychopinn_backend.presets import PRESETS
+from ptychopinn_backend.presets import AUTO, PRESETS
 
 CUSTOM: Final = "custom"
 """The preset that leaves every option to the user."""
 Value: TypeAlias = bool | int | float | str
+PRESET_CHOICES: Final = (AUTO, CUSTOM, "fast", "fine")
+_DECIDED: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({**PRESETS, CUSTOM: {}, AUTO: PRESETS["fast"]})
+
+
+def decided_by(preset: str) -> Mapping[str, Any]:
+    """Return what a preset decides, before it is fitted to the scans.
+
+    Args:
+        preset: a name; 'custom' and an unknown one decide nothing. What 'auto' chooses decides the same options as
+            'fast', whose values stand until the scans are known.
+
+    Returns:
+        Option name -> value.
+    """
+    return _DECIDED.get(preset, {})
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,11 @@ class Selection:
     scheduler: str
     optimizer: str
     preset: str = CUSTOM
+    """The preset in force; 'custom' where the settings say 'auto' and a changed option overrides it."""
+
+
+DECISIVE_KEYS: Final = frozenset({"Backend", "Preset", "Architecture", "Scheduler", "Optimizer"})
+"""The settings a `Selection` is made of."""
 
 
 def always(selection: Selection) -> bool:
@@ -77,8 +98,11 @@ class Option:
 
     def in_force(self, selection: Selection) -> bool:
         """Return whether the option decides anything for a selection; it is hidden otherwise."""
-        chosen = {} if selection.preset == CUSTOM else PRESETS.get(selection.preset, {})
-        return self.applies(selection) and self.config.partition(".")[2] not in chosen
+        return self.applies(selection) and not self.decided(selection.preset)
+
+    def decided(self, preset: str) -> bool:
+        """Return whether a preset decides this option."""
+        return self.config.partition(".")[2] in decided_by(preset)
 
 
 BACKEND_BOX: Final = "Backend"
@@ -124,11 +148,11 @@ MODEL_OPTIONS: Final = (
     ),
     Option(
         "Preset",
-        CUSTOM,
+        AUTO,
         "Preset:",
-        "Tried options for a good image: 'fast' and 'fine' set network and training, and 'fine' trains longer. "
-        "'custom' leaves every option to you.",
-        choices=(CUSTOM, "fast", "fine"),
+        "Tried options for a good image: 'fast' and 'fine' set network and training, and 'fine' trains longer. 'auto' "
+        "chooses from the data, unless one of those options differs from its default. 'custom' leaves all to you.",
+        choices=PRESET_CHOICES,
         applies=pinn,
     ),
     Option(

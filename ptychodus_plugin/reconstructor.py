@@ -21,11 +21,11 @@ from ptychodus.model.processing.subprocess_reconstructor import (
 
 from ptychodus_plugin.child_process import run_child
 from ptychodus_plugin.configuration import ReconstructPayload, reconstruct_payload, require_model, train_payload
+from ptychodus_plugin.options import decided_by
 from ptychodus_plugin.settings import LibrarySettings
 from ptychodus_plugin.training_folder import remove_temporary_files
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.errors import InsufficientMemoryError, OutputError, PtychoPINNError, sentence_of
-from ptychopinn_backend.presets import PRESETS
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
@@ -111,7 +111,7 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
         Raises:
             PtychoPINNError: what went wrong, in one sentence.
         """
-        preset = PRESETS.get(self._settings.selection(self.name.lower()).preset, {})
+        preset = decided_by(self._settings.selection(self.name.lower()).preset)
         self._goal = preset.get("nepochs", self._settings.value("Training", "NumEpochs"))
         before = self._loaded_model_path
         try:

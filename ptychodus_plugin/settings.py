@@ -15,6 +15,7 @@ from ptychodus.model.ptychopinn.settings import (
 from ptychodus_plugin.options import CUSTOM, INFERENCE_OPTIONS, MODEL_OPTIONS, Option, Selection
 from ptychodus_plugin.training_options import TRAINING_OPTIONS
 from ptychopinn_backend.factory import DEFAULT_BACKEND, ENVIRONMENT_VARIABLE, resolve_backend
+from ptychopinn_backend.presets import AUTO
 
 
 class ModelSettings(PtychoPINNModelSettings):
@@ -136,7 +137,23 @@ class LibrarySettings:
             architecture=self.value("Model", "Architecture"),
             scheduler=self.value("Training", "Scheduler"),
             optimizer=self.value("Training", "Optimizer"),
-            preset=self.value("Model", "Preset") if reconstructor == "pinn" else CUSTOM,
+            preset=self._preset() if reconstructor == "pinn" else CUSTOM,
+        )
+
+    def _preset(self) -> str:
+        preset: str = self.value("Model", "Preset")
+        return CUSTOM if preset == AUTO and self._is_changed() else preset
+
+    def _is_changed(self) -> bool:
+        """Return whether an option the automatic preset would decide differs from its default.
+
+        A settings file from before there were presets therefore still means what it says.
+        """
+        return any(
+            table.parameter(option.key).get_value() != option.default
+            for table in self._tables
+            for option in table.options
+            if option.decided(AUTO)
         )
 
 

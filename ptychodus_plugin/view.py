@@ -19,17 +19,18 @@ from ptychodus.controller.parameters import (
     SpinBoxParameterViewController,
 )
 from ptychodus.controller.ptychopinn import PtychoPINNViewControllerFactory
-from ptychodus.view.processing import ProcessingActionsView
+from ptychodus.view.processing import ProcessingActionsView, ProcessingStatusView
 from ptychodus.view.widgets import ExceptionDialog
-from PyQt5.QtCore import QObject, Qt, pyqtSignal
+from PyQt5.QtCore import QEvent, QObject, Qt, pyqtSignal
 from PyQt5.QtGui import QStandardItem, QStandardItemModel
 from PyQt5.QtWidgets import QComboBox, QFormLayout, QWidget
 
 from ptychodus_plugin.choices import Choice, choices_of
 from ptychodus_plugin.library import PtychoPINNLibrary
-from ptychodus_plugin.options import Option
+from ptychodus_plugin.options import DECISIVE_KEYS, Option
 from ptychodus_plugin.reconstructor import PtychoPINNReconstructor
 from ptychopinn_backend.factory import ENVIRONMENT_VARIABLE
+from ptychopinn_backend.presets import AUTO
 
 
 class PtychoPINNViewFactory(PtychoPINNViewControllerFactory):
@@ -74,10 +75,10 @@ class PtychoPINNViewFactory(PtychoPINNViewControllerFactory):
         widget: Any = builder.build_widget()
         # The widget keeps the observers alive.
         widget.applicability = _Applicability(rows, refreshes, lambda: settings.selection(kind))
-        for key in ("Backend", "Preset", "Architecture"):
-            settings.tables[0].parameter(key).add_observer(widget.applicability)
-        for key in ("Scheduler", "Optimizer"):
-            settings.tables[2].parameter(key).add_observer(widget.applicability)
+        for table in settings.tables:
+            for option in table.options:
+                if option.key in DECISIVE_KEYS or option.decided(AUTO):
+                    table.parameter(option.key).add_observer(widget.applicability)
         widget.notices = _Notices(widget, self._library.reconstructor(kind))
         widget.model_named = _Relay(widget.notices.model_changed.emit)
         settings.tables[1].parameter("ModelPath").add_observer(widget.model_named)
@@ -150,10 +151,17 @@ class _Applicability(Observer):
             self._forms.setdefault(form, []).append((option, cast(QWidget, form.labelForField(widget)), widget))
         self._refreshes = refreshes
         self._selection = selection
+        self._shown: list[str] = []
         self._show()
 
     def _show(self) -> None:
         selection = self._selection()
+        shown_keys = [
+            option.key for rows in self._forms.values() for option, _, _ in rows if option.in_force(selection)
+        ]
+        if shown_keys == self._shown:
+            return
+        self._shown = shown_keys
         for form, rows in self._forms.items():
             while form.rowCount():
                 form.takeRow(0)
@@ -193,10 +201,21 @@ class _Notices(QObject):
         self._reconstructor = reconstructor
         self.failed.connect(self._show_failure)
         self.model_changed.connect(self._enable_infer)
+        self._follows_stop = False
         reconstructor.add_listeners(self.failed.emit, self.model_changed.emit)
+        widget.installEventFilter(self)
 
     def _show_failure(self, action: str, error: Exception) -> None:
         ExceptionDialog.show_exception(f"{action} ({self._reconstructor.name})", error)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Follow the Stop button of the window the widget is shown in: the host itself waits for the next output."""
+        if event is not None and event.type() == QEvent.Type.Show and not self._follows_stop:
+            status = self._widget.window().findChild(ProcessingStatusView)
+            if status is not None:
+                status.stop_button.clicked.connect(self._reconstructor.stop)
+                self._follows_stop = True
+        return False
 
     def _enable_infer(self) -> None:
         # The host asks whether a model is loaded when training starts, not when it ends.

@@ -78,6 +78,7 @@ def test_new_keys_are_saved_and_restored(tmp_path: Path) -> None:
 
 
 def test_defaults_of_new_keys_are_those_of_the_engine(settings: LibrarySettings) -> None:
+    settings.tables[0].parameter("Preset").set_value("custom")
     config = training_config(settings, "pinn")
     assert config.model == ModelConfig()
     assert execution_config(settings, "pinn") == ExecutionConfig(logger_backend="none")
@@ -145,6 +146,30 @@ def test_preset_decides_network_and_training(settings: LibrarySettings) -> None:
     assert training_config(settings, "supervised").model.gridsize == 2
 
 
+def test_fresh_settings_train_what_suits_the_data(settings: LibrarySettings, caplog: pytest.LogCaptureFixture) -> None:
+    assert settings.value("Model", "Preset") == "auto"
+    config = training_config(settings, "pinn")
+    assert (config.model.architecture, config.nepochs) == ("backprojection_unet", PRESETS["fast"]["nepochs"])
+    with caplog.at_level("INFO", "ptychopinn_backend"):
+        fitted = fit_preset(config, settings.selection("pinn").preset, [raw_data_of(make_input(step_px=5.0)[0])])
+    assert fitted.model.gridsize == 3
+    assert "Preset fast chosen: " in caplog.text
+    apart = fit_preset(config, "auto", [raw_data_of(make_input(step_px=16.0)[0])])
+    assert apart.model.gridsize == 1
+
+
+def test_settings_from_before_there_were_presets_mean_what_they_say(tmp_path: Path) -> None:
+    theirs = host_registry()
+    theirs["PtychoPINNTraining"].parameters()["NumEpochs"].set_value(7)
+    theirs.save_settings(tmp_path / "settings.ini")
+    registry = SettingsRegistry()
+    settings = LibrarySettings(registry)
+    registry.open_settings(tmp_path / "settings.ini")
+    assert settings.selection("pinn").preset == "custom"
+    config = training_config(settings, "pinn")
+    assert (config.model.architecture, config.nepochs, config.batch_size) == ("cnn", 7, 16)
+
+
 def test_preset_is_fitted_to_the_scan(settings: LibrarySettings) -> None:
     settings.tables[0].parameter("Preset").set_value("fast")
     scan = raw_data_of(make_input(step_px=16.0)[0])
@@ -155,7 +180,7 @@ def test_preset_is_fitted_to_the_scan(settings: LibrarySettings) -> None:
 
 def test_unknown_preset_names_the_valid_ones(settings: LibrarySettings) -> None:
     settings.tables[0].parameter("Preset").set_value("best")
-    with pytest.raises(ConfigError, match=r"Preset = 'best'.*custom.*fast.*fine"):
+    with pytest.raises(ConfigError, match=r"Preset = 'best'.*auto.*custom.*fast.*fine"):
         training_config(settings, "pinn")
 
 

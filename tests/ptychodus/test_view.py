@@ -80,10 +80,22 @@ def test_rows_follow_the_backend(window: Window) -> None:
 
 
 def test_rows_follow_the_scheduler(window: Window) -> None:
+    window.pick(window.drop_down("Preset"), "custom")
     assert "Warm-up Epochs:" not in shown_rows(window)["Training"]
     window.pick(window.drop_down("Scheduler"), "WarmupCosine")
     assert "Warm-up Epochs:" in shown_rows(window)["Training"]
     assert "Plateau Factor:" not in shown_rows(window)["Training"]
+
+
+def test_automatic_preset_gives_way_to_a_changed_option(window: Window) -> None:
+    box = window.drop_down("Preset")
+    assert box.currentText() == "auto"
+    assert "Grid Size:" not in shown_rows(window)["Model"]
+    window.set("Model", GridSize=2)
+    assert box.currentText() == "auto (own options)"
+    assert "Grid Size:" in shown_rows(window)["Model"]
+    window.set("Model", GridSize=1)
+    assert box.currentText() == "auto"
 
 
 def test_preset_hides_what_it_decides(window: Window) -> None:
