@@ -121,7 +121,8 @@ class ModelConfig:
             most = (self.N // SMALLEST_SIDE).bit_length()
             raise ConfigError(
                 f"fno_blocks = {self.fno_blocks} is too many for architecture = '{self.architecture}': it halves "
-                f"N = {self.N} between blocks, and {SMALLEST_SIDE} pixels must remain. Set fno_blocks to {most} or less."
+                f"N = {self.N} between blocks, and {SMALLEST_SIDE} pixels must remain. Set fno_blocks to {most} or "
+                "less."
             )
         require_choice("amp_activation", self.amp_activation, AMP_ACTIVATIONS)
         require_choice("fno_input_transform", self.fno_input_transform, ("none", "sqrt", "log1p", "instancenorm"))

@@ -1,70 +1,33 @@
-"""The networks from diffraction patterns to object patches, and the registry that finds them by name."""
+"""The convolutional networks from diffraction patterns to object patches, and the one a configuration means."""
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import cast
+from types import MappingProxyType
+from typing import Final, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.generators import ENTRY_POINT_GROUP
 from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS, unet_plan
-from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, DecoderPlan, cnn_plan
-from ptychopinn_backend.networks.layers import Convolution, initial_weights
-
-Activation = Callable[[Tensor], Tensor]
-
-
-class PatchGenerator(nn.Module, ABC):
-    """A network from diffraction patterns to object patches.
-
-    The canonical name of a parameter is its module path with '/' for '.' and 'kernel' for 'weight'. Four-dimensional
-    weights are (out, in, height, width) here and (height, width, in, out) in the canonical layout.
-    """
-
-    @abstractmethod
-    def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the patches of scaled patterns.
-
-        Args:
-            patterns: (group, channel, N, N) float32.
-
-        Returns:
-            Real and imaginary part, float32 (group, channel, N, N) or, without object_big, (group, 1, N, N).
-        """
-
-    @abstractmethod
-    def initial_weights(self, seed: int) -> dict[str, AnyArray]:
-        """Return the starting weights by canonical name; a function of the seed alone.
-
-        Args:
-            seed: seed of the run.
-
-        Returns:
-            Canonical name -> float32 array.
-        """
+from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, BOTTLENECK, DecoderPlan, cnn_plan, stage_prefix
+from ptychopinn_backend.networks.layers import Convolution
+from ptychopinn_backend.torch_backend.attention import attend
+from ptychopinn_backend.torch_backend.fourier_operators import HybridNetwork, HybridResnetNetwork, OperatorNetwork
+from ptychopinn_backend.torch_backend.patch_generator import (
+    AMPLITUDE_ACTIVATIONS,
+    Activation,
+    PatchGenerator,
+    PlannedGenerator,
+    scaled_tanh,
+)
 
 
-def _scaled_tanh(values: Tensor) -> Tensor:
-    return math.pi * torch.tanh(values)
-
-
-_AMPLITUDE_ACTIVATIONS: dict[str, Activation] = {
-    "sigmoid": torch.sigmoid,
-    "swish": functional.silu,
-    "softplus": functional.softplus,
-    "relu": functional.relu,
-}
-
-
-class CnnNetwork(PatchGenerator):
+class CnnNetwork(PlannedGenerator):
     """The 'cnn' generator: one encoder, an amplitude and a phase decoder (`networks.cnn`)."""
 
     def __init__(self, model: ModelConfig) -> None:
@@ -73,29 +36,14 @@ class CnnNetwork(PatchGenerator):
         Args:
             model: the configuration.
         """
-        super().__init__()
-        self.plan = cnn_plan(model)
-        for convolution in self.plan.convolutions:
-            self.add_module(
-                convolution.name,
-                nn.Conv2d(convolution.in_channels, convolution.out_channels, convolution.size, padding="same"),
-            )
-        self._amplitude_activation = _AMPLITUDE_ACTIVATIONS[model.amp_activation]
+        plan = cnn_plan(model)
+        super().__init__(plan.layers)
+        self.plan = plan
+        self._amplitude_activation = AMPLITUDE_ACTIVATIONS[model.amp_activation]
         self._margin_px = model.N // 4
         border = torch.ones(model.N, model.N)
         border[self._margin_px : -self._margin_px, self._margin_px : -self._margin_px] = 0
         self.register_buffer("_border_mask", border, persistent=False)
-
-    def initial_weights(self, seed: int) -> dict[str, AnyArray]:
-        """Return Glorot-uniform kernels and zero biases, the same for every backend.
-
-        Args:
-            seed: seed of the run.
-
-        Returns:
-            Canonical name -> float32 array.
-        """
-        return initial_weights(self.plan.convolutions, seed)
 
     def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
         """Return the patches of scaled patterns, amplitude * exp(i phase).
@@ -108,31 +56,41 @@ class CnnNetwork(PatchGenerator):
         """
         features = patterns.contiguous(memory_format=torch.channels_last)
         for stage in self.plan.encoder:
-            features = functional.max_pool2d(self._pair(stage, features), 2)
+            features = functional.max_pool2d(self._stage(stage, features), 2)
+        features = self._attended(BOTTLENECK, features)
         amplitude = self._decode(self.plan.amplitude, features, self._amplitude_activation)
-        phase = self._decode(self.plan.phase, features, _scaled_tanh)
+        phase = self._decode(self.plan.phase, features, scaled_tanh)
         return amplitude * torch.cos(phase), amplitude * torch.sin(phase)
-
-    def _convolve(self, convolution: Convolution, features: Tensor) -> Tensor:
-        return cast(Tensor, self.get_submodule(convolution.name)(features))
 
     def _pair(self, pair: tuple[Convolution, Convolution], features: Tensor) -> Tensor:
         for convolution in pair:
-            features = functional.relu(self._convolve(convolution, features), inplace=True)
+            features = self.apply_layer(convolution, features)
+            normalisation = self.plan.normalisations.get(convolution.name)
+            if normalisation is not None:
+                features = self.apply_layer(normalisation, features)
+            features = functional.relu(features, inplace=True)
         return features
+
+    def _attended(self, prefix: str, features: Tensor) -> Tensor:
+        for attention in self.plan.attention.get(prefix, ()):
+            features = attend(self, attention, features)
+        return features
+
+    def _stage(self, stage: tuple[Convolution, Convolution], features: Tensor) -> Tensor:
+        return self._attended(stage_prefix(stage), self._pair(stage, features))
 
     def _block(self, block: tuple[Convolution, Convolution, Convolution], features: Tensor) -> Tensor:
         upsampled = functional.interpolate(self._pair(block[:2], features), scale_factor=2.0, mode="nearest")
-        return self._convolve(block[2], upsampled).float()
+        return self.apply_layer(block[2], upsampled).float()
 
     def _decode(self, plan: DecoderPlan, features: Tensor, activation: Activation) -> Tensor:
         for stage in plan.stages:
-            features = functional.interpolate(self._pair(stage, features), scale_factor=2.0, mode="nearest")
+            features = functional.interpolate(self._stage(stage, features), scale_factor=2.0, mode="nearest")
         if plan.full is not None:
             return activation(self._block(plan.full, features))
         if plan.centre is None:
             raise AssertionError("a decoder without pad_object has a full head")
-        centre = activation(self._convolve(plan.centre, features[:, :-BORDER_CHANNELS]).float())
+        centre = activation(self.apply_layer(plan.centre, features[:, :-BORDER_CHANNELS]).float())
         patch = functional.pad(centre, (self._margin_px,) * 4)
         if plan.border is not None:
             border = functional.silu(self._block(plan.border, features[:, -BORDER_CHANNELS:]))
@@ -140,7 +98,7 @@ class CnnNetwork(PatchGenerator):
         return patch
 
 
-class BackprojectionUnet(PatchGenerator):
+class BackprojectionUnet(PlannedGenerator):
     """The 'backprojection_unet' generator: one U-Net for every pattern (`networks.backprojection_unet`)."""
 
     def __init__(self, model: ModelConfig) -> None:
@@ -149,24 +107,9 @@ class BackprojectionUnet(PatchGenerator):
         Args:
             model: the configuration.
         """
-        super().__init__()
-        self.plan = unet_plan(model)
-        for convolution in self.plan.convolutions:
-            self.add_module(
-                convolution.name,
-                nn.Conv2d(convolution.in_channels, convolution.out_channels, convolution.size, padding="same"),
-            )
-
-    def initial_weights(self, seed: int) -> dict[str, AnyArray]:
-        """Return Glorot-uniform kernels (zeros in the last layer) and zero biases, the same for every backend.
-
-        Args:
-            seed: seed of the run.
-
-        Returns:
-            Canonical name -> float32 array.
-        """
-        return initial_weights(self.plan.convolutions, seed)
+        plan = unet_plan(model)
+        super().__init__(plan.convolutions)
+        self.plan = plan
 
     def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
         """Return the patches 1 + r + i t.
@@ -189,14 +132,28 @@ class BackprojectionUnet(PatchGenerator):
         for pair, skip in zip(self.plan.up, skipped[-2::-1], strict=True):
             upsampled = functional.interpolate(features, scale_factor=2.0, mode="nearest")
             features = self._pair(pair, torch.cat((upsampled, skip), dim=1))
-        found = self.get_submodule(self.plan.last.name)(features).float()
+        found = self.apply_layer(self.plan.last, features).float()
         patches = found.reshape(groups, maps // INPUT_MAPS, 2, rows, columns)
         return 1 + patches[:, :, 0], patches[:, :, 1]
 
     def _pair(self, pair: tuple[Convolution, Convolution], features: Tensor) -> Tensor:
         for convolution in pair:
-            features = functional.silu(self.get_submodule(convolution.name)(features), inplace=True)
+            features = functional.silu(self.apply_layer(convolution, features), inplace=True)
         return features
+
+
+BUILTIN_NETWORKS: Final[Mapping[str, Callable[[ModelConfig], PatchGenerator]]] = MappingProxyType(
+    {
+        "cnn": CnnNetwork,
+        "backprojection_unet": BackprojectionUnet,
+        "fno": OperatorNetwork,
+        "ffno": OperatorNetwork,
+        "hybrid": HybridNetwork,
+        "hybrid_resnet": HybridResnetNetwork,
+        "fno_vanilla": OperatorNetwork,
+    }
+)
+"""Architecture -> its network."""
 
 
 def build_generator(model: ModelConfig) -> PatchGenerator:
@@ -208,9 +165,7 @@ def build_generator(model: ModelConfig) -> PatchGenerator:
     Returns:
         The network, its weights not yet initialised.
     """
-    if model.architecture == "cnn":
-        return CnnNetwork(model)
-    if model.architecture == "backprojection_unet":
-        return BackprojectionUnet(model)
+    if model.architecture in BUILTIN_NETWORKS:
+        return BUILTIN_NETWORKS[model.architecture](model)
     (entry,) = entry_points(group=ENTRY_POINT_GROUP, name=f"pytorch.{model.architecture}")
     return cast(PatchGenerator, entry.load()(model))

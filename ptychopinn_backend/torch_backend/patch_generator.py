@@ -1,0 +1,85 @@
+"""What a network from diffraction patterns to object patches is, built-in or of a third party."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.networks.layers import Layer, initial_weights
+from ptychopinn_backend.torch_backend.layers import PlannedModule
+
+Activation = Callable[[Tensor], Tensor]
+
+AMPLITUDE_ACTIVATIONS: dict[str, Activation] = {
+    "sigmoid": torch.sigmoid,
+    "swish": functional.silu,
+    "softplus": functional.softplus,
+    "relu": functional.relu,
+}
+
+
+def scaled_tanh(values: Tensor) -> Tensor:
+    """Return pi * tanh, the activation of phases."""
+    return math.pi * torch.tanh(values)
+
+
+class PatchGenerator(nn.Module, ABC):
+    """A network from diffraction patterns to object patches.
+
+    The canonical name of a parameter, or of a persistent buffer, is its module path with '/' for '.' and 'kernel' for
+    'weight'. Four-dimensional weights are (out, in, height, width) here and (height, width, in, out) in the canonical
+    layout.
+    """
+
+    @abstractmethod
+    def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the patches of scaled patterns.
+
+        Args:
+            patterns: (group, channel, N, N) float32.
+
+        Returns:
+            Real and imaginary part, float32 (group, channel, N, N) or, without object_big, (group, 1, N, N).
+        """
+
+    @abstractmethod
+    def initial_weights(self, seed: int) -> dict[str, AnyArray]:
+        """Return the starting weights by canonical name; a function of the seed alone.
+
+        Args:
+            seed: seed of the run.
+
+        Returns:
+            Canonical name -> float32 array, for every parameter and every persistent buffer.
+        """
+
+
+class PlannedGenerator(PlannedModule, PatchGenerator):
+    """A generator whose weights are those of a plan's layers."""
+
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        """Build the layers, uninitialised.
+
+        Args:
+            layers: those of a plan.
+        """
+        super().__init__()
+        self._layers = tuple(layers)
+        self.add_layers(self._layers)
+
+    def initial_weights(self, seed: int) -> dict[str, AnyArray]:
+        """Return the starting weights of the plan, the same for every backend.
+
+        Args:
+            seed: seed of the run.
+
+        Returns:
+            Canonical name -> float32 array.
+        """
+        return initial_weights(self._layers, seed)
