@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, Final
 
 from ptychopinn_backend.config_checks import (
     require_bool,
@@ -18,6 +18,9 @@ from ptychopinn_backend.config_checks import (
 from ptychopinn_backend.errors import ConfigError, nearest_name
 
 logger = logging.getLogger(__name__)
+
+CPU_PRECISION_NOTE: Final = "precision = '16-mixed' is not available on the CPU; using 'bf16-mixed'."
+"""Said by either backend where it falls back."""
 
 
 @dataclass(frozen=True)

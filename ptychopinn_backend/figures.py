@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -50,6 +51,25 @@ def save_reconstruction_figure(
         panels = _beside_truth({"Reconstruction": reconstruction}, truth, truth_origin_rc)
     title = f"PtychoPINN, {reconstruction.backend} backend" if reconstruction.backend else ""
     _save(_panels_figure(panels, title), path)
+
+
+def reconstruction_png(reconstruction: Reconstruction) -> bytes:
+    """Return the figure of `save_reconstruction_figure` without a truth as a PNG file in memory."""
+    return _png(_panels_figure([("Reconstruction", *_alone(reconstruction))], ""))
+
+
+def patches_png(patches: Complex64Array, names: Sequence[str]) -> bytes:
+    """Return amplitude and phase of some patches, a row each, as a PNG file in memory.
+
+    Args:
+        patches: (patch, N, N).
+        names: one a patch, shown above it.
+
+    Returns:
+        The file.
+    """
+    panels = [(name, np.abs(patch), np.angle(patch)) for name, patch in zip(names, patches, strict=True)]
+    return _png(_panels_figure(panels, ""))
 
 
 def save_comparison_figure(
@@ -170,6 +190,12 @@ def _show(axes: Axes, image: FloatArray, title: str, colours: str, limits: tuple
     figure = axes.get_figure()
     assert figure is not None
     figure.colorbar(shown, ax=axes, label=label, extend="both", shrink=0.9)
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=_DPI)
+    return stream.getvalue()
 
 
 def _save(figure: Figure, path: str | Path) -> None:

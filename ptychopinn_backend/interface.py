@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float32Array
-from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config import BACKENDS, ModelConfig, TrainingConfig
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.errors import UnsupportedOptionError
 from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.generators import backends_of, generator_names
+from ptychopinn_backend.generators import CNN_OPTION_BACKENDS, CNN_OPTIONS, backends_of, generators_of
 
 
 @dataclass(frozen=True)
@@ -80,21 +80,15 @@ class Backend(ABC):
     """'tensorflow' or 'pytorch'."""
 
     def __init__(self, setup: BackendSetup) -> None:
-        """Keep the setup and refuse a generator this backend lacks.
+        """Keep the setup and refuse a generator, or an option of it, that this backend lacks.
 
         Args:
             setup: configuration and constants.
 
         Raises:
-            UnsupportedOptionError: names the backends that offer the generator.
+            UnsupportedOptionError: names the backends that offer it.
         """
-        offered = backends_of(setup.model.architecture)
-        if self.name not in offered:
-            here = [name for name in generator_names() if self.name in backends_of(name)]
-            raise UnsupportedOptionError(
-                f"architecture = '{setup.model.architecture}' is not offered by the {self.name} backend (it is by "
-                f"{', '.join(offered) or 'none'}). Choose one of {', '.join(here)}, or another backend."
-            )
+        require_offered(setup.model, self.name)
         self.setup = setup
 
     @staticmethod
@@ -131,7 +125,7 @@ class Backend(ABC):
         checkpoint_folder: Path | None = None,
         resume: bool = False,
     ) -> TrainingResult:
-        """Train for `setup.training.nepochs` epochs; afterwards the model holds the best weights seen.
+        """Train for `setup.training.total_epochs` epochs; afterwards the model holds the best weights seen.
 
         Args:
             training: groups to train on, visited in the order of `schedule.epoch_order`.
@@ -172,9 +166,53 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def losses(self, batch: GroupBatch, source: GroupSource) -> dict[str, float]:
-        """Return every active loss term and 'loss' for one batch, names as in `physics.forward.loss_terms`."""
+    def losses(self, batch: GroupBatch, source: GroupSource, physics_weight: float = 1.0) -> dict[str, float]:
+        """Return every active loss term and 'loss' for one batch, names as in `physics.forward.loss_terms`.
+
+        Args:
+            batch: groups of `source`.
+            source: gives probes, valid pixels and the canvas.
+            physics_weight: weight of the configured loss in a training with stages.
+
+        Returns:
+            Term name -> value.
+        """
 
     @abstractmethod
-    def gradients(self, batch: GroupBatch, source: GroupSource) -> dict[str, AnyArray]:
-        """Return the gradient of 'loss' with respect to every trainable weight, canonical names and layout."""
+    def gradients(self, batch: GroupBatch, source: GroupSource, physics_weight: float = 1.0) -> dict[str, AnyArray]:
+        """Return the gradient of 'loss' with respect to every trainable weight, canonical names and layout.
+
+        Args:
+            batch: groups of `source`.
+            source: gives probes, valid pixels and the canvas.
+            physics_weight: weight of the configured loss in a training with stages.
+
+        Returns:
+            Canonical name -> array.
+        """
+
+
+def require_offered(model: ModelConfig, backend: str) -> None:
+    """Raise unless a backend offers the generator and the options of it that are on.
+
+    Args:
+        model: the configuration.
+        backend: 'tensorflow' or 'pytorch'.
+
+    Raises:
+        UnsupportedOptionError: says which backend has which.
+    """
+    offered = backends_of(model.architecture)
+    if backend not in offered:
+        having = "; ".join(f"{name} has {', '.join(generators_of(name))}" for name in BACKENDS)
+        raise UnsupportedOptionError(
+            f"architecture = '{model.architecture}' is not offered by the {backend} backend (it is by "
+            f"{', '.join(offered) or 'none'}): {having}. Choose one that {backend} has, or another backend."
+        )
+    if model.architecture == "cnn" and backend not in CNN_OPTION_BACKENDS:
+        for name in CNN_OPTIONS:
+            if getattr(model, name):
+                raise UnsupportedOptionError(
+                    f"{name} = True is not offered by the {backend} backend (it is by "
+                    f"{', '.join(CNN_OPTION_BACKENDS)}). Set {name} to False, or choose another backend."
+                )

@@ -16,10 +16,11 @@ from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.factory import resolve_backend
 from ptychopinn_backend.interface import EpochCallback
-from ptychopinn_backend.presets import AUTO, PRESETS, preset_options
+from ptychopinn_backend.presets import AUTO, PRESETS, options_below, preset_options
 from ptychopinn_backend.reconstruct import predict, reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.trained_model import TrainedModel
+from ptychopinn_backend.warm_start import archived_model_options
 from ptychopinn_backend.workflows import fit_to_scans, train_scans
 
 Scan = RawData | str | Path
@@ -91,6 +92,7 @@ class PtychoModel:
         on_epoch: EpochCallback | None = None,
         checkpoint_folder: str | Path | None = None,
         resume: bool = False,
+        init: str | Path | None = None,
         execution: ExecutionConfig | None = None,
         **options: Any,
     ) -> PtychoModel:
@@ -102,6 +104,7 @@ class PtychoModel:
             on_epoch: called after every epoch; True stops training.
             checkpoint_folder: where the best and the last state are written; None writes none.
             resume: go on from the last state in that folder.
+            init: archive of either backend to start from; its network is used where no option says otherwise.
             execution: run-time options.
             **options: fields of `TrainingConfig` and `ExecutionConfig`, for example nepochs, batch_size,
                 learning_rate, seed. Unless given, nphotons is the measured mean and every scan point seeds a group.
@@ -110,11 +113,12 @@ class PtychoModel:
             This model, trained.
         """
         scans = [_read(item) for item in ([npz] if isinstance(npz, (str, Path, RawData)) else npz)]
+        given = {**self._given, **options}
+        network = {} if init is None else archived_model_options(init)
         content: dict[str, Any] = {}
         if self._preset is not None:
-            content = preset_options(self._preset, scans, self._given.get("gridsize"))
-        given = {**self._given, **options}
-        below = {name: value for name, value in content.items() if name not in given}
+            content = preset_options(self._preset, scans, {**network, **given}.get("gridsize"))
+        below = options_below({**content, **network}, given)
         run = run_config_from_mapping({}, {"backend": self.backend, **below, **given})
         training = fit_to_scans(run.training, scans, given.keys())
         self.config = training.model
@@ -128,6 +132,7 @@ class PtychoModel:
             on_epoch=on_epoch,
             checkpoint_folder=Path(checkpoint_folder) if checkpoint_folder is not None else None,
             resume=resume,
+            init=init,
         )
         return self
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Protocol
@@ -47,6 +47,11 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     }
 )
 """Preset name -> option name -> value."""
+
+PRETRAINING: Final[Mapping[str, Any]] = MappingProxyType(
+    {**_BACK_PROJECTION, "nepochs": 15, "lr_warmup_epochs": 1, "groups_per_epoch": 200}
+)
+"""Options of pre-training on simulated objects, where an epoch is only a number of groups."""
 
 AUTO: Final = "auto"
 """The preset that is chosen from the scans by `choose_preset`."""
@@ -207,12 +212,41 @@ def preset_options(name: str, scans: Sequence[DescribedScan], gridsize: int | No
     options = dict(PRESETS[name])
     if "gridsize" not in options:
         return options
-    fewest = min(scan.n_patterns for scan in scans)
-    # A group is drawn from the neighbours of its seed point, so it needs one point more than it has members.
-    wanted = gridsize if gridsize is not None else chosen or options["gridsize"]
-    options["gridsize"] = wanted if gridsize is not None else min(wanted, max(1, math.isqrt(max(1, fewest - 1))))
+    options["gridsize"] = _possible_gridsize(chosen or options["gridsize"], scans) if gridsize is None else gridsize
     members = options["gridsize"] ** 2
     options["groups_per_epoch"] = max(1, math.ceil(sum(scan.n_patterns for scan in scans) / members))
     if members == 1:
         options["batch_size"] = 8
     return options
+
+
+def pretraining_options(scans: Sequence[DescribedScan]) -> dict[str, Any]:
+    """Return the options of pre-training on simulated objects, fitted to the size of the scans.
+
+    Args:
+        scans: the instruments.
+
+    Returns:
+        Option name -> value.
+    """
+    return {**PRETRAINING, "gridsize": _possible_gridsize(PRETRAINING["gridsize"], scans)}
+
+
+def _possible_gridsize(wanted: int, scans: Sequence[DescribedScan]) -> int:
+    # A group is drawn from the neighbours of its seed point, so it needs one point more than it has members.
+    fewest = min(scan.n_patterns for scan in scans)
+    return min(wanted, max(1, math.isqrt(max(1, fewest - 1))))
+
+
+def options_below(options: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """Return the options of a preset that the user's leave in force.
+
+    Args:
+        options: option name -> value.
+        given: names of the options the user set.
+
+    Returns:
+        Those not given; with stages given, which have epochs of their own, without the number of epochs.
+    """
+    left_out = {*given, "nepochs"} if any(name.startswith("stage_") for name in given) else set(given)
+    return {name: value for name, value in options.items() if name not in left_out}

@@ -71,12 +71,12 @@ def reconstruct(
     probe = _probe_for(model, scan)
     N = model.model.N
     frame = frame or ObjectFrame.covering(scan.positions_xy, N)
-    assembler = ObjectAssembler(frame, N, _weight(assembly, probe, model.model))
+    assembler = ObjectAssembler(frame, N, patch_weight(assembly, probe, model.model))
 
     def so_far() -> Reconstruction:
         return _scaled(assembler, scan, probe, model, perf_counter() - started)
 
-    positions = _positions(source)
+    positions = group_positions(source)
     done = 0
     for patches in model.backend.predict(source, _batch_size(model, batch_size)):
         count = len(patches)
@@ -122,7 +122,7 @@ def predict(
     """
     source = _groups(model, scan, n_groups, neighbor_count, seed)
     batches = list(model.backend.predict(source, _batch_size(model, batch_size)))
-    return PredictedPatches(np.concatenate(batches), _positions(source))
+    return PredictedPatches(np.concatenate(batches), group_positions(source))
 
 
 def _require_one_object(scan: RawData) -> None:
@@ -148,7 +148,8 @@ def _groups(
     )
 
 
-def _positions(source: PtychoDataContainer) -> Float64Array:
+def group_positions(source: PtychoDataContainer) -> Float64Array:
+    """Return the centre of every patch of every group (group, channel, 2), axis 2 = (x, y), object pixels."""
     return source.coords_true[:, 0].transpose(0, 2, 1)
 
 
@@ -168,7 +169,17 @@ def _probe_for(model: TrainedModel, scan: RawData) -> Complex64Array:
     return np.asarray(refined[0] * np.sqrt(np.sum(np.abs(given) ** 2) / np.sum(np.abs(normalised) ** 2)), np.complex64)
 
 
-def _weight(assembly: str, probe: Complex64Array, model: ModelConfig) -> Float32Array:
+def patch_weight(assembly: str, probe: Complex64Array, model: ModelConfig) -> Float32Array:
+    """Return the weight of every patch pixel when patches are put together.
+
+    Args:
+        assembly: 'probe' weighs by the probe's intensity, 'central' takes the central N/2.
+        probe: (mode, N, N).
+        model: decides which part of a patch the network fills.
+
+    Returns:
+        (N, N).
+    """
     weight = probe_weight(probe) if assembly == "probe" else central_weight(model.N, model.N // 2)
     if uses_back_projection(model.architecture):
         return weight

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from ptychopinn_backend.generators import uses_back_projection
 from ptychopinn_backend.interface import Backend, BackendSetup, EpochCallback, EpochReport
 from ptychopinn_backend.networks.weights import PROBE
 from ptychopinn_backend.params_bridge import update_legacy_dict
+from ptychopinn_backend.training_run import BestEpoch
 
 logger = logging.getLogger(__name__)
 
@@ -172,38 +172,30 @@ class TrainedModel:
 class BestArchive:
     """Epoch callback that keeps an archive of the best weights so far, so that a killed process leaves a model."""
 
-    def __init__(
-        self, model: TrainedModel, path: Path, execution: ExecutionConfig, on_epoch: EpochCallback | None = None
-    ) -> None:
+    def __init__(self, model: TrainedModel, path: Path, best: BestEpoch, on_epoch: EpochCallback | None = None) -> None:
         """Keep what is written.
 
         Args:
             model: the model in training; its history is filled here.
             path: the archive.
-            execution: names the metric that decides and whether it is to be small or large.
+            best: decides which epoch is the best.
             on_epoch: called afterwards with the same report; its answer is passed on.
         """
-        self._model = model
-        self._path = path
-        self._metric = execution.checkpoint_monitor_metric
-        self._sign = 1 if execution.checkpoint_mode == "min" else -1
+        self._model, self._path, self._best = model, path, best
         self._on_epoch = on_epoch
-        self._best = math.inf
 
     def __call__(self, report: EpochReport) -> bool | None:
         """Write the archive when the epoch was the best so far.
 
         Args:
-            report: the epoch just ended; the training loss decides where the metric was not computed.
+            report: the epoch just ended.
 
         Returns:
             What `on_epoch` returns: True stops training.
         """
         for name, value in report.losses.items():
             self._model.history.setdefault(name, []).append(value)
-        score = self._sign * report.losses.get(self._metric, report.losses["loss"])
-        if score < self._best:
-            self._best = score
+        if self._best.observe(report.epoch, report.losses):
             self._model.save(self._path)
         return self._on_epoch(report) if self._on_epoch is not None else None
 

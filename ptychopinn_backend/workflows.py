@@ -20,6 +20,7 @@ from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import default_intensity_scale
 from ptychopinn_backend.data.source import GroupSource
+from ptychopinn_backend.epoch_log import open_log
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.factory import create_backend, resolve_backend
@@ -28,9 +29,12 @@ from ptychopinn_backend.params_bridge import update_legacy_dict
 from ptychopinn_backend.process_rank import is_first_process
 from ptychopinn_backend.reconstruct import reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.reconstruction_log import ReconstructionLog
 from ptychopinn_backend.trained_model import BestArchive, TrainedModel, legacy_snapshot
 from ptychopinn_backend.training_data import fit_to_data, group_scans
 from ptychopinn_backend.training_lock import training_lock
+from ptychopinn_backend.training_run import BestEpoch, loss_keys
+from ptychopinn_backend.warm_start import start_from
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +56,7 @@ def train_scans(
     checkpoint_folder: Path | None = None,
     best_archive: Path | None = None,
     resume: bool = False,
+    init: str | Path | None = None,
 ) -> TrainedModel:
     """Train a model on one or several scans; `params.cfg` is not touched.
 
@@ -67,6 +72,7 @@ def train_scans(
         best_archive: file that holds, from the first epoch on, a loadable archive of the best weights so far, for the
             case that the process is ended from outside; None writes none.
         resume: go on from the last state in that folder.
+        init: archive of either backend to start from; see `warm_start.start_from`. A resumed state wins over it.
 
     Returns:
         The trained model, holding the best weights seen.
@@ -90,6 +96,7 @@ def train_scans(
         checkpoint_folder=checkpoint_folder,
         best_archive=best_archive,
         resume=resume,
+        init=init,
     )
 
 
@@ -104,6 +111,7 @@ def train_source(
     checkpoint_folder: Path | None = None,
     best_archive: Path | None = None,
     resume: bool = False,
+    init: str | Path | None = None,
 ) -> TrainedModel:
     """Train a model on groups that are drawn already, in memory or on disk; `params.cfg` is not touched.
 
@@ -117,6 +125,7 @@ def train_source(
         checkpoint_folder: as for `train_scans`.
         best_archive: as for `train_scans`.
         resume: go on from the last state in that folder.
+        init: archive of either backend to start from; see `warm_start.start_from`. A resumed state wins over it.
 
     Returns:
         The trained model, holding the best weights seen.
@@ -140,8 +149,14 @@ def train_source(
         computing = create_backend(name, setup)
         logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(training.probes))
         snapshot = legacy_snapshot(config, setup.intensity_scale)
+        if init is not None:
+            start_from(computing, init)
         if best_archive is not None:
-            on_epoch = BestArchive(TrainedModel(computing, {}, snapshot, name), best_archive, execution, on_epoch)
+            best = BestEpoch(config, execution, loss_keys(config, validated=validation is not None))
+            on_epoch = BestArchive(TrainedModel(computing, {}, snapshot, name), best_archive, best, on_epoch)
+        if execution.recon_log_every_n_epochs is not None and checkpoint_folder is not None:
+            log = open_log(execution.logger_backend, checkpoint_folder)
+            on_epoch = ReconstructionLog(computing, training, log, on_epoch)
         result = computing.fit(
             training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
         )

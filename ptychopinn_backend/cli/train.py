@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
 @settings_option
 @measurement_option
+@click.option("--init", type=click.Path(path_type=Path), help="Archive of either backend whose weights to start from.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
 @quiet_option
 def command(
@@ -69,6 +70,7 @@ def command(
     validation: Path | None,
     settings: dict[str, Any],
     measurement: str | None,
+    init: Path | None,
     resume: bool,
     quiet: bool,
     **options: Any,
@@ -91,13 +93,13 @@ def command(
     is_first = is_first_process(asked.execution)
     quiet = quiet or not is_first
     scan_data = scan_input(scans, dataset, output, measurement)
-    preset, run, given = _configured(preset, scan_data.sizes, config_file, {**scan_data.fixed, **overrides})
+    preset, run, given = _configured(preset, scan_data.sizes, config_file, {**scan_data.fixed, **overrides}, init)
     if not quiet:
         model_text = f"{run.training.model.architecture}, gridsize {run.training.model.gridsize}"
-        click.echo(f"Preset {preset or 'none'}: {model_text}, {run.training.nepochs} epochs", err=True)
+        click.echo(f"Preset {preset or 'none'}: {model_text}, {run.training.total_epochs} epochs", err=True)
     config, data = scan_data.prepare(run.training, run.execution.seed, given, validation)
     with training_lock(output if is_first else None):
-        with EpochProgress(config.nepochs, quiet=quiet) as progress:
+        with EpochProgress(config.total_epochs, quiet=quiet) as progress:
             model = train_source(
                 data.training,
                 replace(config, output_dir=output),
@@ -107,6 +109,7 @@ def command(
                 on_epoch=progress,
                 checkpoint_folder=output / "checkpoints",
                 resume=resume,
+                init=init,
             )
         written = save_training(model, output) if is_first else []
     if not quiet:
@@ -114,21 +117,34 @@ def command(
 
 
 def _configured(
-    preset: str | None, scans: Sequence[DescribedScan], config_file: Path | None, overrides: Mapping[str, Any]
+    preset: str | None,
+    scans: Sequence[DescribedScan],
+    config_file: Path | None,
+    overrides: Mapping[str, Any],
+    init: Path | None,
 ) -> tuple[str | None, RunConfig, frozenset[str]]:
     """Return the preset in force with its reason, the configuration, and the names the user gave, which win."""
     from ptychopinn_backend.config_file import load_run_config
-    from ptychopinn_backend.presets import AUTO, DEFAULT_PRESET, choose_preset, preset_options
+    from ptychopinn_backend.generators import uses_back_projection
+    from ptychopinn_backend.presets import AUTO, DEFAULT_PRESET, choose_preset, options_below, preset_options
+    from ptychopinn_backend.warm_start import archived_model_options
 
     run = load_run_config(config_file, overrides)
     given = run.given
-    if preset is None and "architecture" not in given:
+    network = {} if init is None else archived_model_options(init)
+    # The presets of choice are tuned for networks with back-projection.
+    if (
+        preset is None
+        and "architecture" not in given
+        and (not network or uses_back_projection(network["architecture"]))
+    ):
         preset = DEFAULT_PRESET
+    options: dict[str, Any] = {}
     if preset is not None:
-        gridsize = run.training.model.gridsize if "gridsize" in given else None
+        gridsize = run.training.model.gridsize if "gridsize" in given else network.get("gridsize")
         options = preset_options(preset, scans, gridsize)
-        below = {name: value for name, value in options.items() if name not in given}
-        run = load_run_config(config_file, {**below, **overrides})
+    if options or network:
+        run = load_run_config(config_file, {**options_below({**options, **network}, given), **overrides})
     if preset == AUTO:
         choice = choose_preset(scans)
         preset = f"{choice.name} ({choice.reason})"

@@ -55,3 +55,55 @@ class GroupSource(Protocol):
 
     def batch(self, indices: IntArray) -> GroupBatch:
         """Return the groups at `indices`, in that order."""
+
+
+class SelectedGroups:
+    """Some groups of a source, in a given order, as a source."""
+
+    def __init__(self, source: GroupSource, indices: IntArray) -> None:
+        """Choose the groups.
+
+        Args:
+            source: where they come from.
+            indices: (group,) which ones.
+        """
+        self._source, self._indices = source, indices
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return len(self._indices)
+
+    @property
+    def N(self) -> int:
+        """Pattern side in pixels."""
+        return self._source.N
+
+    @property
+    def channels(self) -> int:
+        """Patterns per group."""
+        return self._source.channels
+
+    @property
+    def probes(self) -> Complex64Array:
+        """Those of the source, (scan, mode, N, N)."""
+        return self._source.probes
+
+    @property
+    def valid_pixels(self) -> Float32Array:
+        """Those of the source, (scan, N, N)."""
+        return self._source.valid_pixels
+
+    @property
+    def max_local_offset_px(self) -> float:
+        """That of the source, so that the group frame is the same."""
+        return self._source.max_local_offset_px
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether batches carry Y."""
+        return self._source.has_labels
+
+    def batch(self, indices: IntArray) -> GroupBatch:
+        """Return the groups at `indices` of the selection, in that order."""
+        return self._source.batch(self._indices[indices])

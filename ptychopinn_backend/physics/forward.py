@@ -16,7 +16,9 @@ from ptychopinn_backend.physics.losses import (
     LossWeights,
     complex_mae,
     mean_deviation,
+    normalised_amplitude_mae,
     poisson_nll_terms,
+    total_loss,
     total_variation,
     weighted_mean,
 )
@@ -139,8 +141,9 @@ def loss_terms(
     log_scale: float,
     model: ModelConfig,
     weights: LossWeights,
+    physics_weight: float = 1.0,
 ) -> dict[str, float]:
-    """Return every active loss term and their weighted sum 'loss'.
+    """Return every active loss term and 'loss', which they add up to.
 
     Args:
         patches: consistent patches of the batch, (group, N, N, channel); see `group_patches`.
@@ -151,6 +154,7 @@ def loss_terms(
         log_scale: the model's present logarithm of it.
         model: the configuration.
         weights: weights of the terms.
+        physics_weight: weight of the configured loss in a training with stages.
 
     Returns:
         Term name -> value.
@@ -162,11 +166,14 @@ def loss_terms(
         valid = valid_pixels[batch.scan_index][..., np.newaxis]
         if weights.nll > 0:
             terms["nll"] = weighted_mean(poisson_nll_terms(intensity, target**2), valid)
-        error = np.sqrt(intensity + MODULUS_FLOOR) - target
+        amplitude = np.sqrt(intensity + MODULUS_FLOOR)
+        error = amplitude - target
         if weights.mae > 0:
             terms["mae"] = weighted_mean(np.abs(error), valid)
         if weights.mse > 0:
             terms["mse"] = weighted_mean(error**2, valid)
+        if weights.is_staged:
+            terms["normalised"] = normalised_amplitude_mae(amplitude, target, valid)
     if weights.realspace_mae > 0:
         if batch.Y is None:
             raise ValueError("the batch carries no labels")
@@ -175,5 +182,5 @@ def loss_terms(
         terms["tv"] = total_variation(patches)
     if weights.mean_deviation > 0:
         terms["mean_deviation"] = mean_deviation(patches)
-    terms["loss"] = sum(weight * terms[name] for name, weight in weights.active().items())
+    terms["loss"] = total_loss(terms, weights, physics_weight)
     return terms

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -33,6 +34,8 @@ class LossWeights:
     """Total variation of the patches."""
     mean_deviation: float = 0.0
     """Mean absolute deviation of the patch amplitude from its mean."""
+    is_staged: bool = False
+    """Whether the sum is blended with the normalised amplitude error; see `total_loss`."""
 
     @property
     def needs_labels(self) -> bool:
@@ -42,11 +45,19 @@ class LossWeights:
     @property
     def needs_far_field(self) -> bool:
         """Whether the loss compares with the measured counts."""
-        return self.nll > 0 or self.mae > 0 or self.mse > 0
+        return self.is_staged or self.nll > 0 or self.mae > 0 or self.mse > 0
 
     def active(self) -> dict[str, float]:
         """Return the terms of weight above 0, by name."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if getattr(self, item.name) > 0}
+        return {name: weight for name, weight in self._terms().items() if weight > 0}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of everything the loss is made of, and 'loss'."""
+        return (*self.active(), *(("normalised",) if self.is_staged else ()), "loss")
+
+    def _terms(self) -> dict[str, float]:
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "is_staged"}
 
 
 def loss_weights(training: TrainingConfig) -> LossWeights:
@@ -77,12 +88,52 @@ def loss_weights(training: TrainingConfig) -> LossWeights:
         realspace_mae=training.realspace_weight * training.realspace_mae_weight,
         tv=training.realspace_weight * training.tv_weight,
         mean_deviation=training.realspace_weight * training.mean_deviation_weight,
+        is_staged=training.is_staged,
     )
     if not weights.active():
         raise ConfigError(
             "All loss weights are 0, so there is nothing to train for. Set nll_weight or mse_weight to 1."
         )
     return weights
+
+
+def total_loss(terms: Mapping[str, Any], weights: LossWeights, physics_weight: Any) -> Any:
+    """Return w * (weighted sum of the terms) + (1 - w) * normalised amplitude error; without stages the sum alone.
+
+    Args:
+        terms: term name -> scalar, of NumPy or of a framework; 'normalised' among them in a training with stages.
+        weights: weights of the terms.
+        physics_weight: w in [0, 1]; see `schedule.physics_weight`.
+
+    Returns:
+        Scalar of the same kind.
+    """
+    configured = sum(weight * terms[name] for name, weight in weights.active().items())
+    if not weights.is_staged:
+        return configured
+    return physics_weight * configured + (1 - physics_weight) * terms["normalised"]
+
+
+def normalised_amplitude_mae(amplitude: FloatArray, measured: FloatArray, valid: FloatArray) -> float:
+    """Return the mean absolute difference of amplitudes that are divided by their own root mean square, per pattern.
+
+    A factor common to all pixels of a pattern changes nothing, so the intensity scale need not be known.
+
+    Args:
+        amplitude: predicted far-field amplitude (group, N, N, channel).
+        measured: measured amplitude, same shape.
+        valid: weight of every pixel, broadcastable to them; also in the root mean square.
+
+    Returns:
+        Mean over valid pixels.
+    """
+    weight = np.broadcast_to(valid, amplitude.shape)
+    count = weight.sum(axis=(1, 2), keepdims=True)
+
+    def by_own_size(values: FloatArray) -> FloatArray:
+        return values / np.sqrt((values**2 * weight).sum(axis=(1, 2), keepdims=True) / count + MODULUS_FLOOR)
+
+    return weighted_mean(np.abs(by_own_size(amplitude) - by_own_size(measured)), weight)
 
 
 def poisson_nll_terms(predicted: FloatArray, measured: FloatArray) -> FloatArray:
@@ -99,8 +150,18 @@ def poisson_nll_terms(predicted: FloatArray, measured: FloatArray) -> FloatArray
 
 
 def weighted_mean(values: FloatArray, weights: FloatArray) -> float:
-    """Return sum(weights * values) / sum(weights) with the weights broadcast to the values."""
-    return float(np.sum(values * weights) / np.sum(np.broadcast_to(weights, values.shape)))
+    """Return the mean over groups of sum(weights * values) / sum(weights) of each; groups of any weight count alike.
+
+    Args:
+        values: (group, ...).
+        weights: broadcastable to the values.
+
+    Returns:
+        The mean, which for a batch is the mean over its parts.
+    """
+    axes = tuple(range(1, values.ndim))
+    weights = np.broadcast_to(weights, values.shape)
+    return float(np.mean(np.sum(values * weights, axis=axes) / np.sum(weights, axis=axes)))
 
 
 def complex_mae(patches: ComplexArray, labels: ComplexArray, window: FloatArray) -> float:

@@ -11,15 +11,14 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
-from ptychopinn_backend.schedule import LearningRateSchedule
-from ptychopinn_backend.tf_backend.device import choose_device, refuse_unsupported, set_determinism
+from ptychopinn_backend.tf_backend.device import choose_device, refuse_unsupported, resolve_precision, set_determinism
 from ptychopinn_backend.tf_backend.failures import explained_failures
 from ptychopinn_backend.tf_backend.framework import tf
-from ptychopinn_backend.tf_backend.model import PatchModel, check_source, from_real
+from ptychopinn_backend.tf_backend.model import PatchModel, from_real
 from ptychopinn_backend.tf_backend.streaming import stream
 from ptychopinn_backend.tf_backend.training import Trainer
+from ptychopinn_backend.training_run import require_fitting_source, require_labels
 
 
 class TensorFlowBackend(Backend):
@@ -35,12 +34,12 @@ class TensorFlowBackend(Backend):
             setup: configuration and constants.
         """
         super().__init__(setup)
-        LearningRateSchedule(setup.training, setup.execution.learning_rate)  # refuses what it does not offer
         refuse_unsupported(setup.execution)
         set_determinism(setup.execution.deterministic)
         self._device = choose_device(setup.execution.accelerator)
+        precision = resolve_precision(setup.execution, self._device)
         with tf.device(self._device):
-            self._model = PatchModel(setup)
+            self._model = PatchModel(setup, precision)
 
     @staticmethod
     def versions() -> dict[str, str]:
@@ -90,13 +89,12 @@ class TensorFlowBackend(Backend):
         """
         for source in (training, validation):
             if source is not None:
-                self._require_labels(source.has_labels)
+                require_labels(self._model.loss_weights, source.has_labels)
         if checkpoint_folder is not None:
             checkpoint_folder.mkdir(parents=True, exist_ok=True)
         with tf.device(self._device):
             trainer = Trainer(self._model, training, validation, checkpoint_folder)
-            if resume:
-                trainer.resume()
+            trainer.start(resume)
             return trainer.run(on_epoch)
 
     def predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
@@ -109,7 +107,7 @@ class TensorFlowBackend(Backend):
         Returns:
             Iterator over (group, N, N, channel) complex64.
         """
-        check_source(source, self.setup)
+        require_fitting_source(source, self.setup)
         return self._predict(source, batch_size)
 
     def _predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
@@ -139,44 +137,40 @@ class TensorFlowBackend(Backend):
         return ForwardResult(*(output.numpy() for output in outputs))
 
     @explained_failures()
-    def losses(self, batch: GroupBatch, source: GroupSource) -> dict[str, float]:
+    def losses(self, batch: GroupBatch, source: GroupSource, physics_weight: float = 1.0) -> dict[str, float]:
         """Return every active loss term and 'loss' for one batch.
 
         Args:
             batch: groups of `source`.
             source: gives probes, valid pixels and the canvas.
+            physics_weight: weight of the configured loss in a training with stages.
 
         Returns:
             Term name -> value.
         """
-        self._require_labels(batch.Y is not None)
+        require_labels(self._model.loss_weights, batch.Y is not None)
         with tf.device(self._device):
             terms_of = self._model.compiled("terms", self._model.canvas_px(source))
-            terms = terms_of(self._model.batch_tensors(batch, source), self._model.scene_tensors(source))
+            tensors, scene = self._model.batch_tensors(batch, source), self._model.scene_tensors(source)
+            terms = terms_of(tensors, scene, tf.constant(physics_weight, tf.float32))
         return {name: float(value) for name, value in terms.items()}
 
     @explained_failures()
-    def gradients(self, batch: GroupBatch, source: GroupSource) -> dict[str, AnyArray]:
+    def gradients(self, batch: GroupBatch, source: GroupSource, physics_weight: float = 1.0) -> dict[str, AnyArray]:
         """Return the gradient of 'loss' with respect to every trainable weight.
 
         Args:
             batch: groups of `source`.
             source: gives probes, valid pixels and the canvas.
+            physics_weight: weight of the configured loss in a training with stages.
 
         Returns:
             Canonical name -> array; for the complex probe d loss / d real + i d loss / d imag.
         """
-        self._require_labels(batch.Y is not None)
+        require_labels(self._model.loss_weights, batch.Y is not None)
         with tf.device(self._device):
             function = self._model.compiled("terms_and_gradients", self._model.canvas_px(source))
-            _, gradients = function(self._model.batch_tensors(batch, source), self._model.scene_tensors(source))
+            tensors, scene = self._model.batch_tensors(batch, source), self._model.scene_tensors(source)
+            _, gradients = function(tensors, scene, tf.constant(physics_weight, tf.float32))
         named = zip(self._model.trainable, gradients, strict=True)
         return {name: from_real(name, gradient.numpy()) for name, gradient in named}
-
-    def _require_labels(self, present: bool) -> None:
-        if self._model.loss_weights.needs_labels and not present:
-            raise DataError(
-                "The groups carry no labels Y, and the loss compares with them (model_type 'supervised' or "
-                "realspace_mae_weight above 0). Give Y or objectGuess, or train model_type 'pinn' with "
-                "realspace_mae_weight = 0."
-            )

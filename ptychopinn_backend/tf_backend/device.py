@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from ptychopinn_backend.errors import ConfigError, UnsupportedOptionError
-from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.execution import CPU_PRECISION_NOTE, ExecutionConfig
 from ptychopinn_backend.tf_backend.framework import tf
 
 logger = logging.getLogger(__name__)
@@ -27,16 +27,38 @@ def refuse_unsupported(execution: ExecutionConfig) -> None:
         "num_nodes": (execution.num_nodes > 1, "1"),
         "devices": (execution.devices not in (1, "auto"), "1"),
         "accelerator": (execution.accelerator == "mps", "'auto', 'cpu' or 'gpu'"),
-        "precision": (execution.precision == "16-mixed", "'32-true' or 'bf16-mixed', which needs no loss scaling,"),
-        "logger_backend": (execution.logger_backend == "mlflow", "'csv', 'tensorboard' or 'none'"),
-        "recon_log_every_n_epochs": (execution.recon_log_every_n_epochs is not None, "None"),
     }
     for name, (is_refused, remedy) in refused.items():
         if is_refused:
-            raise UnsupportedOptionError(
-                f"{name} = {getattr(execution, name)!r} is not offered by the tensorflow backend. "
-                f"Set {name} to {remedy} or use the pytorch backend."
-            )
+            raise _not_offered(execution, name, remedy)
+
+
+def _not_offered(execution: ExecutionConfig, name: str, remedy: str) -> UnsupportedOptionError:
+    return UnsupportedOptionError(
+        f"{name} = {getattr(execution, name)!r} is not offered by the tensorflow backend. "
+        f"Set {name} to {remedy} or use the pytorch backend."
+    )
+
+
+def resolve_precision(execution: ExecutionConfig, device: str) -> str:
+    """Return the precision in force; on a CPU 16-mixed becomes bf16-mixed, as on the other backend.
+
+    Args:
+        execution: the options.
+        device: TensorFlow name of the device.
+
+    Returns:
+        '32-true' or 'bf16-mixed'.
+
+    Raises:
+        UnsupportedOptionError: 16-mixed on a GPU, which needs loss scaling.
+    """
+    if execution.precision != "16-mixed":
+        return execution.precision
+    if "GPU" in device:
+        raise _not_offered(execution, "precision", "'32-true' or 'bf16-mixed', which needs no loss scaling,")
+    logger.info(CPU_PRECISION_NOTE)
+    return "bf16-mixed"
 
 
 def choose_device(accelerator: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.interface import BackendSetup
 from ptychopinn_backend.networks.inputs import input_maps, network_inputs
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE, check_weights
@@ -21,24 +20,29 @@ from ptychopinn_backend.tf_backend.device import compute_type
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.generators import build_generator
 from ptychopinn_backend.tf_backend.physics import BatchTensors, GroupPhysics, SceneTensors, amplitude_of
+from ptychopinn_backend.training_run import require_fitting_source
 
 JIT_COMPILE: Final = False
 """Compile with XLA; off, because it compiles anew for every batch length."""
+
+SCALAR: Final = tf.TensorSpec((), tf.float32)
+"""Type of a number that changes from epoch to epoch."""
 
 
 class PatchModel:
     """All weights, and the traced functions of them."""
 
-    def __init__(self, setup: BackendSetup) -> None:
+    def __init__(self, setup: BackendSetup, precision: str) -> None:
         """Create the variables; their values are a function of the setup alone.
 
         Args:
             setup: configuration and constants.
+            precision: '32-true' or 'bf16-mixed'.
         """
         self.setup = setup
         self.loss_weights = loss_weights(setup.training)
         self._log_intensity_scale = math.log(setup.intensity_scale)
-        self._compute_type = compute_type(setup.execution.precision)
+        self._compute_type = compute_type(precision)
         self._generator = build_generator(setup.model)
         self._physics = GroupPhysics(setup.model)
         start = dict(self._generator.initial_weights(setup.execution.seed))
@@ -91,7 +95,7 @@ class PatchModel:
         Raises:
             DataError: pattern size, channels, probes or labels are not those the model needs.
         """
-        check_source(source, self.setup)
+        require_fitting_source(source, self.setup)
         probes = np.asarray(source.probes, np.complex64)
         return SceneTensors(
             tf.constant(probes),
@@ -134,7 +138,7 @@ class PatchModel:
         """Return only the second of `outputs`."""
         return self.outputs(batch, scene, canvas_px)[1]
 
-    def terms(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> dict[str, Any]:
+    def terms(self, batch: BatchTensors, scene: SceneTensors, physics_weight: Any, canvas_px: int) -> dict[str, Any]:
         """Return every active loss term and 'loss', float32 scalars."""
         _, patches = self.outputs(batch, scene, canvas_px)
         return self._physics.loss_terms(
@@ -144,16 +148,22 @@ class PatchModel:
             intensity_scale=self.setup.intensity_scale,
             log_scale=self._variables[LOG_SCALE],
             weights=self.loss_weights,
+            physics_weight=physics_weight,
         )
 
     def terms_and_gradients(
-        self, batch: BatchTensors, scene: SceneTensors, canvas_px: int
+        self,
+        batch: BatchTensors,
+        scene: SceneTensors,
+        physics_weight: Any,
+        canvas_px: int,
+        frozen: Collection[str] = (),
     ) -> tuple[dict[str, Any], list[Any]]:
-        """Return `terms` and the gradient of 'loss' for every variable of `trainable`, in that order."""
-        variables = list(self.trainable.values())
+        """Return `terms` and the gradient of 'loss' for every variable of `trainable` not frozen, in that order."""
+        variables = [variable for name, variable in self.trainable.items() if name not in frozen]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            terms = self.terms(batch, scene, canvas_px)
+            terms = self.terms(batch, scene, physics_weight, canvas_px)
         gradients = tape.gradient(terms["loss"], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return terms, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
@@ -172,11 +182,12 @@ class PatchModel:
             canvas_px: side of the group frame.
 
         Returns:
-            A function of (batch, scene); any number of groups, traced once.
+            A function of (batch, scene), the first two also of the physics weight; any number of groups, traced once.
         """
         if (name, canvas_px) not in self._compiled:
             body = getattr(self, name)
-            self._compiled[name, canvas_px] = traced(lambda *arguments: body(*arguments, canvas_px), self.signature)
+            signature = (*self.signature, SCALAR) if name.startswith("terms") else self.signature
+            self._compiled[name, canvas_px] = traced(lambda *arguments: body(*arguments, canvas_px), signature)
         return self._compiled[name, canvas_px]
 
     @property
@@ -215,36 +226,6 @@ def traced(body: Callable[..., Any], signature: Sequence[Any]) -> Callable[..., 
         The graph, traced already: a function object per model would make TensorFlow warn of retracing.
     """
     return cast(Callable[..., Any], tf.function(body, jit_compile=JIT_COMPILE).get_concrete_function(*signature))
-
-
-def check_source(source: GroupSource, setup: BackendSetup) -> None:
-    """Raise unless a source fits the model.
-
-    Args:
-        source: groups to train on or to predict.
-        setup: the model's configuration and constants.
-
-    Raises:
-        DataError: names what differs.
-    """
-    model = setup.model
-    if source.n_groups == 0:
-        raise DataError("The source holds no groups. Give a scan with at least one group.")
-    if source.N != model.N:
-        raise DataError(
-            f"The patterns have side {source.N}; this model was built for N = {model.N}. "
-            "Crop or pad the patterns, or build a model with their N."
-        )
-    if source.channels != model.channels:
-        raise DataError(
-            f"The groups hold {source.channels} patterns; this model needs {model.channels} "
-            f"(gridsize = {model.gridsize}). Group the scan with the gridsize of the model."
-        )
-    if setup.training.probe_trainable and len(source.probes) != len(setup.probes):
-        raise DataError(
-            f"The source has {len(source.probes)} scans; the model holds trainable probes of {len(setup.probes)}. "
-            "Give the scans it was trained on, or set probe_trainable to False."
-        )
 
 
 def _as_real(name: str, array: AnyArray) -> AnyArray:

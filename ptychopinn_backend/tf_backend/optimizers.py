@@ -6,7 +6,7 @@ drift apart within a few steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -53,17 +53,19 @@ class Optimizer:
         for name, slot in self._slots.items():
             slot.assign(state[name])
 
-    def apply(self, gradients: Sequence[Any], learning_rate: Any) -> None:
+    def apply(self, gradients: Sequence[Any], learning_rate: Any, frozen: Collection[str] = ()) -> None:
         """Clip the gradients and make one step; weight decay acts on kernels only. May be traced.
 
         Args:
-            gradients: one tensor per variable, in the order of the variables.
+            gradients: one tensor per variable that moves, in the order of the variables.
             learning_rate: float32 scalar.
+            frozen: names of variables that stay as they are.
         """
-        clipped = clip(gradients, list(self._variables.values()), self._training)
+        moving = {name: variable for name, variable in self._variables.items() if name not in frozen}
+        clipped = clip(gradients, list(moving.values()), self._training)
         self._steps.assign_add(1)
         update = self._sgd if self._training.optimizer == "sgd" else self._adam
-        for (name, variable), gradient in zip(self._variables.items(), clipped, strict=True):
+        for (name, variable), gradient in zip(moving.items(), clipped, strict=True):
             if self._training.weight_decay > 0 and name.endswith("/kernel"):
                 if self._training.optimizer == "adamw":
                     variable.assign(variable * (1 - learning_rate * self._training.weight_decay))

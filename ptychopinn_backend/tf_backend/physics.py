@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.physics.far_field import smoothing_kernel
 from ptychopinn_backend.physics.forward import forward_constants
-from ptychopinn_backend.physics.losses import INTENSITY_FLOOR, MODULUS_FLOOR, LossWeights
+from ptychopinn_backend.physics.losses import INTENSITY_FLOOR, MODULUS_FLOOR, LossWeights, total_loss
 from ptychopinn_backend.physics.placement import MINIMUM_COVERAGE
 from ptychopinn_backend.tf_backend.framework import tf
 
@@ -103,8 +103,9 @@ class GroupPhysics:
         intensity_scale: float,
         log_scale: Any,
         weights: LossWeights,
+        physics_weight: Any = 1.0,
     ) -> dict[str, Any]:
-        """Return every active loss term and their weighted sum 'loss'; see `physics.forward.loss_terms`.
+        """Return every active loss term and 'loss', which they add up to; see `physics.forward.loss_terms`.
 
         Args:
             patches: consistent patches, complex64 (group, N, N, channel).
@@ -113,6 +114,7 @@ class GroupPhysics:
             intensity_scale: factor from X to the square root of counts.
             log_scale: the model's present logarithm of it, float32 scalar.
             weights: weights of the terms.
+            physics_weight: weight of the configured loss in a training with stages, float32 scalar.
 
         Returns:
             Term name -> float32 scalar.
@@ -122,32 +124,48 @@ class GroupPhysics:
             intensity = self.predicted_intensity(patches, tf.gather(scene.probes, batch.scan_index), log_scale)
             target = batch.X * intensity_scale
             valid = tf.broadcast_to(tf.gather(scene.valid_pixels, batch.scan_index)[..., None], tf.shape(target))
+            amplitude = amplitude_of(intensity)
             if weights.nll > 0:
                 values = intensity - tf.square(target) * tf.math.log(intensity + INTENSITY_FLOOR)
-                terms["nll"] = tf.reduce_sum(values * valid) / tf.reduce_sum(valid)
-            error = amplitude_of(intensity) - target
+                terms["nll"] = _weighted_mean(values, valid)
             if weights.mae > 0:
-                terms["mae"] = tf.reduce_sum(tf.abs(error) * valid) / tf.reduce_sum(valid)
+                terms["mae"] = _weighted_mean(tf.abs(amplitude - target), valid)
             if weights.mse > 0:
-                terms["mse"] = tf.reduce_sum(tf.square(error) * valid) / tf.reduce_sum(valid)
+                terms["mse"] = _weighted_mean(tf.square(amplitude - target), valid)
+            if weights.is_staged:
+                error = _by_own_size(amplitude, valid) - _by_own_size(target, valid)
+                terms["normalised"] = _weighted_mean(tf.abs(error), valid)
         if weights.realspace_mae > 0:
             terms["realspace_mae"] = self._complex_mae(patches, batch.Y)
         if weights.tv > 0:
             terms["tv"] = _total_variation(patches)
         if weights.mean_deviation > 0:
             terms["mean_deviation"] = _mean_deviation(patches)
-        terms["loss"] = tf.add_n([weight * terms[name] for name, weight in weights.active().items()])
+        terms["loss"] = total_loss(terms, weights, physics_weight)
         return terms
 
     def _complex_mae(self, patches: Any, labels: Any) -> Any:
         window = tf.constant(self._constants.label_window[None, :, :, None], tf.float32)
         modulus = _modulus(patches - labels)
-        return tf.reduce_sum(modulus * window) / tf.reduce_sum(tf.broadcast_to(window, tf.shape(modulus)))
+        return _weighted_mean(modulus, tf.broadcast_to(window, tf.shape(modulus)))
 
 
 def amplitude_of(intensity: Any) -> Any:
     """Return the square root of an intensity, bounded away from 0 so that its gradient stays finite."""
     return tf.sqrt(intensity + MODULUS_FLOOR)
+
+
+def _weighted_mean(values: Any, weights: Any) -> Any:
+    """Return the mean over groups of the weighted mean of each; values and weights (group, N, N, channel)."""
+    axes = (1, 2, 3)
+    return tf.reduce_mean(tf.reduce_sum(values * weights, axes) / tf.reduce_sum(weights, axes))
+
+
+def _by_own_size(amplitude: Any, valid: Any) -> Any:
+    """Return amplitudes (group, N, N, channel) divided by the root mean square of each pattern over valid pixels."""
+    axes = (1, 2)
+    power = tf.reduce_sum(tf.square(amplitude) * valid, axes, keepdims=True)
+    return amplitude / tf.sqrt(power / tf.reduce_sum(valid, axes, keepdims=True) + MODULUS_FLOOR)
 
 
 def _overlap_average(pair: Any, rows: Any, columns: Any, weights: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,33 @@ import numpy as np
 from tqdm import tqdm
 
 from ptychopinn_backend.data.source import GroupSource
-from ptychopinn_backend.errors import TrainingError
+from ptychopinn_backend.epoch_log import open_log
 from ptychopinn_backend.interface import EpochCallback, EpochReport, TrainingResult
+from ptychopinn_backend.networks.encoder import encoder_weights
 from ptychopinn_backend.networks.weights import LOG_SCALE
-from ptychopinn_backend.schedule import LearningRateSchedule, epoch_order
-from ptychopinn_backend.tf_backend.checkpoints import LAST_NAME, Checkpoint, fingerprint, require_same_run, with_prefix
-from ptychopinn_backend.tf_backend.epoch_log import open_log
+from ptychopinn_backend.schedule import (
+    LearningRateSchedule,
+    epoch_order,
+    groups_of_step,
+    is_fine_tuning,
+    physics_weight,
+)
+from ptychopinn_backend.tf_backend.checkpoints import CHECKPOINT_PATTERNS, LAST_NAME, Checkpoint, with_prefix
 from ptychopinn_backend.tf_backend.framework import tf
-from ptychopinn_backend.tf_backend.model import PatchModel, traced
+from ptychopinn_backend.tf_backend.model import SCALAR, PatchModel, traced
 from ptychopinn_backend.tf_backend.monitor import BestEpochs
 from ptychopinn_backend.tf_backend.optimizers import Optimizer
 from ptychopinn_backend.tf_backend.streaming import stream
+from ptychopinn_backend.training_run import (
+    EARLY_STOPPING,
+    FINISHED,
+    STOPPED_ON_REQUEST,
+    history_row,
+    remove_earlier_run,
+    require_finite,
+    require_same_run,
+    run_fingerprint,
+)
 
 
 class Trainer:
@@ -51,18 +67,28 @@ class Trainer:
         self._validation_scene = None if validation is None else model.scene_tensors(validation)
         self._optimizer = Optimizer(model.trainable, setup.training)
         self._schedule = LearningRateSchedule(setup.training, setup.execution.learning_rate)
-        terms = (*model.loss_weights.active(), "loss")
-        names = (*terms, *(f"val_{name}" for name in terms)) if validation is not None else terms
-        self._best = BestEpochs(setup.execution, names, folder if setup.execution.enable_checkpointing else None)
-        self._fingerprint = fingerprint(setup, training, validation)
+        files = folder if setup.execution.enable_checkpointing else None
+        self._best = BestEpochs(setup, validation is not None, files)
+        self._fingerprint = run_fingerprint(setup, training, validation)
+        self._encoder: frozenset[str] = frozenset()
+        if setup.training.epochs_fine_tune > 0:
+            self._encoder = encoder_weights(setup.model.architecture, model.weight_shapes)
         self._history: dict[str, list[float]] = {}
         self._epoch = 0
-        self._accumulate, self._step = self._traced_steps()
+        self._steps: dict[bool, tuple[Any, Any]] = {}
 
-    def resume(self) -> None:
-        """Take up the last state in the folder, if there is one."""
-        path = None if self._folder is None else self._folder / LAST_NAME
-        if path is None or not path.is_file():
+    def start(self, resume: bool) -> None:
+        """Take up the last state in the folder, if there is one, or remove what an earlier run left there.
+
+        Args:
+            resume: go on from the last state.
+        """
+        if self._folder is None:
+            return
+        path = self._folder / LAST_NAME
+        if not (resume and path.is_file()):
+            if self._setup.execution.enable_checkpointing:
+                remove_earlier_run(self._folder, CHECKPOINT_PATTERNS)
             return
         state = Checkpoint.read(path)
         require_same_run(path, state.record["fingerprint"], self._fingerprint)
@@ -82,13 +108,14 @@ class Trainer:
         Returns:
             History and why training ended.
         """
-        n_epochs, execution = self._setup.training.nepochs, self._setup.execution
+        n_epochs, execution = self._setup.training.total_epochs, self._setup.execution
         log = open_log(execution.logger_backend, self._folder)
         started = time.monotonic()
-        stop_reason = "early stopping" if self._best.is_exhausted else "finished"
+        decision = self._best.decision
+        stop_reason = EARLY_STOPPING if decision.is_exhausted else FINISHED
         try:
             with _progress_bar(n_epochs, self._epoch, execution.enable_progress_bar) as bar:
-                while self._epoch < n_epochs and stop_reason == "finished":
+                while self._epoch < n_epochs and stop_reason == FINISHED:
                     self._epoch += 1
                     losses, rate = self._run_epoch()
                     self._save()
@@ -97,92 +124,92 @@ class Trainer:
                     bar.update()
                     report = EpochReport(self._epoch, n_epochs, losses, rate, time.monotonic() - started)
                     if on_epoch is not None and on_epoch(report) and self._epoch < n_epochs:
-                        stop_reason = "stopped on request"
-                    elif self._best.is_exhausted:
-                        stop_reason = "early stopping"
+                        stop_reason = STOPPED_ON_REQUEST
+                    elif decision.is_exhausted:
+                        stop_reason = EARLY_STOPPING
         finally:
             if self._best.weights is not None:
                 self._model.load_weights(self._best.weights)
-        return TrainingResult(self._history, self._best.epoch, stop_reason)
+        return TrainingResult(self._history, decision.epoch, stop_reason)
 
     def _run_epoch(self) -> tuple[dict[str, float], float]:
-        rate = self._schedule.rate(self._epoch)
-        losses = self._train(rate)
-        losses |= {f"val_{name}": value for name, value in self._validate().items()}
-        self._require_finite(losses)
-        self._schedule.observe(losses.get("val_loss", losses["loss"]))
+        config, epoch = self._setup.training, self._epoch
+        rate, weight = self._schedule.rate(epoch), physics_weight(config, epoch)
+        losses = self._train(rate, weight)
+        losses |= {f"val_{name}": value for name, value in self._validate(weight).items()}
+        require_finite(losses, epoch, rate)
+        self._schedule.observe(epoch, losses.get("val_loss", losses["loss"]))
         weights = self._model.dump_weights()
-        with np.errstate(over="ignore"):
-            # A training that diverges is stopped for its loss, one epoch later.
-            scale = float(np.exp(weights[LOG_SCALE]))
-        for name, value in {**losses, "learning_rate": rate, "intensity_scale": scale}.items():
+        for name, value in history_row(config, epoch, losses, rate, float(weights[LOG_SCALE])).items():
             self._history.setdefault(name, []).append(value)
-        self._best.observe(self._epoch, losses, weights)
+        self._best.observe(epoch, losses, weights)
         return losses, rate
 
-    def _train(self, rate: float) -> dict[str, float]:
+    def _train(self, rate: float, weight: float) -> dict[str, float]:
         setup = self._setup
         batch_size, accum_steps = setup.training.batch_size, setup.execution.accum_steps
         limit = setup.training.groups_per_epoch
         order = epoch_order(self._training.n_groups, setup.execution.seed, self._epoch, limit)
         n_batches = math.ceil(len(order) / batch_size)
-        learning_rate = tf.constant(rate, tf.float32)
+        learning_rate, physics = tf.constant(rate, tf.float32), tf.constant(weight, tf.float32)
+        accumulate, step = self._traced_steps(is_fine_tuning(setup.training, self._epoch))
         found = []
-        for number, batch in enumerate(stream(self._training, order, batch_size, setup.execution), start=1):
-            is_step = number % accum_steps == 0 or number == n_batches
-            arguments = (self._model.batch_tensors(batch, self._training), self._scene)
-            terms = self._step(*arguments, learning_rate) if is_step else self._accumulate(*arguments)
+        for number, batch in enumerate(stream(self._training, order, batch_size, setup.execution)):
+            of_step = groups_of_step(number, len(order), batch_size, accum_steps)
+            share = tf.constant(len(batch.X) / of_step, tf.float32)
+            arguments = (self._model.batch_tensors(batch, self._training), self._scene, physics, share)
+            is_step = (number + 1) % accum_steps == 0 or number + 1 == n_batches
+            terms = step(*arguments, learning_rate) if is_step else accumulate(*arguments)
             found.append((len(batch.X), terms))
         return _mean_terms(found)
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self, weight: float) -> dict[str, float]:
         if self._validation is None:
             return {}
         terms_of = self._model.compiled("terms", self._model.canvas_px(self._validation))
         order = np.arange(self._validation.n_groups)
+        physics = tf.constant(weight, tf.float32)
         found = []
         for batch in stream(self._validation, order, self._setup.training.batch_size, self._setup.execution):
             tensors = self._model.batch_tensors(batch, self._validation)
-            found.append((len(batch.X), terms_of(tensors, self._validation_scene)))
+            found.append((len(batch.X), terms_of(tensors, self._validation_scene, physics)))
         return _mean_terms(found)
 
-    def _traced_steps(self) -> tuple[Any, Any]:
-        """Return the functions of (batch, scene) that sums gradients, and of (batch, scene, rate) that steps too."""
-        canvas_px = self._model.canvas_px(self._training)
-        accum_steps = self._setup.execution.accum_steps
-        summed = list(self._model.trainable.values()) if accum_steps > 1 else []
-        sums = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in summed]
-        signature = self._model.signature
+    def _traced_steps(self, fine_tuning: bool) -> tuple[Any, Any]:
+        """Return functions of (batch, scene, physics weight, share, and for the second the learning rate).
 
-        def accumulate(batch: Any, scene: Any) -> Any:
-            terms, gradients = self._model.terms_and_gradients(batch, scene, canvas_px)
+        The first adds the batch's share of the gradient of a step, the second makes the step too.
+        """
+        if fine_tuning not in self._steps:
+            self._steps[fine_tuning] = self._trace_steps(self._encoder if fine_tuning else frozenset())
+        return self._steps[fine_tuning]
+
+    def _trace_steps(self, frozen: frozenset[str]) -> tuple[Any, Any]:
+        canvas_px = self._model.canvas_px(self._training)
+        accumulates = self._setup.execution.accum_steps > 1
+        moving = [variable for name, variable in self._model.trainable.items() if name not in frozen]
+        sums = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in moving] if accumulates else []
+        signature = (*self._model.signature, SCALAR, SCALAR)
+
+        def accumulate(batch: Any, scene: Any, physics: Any, share: Any) -> Any:
+            terms, gradients = self._model.terms_and_gradients(batch, scene, physics, canvas_px, frozen)
             for total, gradient in zip(sums, gradients, strict=True):
-                total.assign_add(gradient / accum_steps)
+                total.assign_add(gradient * share)
             return terms
 
-        def step(batch: Any, scene: Any, learning_rate: Any) -> Any:
-            if accum_steps == 1:
-                terms, gradients = self._model.terms_and_gradients(batch, scene, canvas_px)
-                self._optimizer.apply(gradients, learning_rate)
+        def step(batch: Any, scene: Any, physics: Any, share: Any, learning_rate: Any) -> Any:
+            if not accumulates:
+                terms, gradients = self._model.terms_and_gradients(batch, scene, physics, canvas_px, frozen)
+                self._optimizer.apply(gradients, learning_rate, frozen)
                 return terms
-            terms = accumulate(batch, scene)
-            self._optimizer.apply([total.read_value() for total in sums], learning_rate)
+            terms = accumulate(batch, scene, physics, share)
+            self._optimizer.apply([total.read_value() for total in sums], learning_rate, frozen)
             for total in sums:
                 total.assign(tf.zeros_like(total))
             return terms
 
         # Without accumulation only the second is ever called.
-        return accumulate if accum_steps == 1 else traced(accumulate, signature), traced(
-            step, (*signature, tf.TensorSpec((), tf.float32))
-        )
-
-    def _require_finite(self, losses: Mapping[str, float]) -> None:
-        for name, value in losses.items():
-            if not math.isfinite(value):
-                raise TrainingError(
-                    f"{name} became {value} in epoch {self._epoch}; every loss must stay finite. Lower learning_rate "
-                    f"(now {self._setup.execution.learning_rate}), set gradient_clip_val, or look for NaN in the data."
-                )
+        return traced(accumulate, signature) if accumulates else accumulate, traced(step, (*signature, SCALAR))
 
     def _save(self) -> None:
         if self._folder is None or not self._setup.execution.enable_checkpointing:

@@ -13,15 +13,14 @@ from torch import Tensor
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.physics.losses import loss_weights
-from ptychopinn_backend.schedule import LearningRateSchedule
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
 from ptychopinn_backend.torch_backend.devices import autocast, resolve_device, resolve_precision
 from ptychopinn_backend.torch_backend.failures import explained_failures
 from ptychopinn_backend.torch_backend.model import PtychographyModel, to_canonical
 from ptychopinn_backend.torch_backend.physics import Patches
+from ptychopinn_backend.training_run import require_fitting_source, require_labels
 
 
 class TorchBackend(Backend):
@@ -38,10 +37,9 @@ class TorchBackend(Backend):
 
         Raises:
             ConfigError: every loss weight is 0, or the accelerator is not there.
-            UnsupportedOptionError: the generator or the learning-rate schedule is not offered.
+            UnsupportedOptionError: the generator is not offered.
         """
         super().__init__(setup)
-        LearningRateSchedule(setup.training, setup.execution.learning_rate)
         self._device = resolve_device(setup.execution)
         self._precision = resolve_precision(setup.execution, self._device)
         self._model = PtychographyModel(setup, loss_weights(setup.training)).to(self._device).eval()
@@ -98,8 +96,8 @@ class TorchBackend(Backend):
         """
         for source in (training, validation):
             if source is not None:
-                self._check_source(source)
-                self._check_labels(source.has_labels)
+                require_fitting_source(source, self.setup)
+                require_labels(self._model.loss_weights, source.has_labels)
         # Lightning takes longer to import than a scan to reconstruct, and only training needs it.
         from ptychopinn_backend.torch_backend.training import train
 
@@ -131,7 +129,7 @@ class TorchBackend(Backend):
         Raises:
             DataError: the source does not fit the model.
         """
-        self._check_source(source)
+        require_fitting_source(source, self.setup)
         return self._predict(source, batch_size)
 
     def _predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
@@ -166,7 +164,7 @@ class TorchBackend(Backend):
         Raises:
             DataError: the source does not fit the model.
         """
-        self._check_source(source)
+        require_fitting_source(source, self.setup)
         constants = self._constants(source)
         tensors = TensorBatch.of(batch, source, self.setup.model, with_labels=False).to(self._device)
         with torch.inference_mode():
@@ -181,72 +179,46 @@ class TorchBackend(Backend):
             )
 
     @explained_failures()
-    def losses(self, batch: GroupBatch, source: GroupSource) -> dict[str, float]:
+    def losses(self, batch: GroupBatch, source: GroupSource, physics_weight: float = 1.0) -> dict[str, float]:
         """Return every active loss term and 'loss' for one batch.
 
         Args:
             batch: groups of `source`.
             source: gives probes, valid pixels and the canvas.
+            physics_weight: weight of the configured loss in a training with stages.
 
         Returns:
             Term name -> value.
         """
         with torch.no_grad():
-            return {name: float(value) for name, value in self._loss_terms(batch, source).items()}
+            return {name: float(value) for name, value in self._loss_terms(batch, source, physics_weight).items()}
 
     @explained_failures()
-    def gradients(self, batch: GroupBatch, source: GroupSource) -> dict[str, AnyArray]:
+    def gradients(self, batch: GroupBatch, source: GroupSource, physics_weight: float = 1.0) -> dict[str, AnyArray]:
         """Return the gradient of 'loss' with respect to every trainable weight.
 
         Args:
             batch: groups of `source`.
             source: gives probes, valid pixels and the canvas.
+            physics_weight: weight of the configured loss in a training with stages.
 
         Returns:
             Canonical name -> array; for the probe dL/dRe + i dL/dIm.
         """
-        loss = self._loss_terms(batch, source)["loss"]
+        loss = self._loss_terms(batch, source, physics_weight)["loss"]
         trainable = {name: p for name, p in self._model.canonical_parameters().items() if p.requires_grad}
         found = torch.autograd.grad(loss, list(trainable.values()), allow_unused=True, materialize_grads=True)
         return {name: to_canonical(name, gradient) for name, gradient in zip(trainable, found, strict=True)}
 
-    def _loss_terms(self, batch: GroupBatch, source: GroupSource) -> dict[str, Tensor]:
-        self._check_source(source)
-        self._check_labels(batch.Y is not None)
+    def _loss_terms(self, batch: GroupBatch, source: GroupSource, physics_weight: float) -> dict[str, Tensor]:
+        require_fitting_source(source, self.setup)
+        require_labels(self._model.loss_weights, batch.Y is not None)
         tensors = TensorBatch.of(batch, source, self.setup.model, self._model.needs_labels).to(self._device)
         with autocast(self._precision, self._device):
-            return self._model.loss_terms(tensors, self._constants(source))
+            return self._model.loss_terms(tensors, self._constants(source), physics_weight)
 
     def _constants(self, source: GroupSource) -> SourceConstants:
         return SourceConstants(source, self.setup.model).to(self._device)
-
-    def _check_source(self, source: GroupSource) -> None:
-        model = self.setup.model
-        if source.n_groups == 0:
-            raise DataError("The source holds no groups. Give a scan with at least one group.")
-        if source.N != model.N:
-            raise DataError(
-                f"The patterns have side {source.N}; this model was built for N = {model.N}. "
-                "Crop or pad the patterns, or build a model with their N."
-            )
-        if source.channels != model.channels:
-            raise DataError(
-                f"The groups hold {source.channels} patterns; this model needs {model.channels} "
-                f"(gridsize = {model.gridsize}). Group the scan with the gridsize of the model."
-            )
-        if self.setup.training.probe_trainable and len(source.probes) != len(self.setup.probes):
-            raise DataError(
-                f"The source has {len(source.probes)} scans; the model holds trainable probes of "
-                f"{len(self.setup.probes)}. Give the scans it was trained on, or set probe_trainable to False."
-            )
-
-    def _check_labels(self, present: bool) -> None:
-        if self._model.needs_labels and not present:
-            raise DataError(
-                "The groups carry no labels Y, and the loss compares with them (model_type 'supervised' or "
-                "realspace_mae_weight above 0). Give Y or objectGuess, or train model_type 'pinn' with "
-                "realspace_mae_weight = 0."
-            )
 
 
 def _as_complex(patches: Patches) -> Tensor:

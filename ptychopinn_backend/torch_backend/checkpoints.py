@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.atomic_file import atomic_file
-from ptychopinn_backend.data.source import GroupSource
-from ptychopinn_backend.errors import TrainingError
-from ptychopinn_backend.interface import BackendSetup
 from ptychopinn_backend.torch_backend.lightning_module import CHECKPOINT_KEY
+from ptychopinn_backend.training_run import require_same_run, unreadable_checkpoint
 
 LAST_CHECKPOINT = "last.ckpt"
-_FREE_TRAINING_FIELDS = ("model", "nepochs", "train_data_file", "test_data_file", "output_dir", "backend")
-_RUN_DEFINING_OPTIONS = (
-    "seed",
-    "learning_rate",
-    "precision",
-    "accum_steps",
-    "checkpoint_monitor_metric",
-    "checkpoint_mode",
-)
+CHECKPOINT_PATTERNS = ("last*.ckpt", "best*.ckpt")
+"""Names of the files of a run."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):  # type: ignore[misc]
@@ -49,36 +36,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):  # type: ignore[misc]
             file.write(image.getbuffer())
 
 
-def run_fingerprint(setup: BackendSetup, training: GroupSource, validation: GroupSource | None) -> dict[str, str]:
-    """Return what must agree for a run to be resumed, as text; the number of epochs and paths may change.
-
-    Args:
-        setup: the configuration.
-        training: groups to train on.
-        validation: groups to validate on, or None.
-
-    Returns:
-        Field name -> value.
-    """
-    values: dict[str, Any] = {f"model.{name}": value for name, value in asdict(setup.model).items()}
-    for name, value in asdict(setup.training).items():
-        if name not in _FREE_TRAINING_FIELDS:
-            values[name] = value
-    for name in _RUN_DEFINING_OPTIONS:
-        values[name] = getattr(setup.execution, name)
-    values["intensity_scale"] = float(setup.intensity_scale)
-    values["number of training groups"] = training.n_groups
-    values["number of validation groups"] = 0 if validation is None else validation.n_groups
-    values["probes"] = _digest(training.probes)
-    values["first training group"] = _digest(training.batch(np.arange(1)).X)
-    return {name: str(value) for name, value in values.items()}
-
-
-def _digest(array: AnyArray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
-
-
-def read_checkpoint(path: Path, fingerprint: dict[str, str]) -> dict[str, Any]:
+def read_checkpoint(path: Path, fingerprint: dict[str, Any]) -> dict[str, Any]:
     """Read a checkpoint of the same run; nothing stored in it is executed.
 
     Args:
@@ -89,22 +47,14 @@ def read_checkpoint(path: Path, fingerprint: dict[str, str]) -> dict[str, Any]:
         Our own entry of the checkpoint.
 
     Raises:
-        TrainingError: unreadable, foreign, or of another configuration; names the first difference.
+        TrainingError: unreadable, foreign, or of another configuration; names what differs.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         state: dict[str, Any] = checkpoint[CHECKPOINT_KEY]
-        stored: dict[str, str] = state["fingerprint"]
+        stored: dict[str, Any] = dict(state["fingerprint"])
     except Exception as error:
         # The reader without pickle reports a malformed file by almost any class, IndexError among them.
-        raise TrainingError(
-            f"'{path}' is no checkpoint of this package: it is damaged, or holds more than numbers and text. "
-            "Delete it, or train without resuming."
-        ) from error
-    for name in {**stored, **fingerprint}:
-        if stored.get(name) != fingerprint.get(name):
-            raise TrainingError(
-                f"The checkpoint '{path}' belongs to another run: {name} is {stored.get(name)} there and "
-                f"{fingerprint.get(name)} here. Use the same configuration and data, or train without resuming."
-            )
+        raise unreadable_checkpoint(path) from error
+    require_same_run(path, stored, fingerprint)
     return state

@@ -9,7 +9,7 @@ from functools import cache
 import torch
 
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.execution import CPU_PRECISION_NOTE, ExecutionConfig
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def resolve_precision(execution: ExecutionConfig, device: torch.device) -> str:
         32-true, 16-mixed or bf16-mixed.
     """
     if execution.precision == "16-mixed" and device.type == "cpu":
-        _say_once("precision = '16-mixed' is not available on the CPU; using 'bf16-mixed'.")
+        _say_once(CPU_PRECISION_NOTE)
         return "bf16-mixed"
     return execution.precision
 

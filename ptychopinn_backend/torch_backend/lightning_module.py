@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any
 
@@ -13,9 +12,15 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from ptychopinn_backend.data.source import GroupSource
-from ptychopinn_backend.errors import TrainingError
 from ptychopinn_backend.interface import BackendSetup, EpochReport
-from ptychopinn_backend.schedule import LearningRateSchedule
+from ptychopinn_backend.networks.encoder import encoder_weights
+from ptychopinn_backend.schedule import (
+    LearningRateSchedule,
+    groups_of_step,
+    is_fine_tuning,
+    physics_weight,
+    rate_for_processes,
+)
 from ptychopinn_backend.torch_backend.data import (
     BatchIndexSampler,
     GroupDataset,
@@ -25,7 +30,8 @@ from ptychopinn_backend.torch_backend.data import (
 )
 from ptychopinn_backend.torch_backend.model import PtychographyModel
 from ptychopinn_backend.torch_backend.optimization import build_optimizer, clip_gradients
-from ptychopinn_backend.torch_backend.progress import EARLY_STOPPING, TrainingProgress
+from ptychopinn_backend.torch_backend.progress import TrainingProgress
+from ptychopinn_backend.training_run import EARLY_STOPPING, history_row, require_finite
 
 CHECKPOINT_KEY = "ptychopinn"
 """Entry of a Lightning checkpoint that holds our own state."""
@@ -75,7 +81,7 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         training: GroupSource,
         validation: GroupSource | None,
         progress: TrainingProgress,
-        fingerprint: dict[str, str],
+        fingerprint: dict[str, Any],
     ) -> None:
         """Gather what the run needs.
 
@@ -97,14 +103,16 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         self._schedule: LearningRateSchedule | None = None
         self._schedule_state: dict[str, Any] | None = None
         self._training_mean, self._validation_mean = EpochMean(), EpochMean()
+        self._samplers: dict[str, BatchIndexSampler] = {}
+        self._encoder = _encoder_of(model, setup)
         self._started_s = time.monotonic()
         self.report: EpochReport | None = None
 
     @property
     def schedule(self) -> LearningRateSchedule:
-        """Learning rate by epoch; grows with the root of the number of processes, whose batches add up."""
+        """Learning rate by epoch, for all processes together."""
         if self._schedule is None:
-            initial = self._setup.execution.learning_rate * float(self.trainer.world_size) ** 0.5
+            initial = rate_for_processes(self._setup.execution.learning_rate, self.trainer.world_size)
             self._schedule = LearningRateSchedule(self._setup.training, initial)
             if self._schedule_state is not None:
                 self._schedule.restore(**self._schedule_state)
@@ -135,6 +143,7 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
+        self._samplers[name] = sampler
         dataset = GroupDataset(source, self._setup.model, self.model.needs_labels)
         return batch_loader(dataset, sampler, self._setup.execution)
 
@@ -149,26 +158,47 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
 
         Args:
             batch: the groups.
-            batch_index: unused.
+            batch_index: 0-based number of the batch in the epoch.
 
         Returns:
             Scalar.
         """
-        terms = self.model.loss_terms(batch, self._training_constants)
-        self._training_mean.add(terms, len(batch.patterns))
-        return terms["loss"]
+        terms = self.model.loss_terms(batch, self._training_constants, self._physics_weight)
+        sampler = self._samplers["training"]
+        counted, _ = sampler.groups_in(batch_index)
+        self._training_mean.add(terms, counted)
+        # Lightning averages gradients over processes and over the batches of a step; a batch counts by its groups
+        # instead, which differ in the last ones of an epoch.
+        averaged = self.trainer.world_size * self._setup.execution.accum_steps
+        of_step = groups_of_step(batch_index, sampler.visited, sampler.together, self._setup.execution.accum_steps)
+        share = counted * averaged / of_step
+        return terms["loss"] if share == 1 else terms["loss"] * share
+
+    @property
+    def _physics_weight(self) -> float:
+        return physics_weight(self._setup.training, self.current_epoch + 1)
 
     def validation_step(self, batch: TensorBatch, batch_index: int) -> None:
         """Add a batch to the validation means.
 
         Args:
             batch: the groups.
-            batch_index: unused.
+            batch_index: 0-based number of the batch.
         """
         if self._validation_constants is None:
             raise AssertionError("validation without a source")
-        terms = self.model.loss_terms(batch, self._validation_constants)
-        self._validation_mean.add(terms, len(batch.patterns))
+        terms = self.model.loss_terms(batch, self._validation_constants, self._physics_weight)
+        self._validation_mean.add(terms, self._samplers["validation"].groups_in(batch_index)[0])
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Leave the encoder as it is in fine-tuning: without a gradient nothing moves it, weight decay included.
+
+        Args:
+            optimizer: unused.
+        """
+        if is_fine_tuning(self._setup.training, self.current_epoch + 1):
+            for parameter in self._encoder:
+                parameter.grad = None
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -195,18 +225,15 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         losses = {**self._training_mean.take(self, ""), **self._validation_mean.take(self, "val_")}
         rate = self.schedule.rate(epoch)
         require_finite(losses, epoch, rate)
-        scale = float(torch.exp(self.model.log_scale.detach()))
-        row = {**losses, "learning_rate": rate, "intensity_scale": scale}
+        row = history_row(self._setup.training, epoch, losses, rate, float(self.model.log_scale.detach()))
         self.progress.record(row, self.model.state_dict())
-        self.schedule.observe(losses.get("val_loss", losses["loss"]))
+        self.schedule.observe(epoch, losses.get("val_loss", losses["loss"]))
         self.log_dict(row, prog_bar=False)
-        execution = self._setup.execution
-        if self.progress.epochs_since_best >= execution.early_stop_patience:
+        if self.progress.best.is_exhausted:
             self.progress.stop_reason = EARLY_STOPPING
             self.trainer.should_stop = True
-        self.report = EpochReport(
-            epoch, self._setup.training.nepochs, losses, rate, elapsed_s=time.monotonic() - self._started_s
-        )
+        elapsed_s = time.monotonic() - self._started_s
+        self.report = EpochReport(epoch, self._setup.training.total_epochs, losses, rate, elapsed_s)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add our state to a checkpoint; plain values and tensors only.
@@ -231,21 +258,9 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         self._schedule, self._schedule_state = None, state["schedule"]
 
 
-def require_finite(losses: dict[str, float], epoch: int, learning_rate: float) -> None:
-    """Refuse to go on with a loss that is not a number.
-
-    Args:
-        losses: means of the epoch.
-        epoch: 1-based epoch.
-        learning_rate: of the epoch.
-
-    Raises:
-        TrainingError: names the term, the epoch and the remedies.
-    """
-    for name, value in losses.items():
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"{name} = {value} in epoch {epoch}: the loss must be finite. The best checkpoint of earlier epochs is "
-                f"kept. Lower learning_rate (now {learning_rate:g}), set gradient_clip_val (for example 1.0), or check "
-                "the patterns and the probe."
-            )
+def _encoder_of(model: PtychographyModel, setup: BackendSetup) -> list[Tensor]:
+    """Return the weights that fine-tuning freezes."""
+    if setup.training.epochs_fine_tune == 0:
+        return []
+    parameters = model.canonical_parameters()
+    return [parameters[name] for name in encoder_weights(setup.model.architecture, parameters)]

@@ -10,7 +10,7 @@ from ptychopinn_backend.torch_backend.physics import Patches
 
 
 def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
-    """Return sum(weights * values) / sum(weights).
+    """Return the mean over groups of sum(weights * values) / sum(weights) of each.
 
     Args:
         values: (group, channel, N, N).
@@ -21,7 +21,8 @@ def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
     """
     if weights is None:
         return values.mean()
-    return (values * weights).sum() / weights.expand_as(values).sum()
+    axes = (1, 2, 3)
+    return ((values * weights).sum(axes) / weights.expand_as(values).sum(axes)).mean()
 
 
 def poisson_nll(intensity: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
@@ -64,6 +65,28 @@ def amplitude_mse(intensity: Tensor, target: Tensor, valid: Tensor | None) -> Te
         Scalar.
     """
     return weighted_mean((torch.sqrt(intensity + MODULUS_FLOOR) - target).square(), valid)
+
+
+def normalised_amplitude_mae(intensity: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:
+    """Return the mean absolute difference of amplitudes divided by their own root mean square, pattern by pattern.
+
+    Args:
+        intensity: predicted intensity in counts, (group, channel, N, N).
+        target: measured amplitude, same shape.
+        valid: pixels that count, or None for all.
+
+    Returns:
+        Scalar.
+    """
+
+    def by_own_size(values: Tensor) -> Tensor:
+        if valid is None:
+            power = values.square().mean(dim=(2, 3), keepdim=True)
+        else:
+            power = (values.square() * valid).sum(dim=(2, 3), keepdim=True) / valid.sum(dim=(2, 3), keepdim=True)
+        return values / torch.sqrt(power + MODULUS_FLOOR)
+
+    return weighted_mean((by_own_size(torch.sqrt(intensity + MODULUS_FLOOR)) - by_own_size(target)).abs(), valid)
 
 
 def _modulus(real: Tensor, imaginary: Tensor) -> Tensor:

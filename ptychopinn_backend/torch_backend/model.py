@@ -15,7 +15,7 @@ from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.interface import BackendSetup
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE, check_weights
 from ptychopinn_backend.physics.forward import forward_constants
-from ptychopinn_backend.physics.losses import LossWeights
+from ptychopinn_backend.physics.losses import LossWeights, total_loss
 from ptychopinn_backend.torch_backend import losses
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
 from ptychopinn_backend.torch_backend.network import build_generator
@@ -37,7 +37,8 @@ class PtychographyModel(nn.Module):
         """
         super().__init__()
         self._config = setup.model
-        self._weights = weights
+        self.loss_weights = weights
+        """Weights of the loss terms."""
         self._log_intensity_scale = math.log(setup.intensity_scale)
         self.generator = build_generator(setup.model)
         self.far_field = FarField(setup.model)
@@ -59,7 +60,7 @@ class PtychographyModel(nn.Module):
     @property
     def needs_labels(self) -> bool:
         """Whether the loss compares patches with labels."""
-        return self._weights.needs_labels
+        return self.loss_weights.needs_labels
 
     def network_patches(self, batch: TensorBatch) -> Patches:
         """Return what the network puts out.
@@ -103,12 +104,15 @@ class PtychographyModel(nn.Module):
         intensity: Tensor = self.far_field(patches, illumination)
         return torch.exp(2 * self.log_scale) * intensity
 
-    def loss_terms(self, batch: TensorBatch, constants: SourceConstants) -> dict[str, Tensor]:
-        """Return every active loss term and their weighted sum 'loss', scalars (`physics.forward.loss_terms`).
+    def loss_terms(
+        self, batch: TensorBatch, constants: SourceConstants, physics_weight: float = 1.0
+    ) -> dict[str, Tensor]:
+        """Return every active loss term and 'loss', which they add up to, scalars (`physics.forward.loss_terms`).
 
         Args:
             batch: the groups.
             constants: of their source.
+            physics_weight: weight of the configured loss in a training with stages.
 
         Returns:
             Term name -> scalar tensor.
@@ -120,36 +124,37 @@ class PtychographyModel(nn.Module):
         with torch.autocast(batch.patterns.device.type, enabled=False):
             patches = self.patches(network_patches, batch, constants)
             terms: dict[str, Tensor] = {}
-            if self._weights.needs_far_field:
+            if self.loss_weights.needs_far_field:
                 intensity = self.intensity(patches, batch, constants)
                 target = batch.patterns * math.exp(self._log_intensity_scale)
                 valid = constants.valid_of(batch.scan_index)
-                if self._weights.nll > 0:
+                if self.loss_weights.nll > 0:
                     terms["nll"] = losses.poisson_nll(intensity, target, valid)
-                if self._weights.mae > 0:
+                if self.loss_weights.mae > 0:
                     terms["mae"] = losses.amplitude_mae(intensity, target, valid)
-                if self._weights.mse > 0:
+                if self.loss_weights.mse > 0:
                     terms["mse"] = losses.amplitude_mse(intensity, target, valid)
-            if self._weights.realspace_mae > 0:
+                if self.loss_weights.is_staged:
+                    terms["normalised"] = losses.normalised_amplitude_mae(intensity, target, valid)
+            if self.loss_weights.realspace_mae > 0:
                 if batch.labels is None:
                     raise DataError(
                         "The groups carry no labels Y, and the loss compares with them. "
                         "Give labels, or train model_type 'pinn' with realspace_mae_weight = 0."
                     )
                 terms["realspace_mae"] = losses.complex_mae(patches, batch.labels, self.get_buffer("_label_window"))
-            if self._weights.tv > 0:
+            if self.loss_weights.tv > 0:
                 terms["tv"] = losses.total_variation(patches)
-            if self._weights.mean_deviation > 0:
+            if self.loss_weights.mean_deviation > 0:
                 terms["mean_deviation"] = losses.mean_deviation(patches)
-            active = self._weights.active()
-            terms["loss"] = torch.stack([weight * terms[name] for name, weight in active.items()]).sum()
+            terms["loss"] = total_loss(terms, self.loss_weights, physics_weight)
         return terms
 
     def canonical_parameters(self) -> dict[str, Tensor]:
-        """Return the tensor behind every canonical name, `log_scale` included when it is a constant."""
+        """Return the tensor behind every canonical name, running statistics and a constant `log_scale` included."""
         found: dict[str, Tensor] = {
-            name.replace(".", "/").removesuffix("weight") + ("kernel" if name.endswith("weight") else ""): parameter
-            for name, parameter in self.generator.named_parameters()
+            name.replace(".", "/").removesuffix("weight") + ("kernel" if name.endswith("weight") else ""): tensor
+            for name, tensor in self.generator.state_dict(keep_vars=True).items()
         }
         found[LOG_SCALE] = self.log_scale
         if self.probe is not None:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger
 
-from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.epoch_log import EpochLog, open_log
 from ptychopinn_backend.interface import BackendSetup, EpochCallback
+from ptychopinn_backend.schedule import loss_changes
 from ptychopinn_backend.torch_backend.checkpoints import AtomicCheckpointIO
 from ptychopinn_backend.torch_backend.devices import process_count, resolve_precision
 from ptychopinn_backend.torch_backend.distribution import build_strategy, cluster_environments
-from ptychopinn_backend.torch_backend.progress import STOPPED_ON_REQUEST
+from ptychopinn_backend.training_run import STOPPED_ON_REQUEST
 
 _EXPECTED_WARNINGS = (
     # Whole batches come from one call, so worker processes rarely pay; num_workers is there for those that do.
@@ -37,24 +36,44 @@ _EXPECTED_WARNINGS = (
     ".*recommended to use `self.log.*sync_dist=True.*",
     ".*GPU available but not used.*",
     ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
-    ".*filesystem tracking backend.*",
 )
 
 
 class _EpochReporter(Checkpoint):  # type: ignore[misc]
-    """Calls `on_epoch`; a checkpoint callback only so that it runs after the checkpoint of the epoch is written."""
+    """Logs and calls `on_epoch`; a checkpoint callback only so that it runs after the checkpoint is written."""
 
-    def __init__(self, on_epoch: EpochCallback) -> None:
-        self._on_epoch = on_epoch
+    def __init__(self, log: EpochLog, on_epoch: EpochCallback | None) -> None:
+        self._log, self._on_epoch = log, on_epoch
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report the epoch and stop when asked to."""
-        report = pl_module.report
-        stop = bool(self._on_epoch(report)) if trainer.is_global_zero else False
+        """Log the epoch, report it, and stop when asked to."""
+        report, stop = pl_module.report, False
+        if trainer.is_global_zero:
+            self._log.record(pl_module.progress.history)
+            stop = self._on_epoch is not None and bool(self._on_epoch(report))
         stop = trainer.strategy.broadcast(stop)
         if stop and report.epoch < report.n_epochs:
             pl_module.progress.stop_reason = STOPPED_ON_REQUEST
             trainer.should_stop = True
+
+
+class _BestCheckpoint(ModelCheckpoint):  # type: ignore[misc]
+    """Keeps the best epochs among those with the same loss: where a stage changes the loss, they start anew."""
+
+    def __init__(self, training: TrainingConfig, **options: Any) -> None:
+        super().__init__(**options)
+        self._training = training
+        self._worst = self.kth_value
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the checkpoints of the epoch."""
+        if loss_changes(self._training, trainer.current_epoch + 1):
+            for path in self.best_k_models:
+                trainer.strategy.remove_checkpoint(path)
+            self.best_k_models = {}
+            self.kth_value, self.kth_best_model_path = self._worst, ""
+            self.best_model_score, self.best_model_path = None, ""
+        super().on_train_epoch_end(trainer, pl_module)
 
 
 def build_trainer(
@@ -83,7 +102,8 @@ def build_trainer(
     callbacks: list[Checkpoint] = []
     if folder is not None and execution.enable_checkpointing:
         callbacks.append(
-            ModelCheckpoint(
+            _BestCheckpoint(
+                setup.training,
                 dirpath=folder,
                 filename="best" if execution.checkpoint_save_top_k <= 1 else "best-{epoch}",
                 monitor=monitor,
@@ -94,8 +114,7 @@ def build_trainer(
                 enable_version_counter=False,
             )
         )
-    if on_epoch is not None:
-        callbacks.append(_EpochReporter(on_epoch))
+    callbacks.append(_EpochReporter(open_log(execution.logger_backend, folder), on_epoch))
     return Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
         devices=process_count(execution),
@@ -103,13 +122,13 @@ def build_trainer(
         strategy=build_strategy(setup, device),
         precision=resolve_precision(execution, device),
         deterministic=execution.deterministic,
-        max_epochs=setup.training.nepochs,
+        max_epochs=setup.training.total_epochs,
         accumulate_grad_batches=execution.accum_steps,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO(), *cluster_environments(setup)],
         sync_batchnorm=device.type == "cuda" and process_count(execution) * execution.num_nodes > 1,
-        logger=False if folder is None else build_logger(execution.logger_backend, folder),
-        enable_checkpointing=bool(callbacks),
+        logger=False,
+        enable_checkpointing=True,
         enable_progress_bar=execution.enable_progress_bar,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -117,49 +136,6 @@ def build_trainer(
         use_distributed_sampler=False,
         default_root_dir=folder,
     )
-
-
-def build_logger(name: str, folder: Path) -> Logger | bool:
-    """Return the experiment logger; it writes below `folder` only.
-
-    Args:
-        name: csv, tensorboard, mlflow or none.
-        folder: of the run.
-
-    Returns:
-        The logger, or False for none.
-
-    Raises:
-        ConfigError: the package of the logger is not installed.
-    """
-    if name == "none":
-        return False
-    if name == "csv":
-        return CSVLogger(folder, name="logs")
-    if find_spec(name) is None:
-        raise ConfigError(
-            f"logger_backend = '{name}', but the package '{name}' is not installed. "
-            "Install it with: pip install 'ptychopinn-backend[tracking]', or set logger_backend to 'csv'."
-        )
-    if name == "tensorboard":
-        return TensorBoardLogger(folder, name="logs")
-    with _file_store_allowed():
-        return MLFlowLogger(experiment_name="ptychopinn", tracking_uri=(folder / "mlruns").resolve().as_uri())
-
-
-@contextmanager
-def _file_store_allowed() -> Iterator[None]:
-    # MLflow 3 wants a database, which its slim package lacks; the store is opened once, on construction.
-    name = "MLFLOW_ALLOW_FILE_STORE"
-    before = os.environ.get(name)
-    os.environ[name] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 @contextmanager

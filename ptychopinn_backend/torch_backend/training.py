@@ -8,13 +8,13 @@ import torch
 
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.interface import BackendSetup, EpochCallback, TrainingResult
-from ptychopinn_backend.physics.losses import loss_weights
-from ptychopinn_backend.torch_backend.checkpoints import LAST_CHECKPOINT, read_checkpoint, run_fingerprint
+from ptychopinn_backend.torch_backend.checkpoints import CHECKPOINT_PATTERNS, LAST_CHECKPOINT, read_checkpoint
 from ptychopinn_backend.torch_backend.distribution import must_spawn, train_in_processes
 from ptychopinn_backend.torch_backend.lightning_module import TrainingModule
 from ptychopinn_backend.torch_backend.model import PtychographyModel
-from ptychopinn_backend.torch_backend.progress import EARLY_STOPPING, TrainingProgress, monitored_key
+from ptychopinn_backend.torch_backend.progress import TrainingProgress
 from ptychopinn_backend.torch_backend.trainer import build_trainer, contained_settings, quiet_framework
+from ptychopinn_backend.training_run import EARLY_STOPPING, BestEpoch, loss_keys, remove_earlier_run, run_fingerprint
 
 
 def train(
@@ -51,14 +51,17 @@ def train(
         return train_in_processes(
             train, model, setup, on_epoch, training, validation, checkpoint_folder=checkpoint_folder, resume=resume
         )
-    progress = TrainingProgress(_monitor(setup, validation is not None), setup.execution.checkpoint_mode)
+    keys = loss_keys(setup.training, validated=validation is not None)
+    progress = TrainingProgress(BestEpoch(setup.training, setup.execution, keys))
     fingerprint = run_fingerprint(setup, training, validation)
     last = None if checkpoint_folder is None else checkpoint_folder / LAST_CHECKPOINT
     if not (resume and last is not None and last.is_file()):
         last = None
     if last is not None:
         progress.restore(read_checkpoint(last, fingerprint)["progress"])
-    if progress.epoch < setup.training.nepochs and progress.stop_reason != EARLY_STOPPING:
+    elif checkpoint_folder is not None and setup.execution.enable_checkpointing:
+        remove_earlier_run(checkpoint_folder, CHECKPOINT_PATTERNS)
+    if progress.epoch < setup.training.total_epochs and progress.stop_reason != EARLY_STOPPING:
         module = TrainingModule(model, setup, training, validation, progress, fingerprint)
         try:
             with contained_settings(), quiet_framework():
@@ -66,7 +69,7 @@ def train(
                     setup,
                     device,
                     validated=validation is not None,
-                    monitor=progress.monitor,
+                    monitor=progress.best.monitor,
                     on_epoch=on_epoch,
                     folder=checkpoint_folder,
                 )
@@ -79,18 +82,12 @@ def train(
             _take_best(model, progress)
     else:
         _take_best(model, progress)
-    return TrainingResult(progress.history, progress.best_epoch, progress.stop_reason)
+    return TrainingResult(progress.history, progress.best.epoch, progress.stop_reason)
 
 
 def _take_best(model: PtychographyModel, progress: TrainingProgress) -> None:
     if progress.best_weights:
         model.load_state_dict(progress.best_weights)
-
-
-def _monitor(setup: BackendSetup, validated: bool) -> str:
-    losses = (*loss_weights(setup.training).active(), "loss")
-    validation = tuple(f"val_{name}" for name in losses) if validated else ()
-    return monitored_key(setup.execution.checkpoint_monitor_metric, (*losses, *validation))
 
 
 def _was_interrupted(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.errors import DamagedArchiveError, DataError, TrainingError, UnsupportedOptionError
+from ptychopinn_backend.errors import DamagedArchiveError, DataError, TrainingError
 from ptychopinn_backend.interface import Backend, EpochReport, TrainingResult
 from ptychopinn_backend.networks.cnn import cnn_plan
 from ptychopinn_backend.networks.layers import initial_weights
@@ -345,10 +345,6 @@ class BackendContract(NumbersContract):
         backend = backend_for(self.backend_name, source_for({}), probe_trainable=True)
         with pytest.raises(DataError, match=r"2 scans.*trainable probe"):
             backend.fit(source_for({}, n_scans=2))
-
-    def test_unavailable_schedules_are_refused(self) -> None:
-        with pytest.raises(UnsupportedOptionError, match=r"scheduler = 'Adaptive'.*WarmupCosine"):
-            backend_for(self.backend_name, source_for({}), scheduler="Adaptive")
 
     def test_a_loss_that_is_not_finite_ends_training(self, tmp_path: Path) -> None:
         source = source_for({})

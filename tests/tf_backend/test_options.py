@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 
 from ptychopinn_backend.errors import ConfigError, UnsupportedOptionError
-from ptychopinn_backend.tf_backend.device import choose_device
+from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.tf_backend.device import choose_device, resolve_precision
 from tests.contract.builders import backend_for, source_for
 from tests.tf_backend.runs import fitted
 
@@ -26,9 +27,6 @@ from tests.tf_backend.runs import fitted
         ({"num_nodes": 2}, "num_nodes to 1"),
         ({"devices": 2}, "devices to 1"),
         ({"accelerator": "mps"}, "accelerator to 'auto', 'cpu' or 'gpu'"),
-        ({"precision": "16-mixed"}, "precision to '32-true' or 'bf16-mixed'"),
-        ({"logger_backend": "mlflow"}, "logger_backend to 'csv', 'tensorboard' or 'none'"),
-        ({"recon_log_every_n_epochs": 5}, "recon_log_every_n_epochs to None"),
     ],
 )
 def test_what_is_not_offered_is_refused_by_name(options: dict[str, Any], remedy: str) -> None:
@@ -64,6 +62,17 @@ def test_lower_precision_stays_close_and_trains() -> None:
     backend, result = fitted(precision="bf16-mixed", nepochs=3)
     assert result.history["loss"][-1] < result.history["loss"][0]
     assert {array.dtype for array in backend.dump_weights().values()} == {np.dtype(np.float32)}
+
+
+def test_half_precision_on_the_cpu_becomes_bfloat16_and_is_refused_on_a_gpu(caplog: pytest.LogCaptureFixture) -> None:
+    execution = ExecutionConfig(precision="16-mixed")
+    with caplog.at_level(logging.INFO):
+        assert resolve_precision(execution, "/CPU:0") == "bf16-mixed"
+    assert "'16-mixed' is not available on the CPU; using 'bf16-mixed'" in caplog.text
+    with pytest.raises(
+        UnsupportedOptionError, match=r"precision = '16-mixed' is not offered.*'32-true' or 'bf16-mixed'"
+    ):
+        resolve_precision(execution, "/GPU:0")
 
 
 @pytest.mark.parametrize("options", [{"num_workers": 1}, {"num_workers": 3, "prefetch_factor": 1}])

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.schedule import epoch_order
 from ptychopinn_backend.torch_backend import devices
 from ptychopinn_backend.torch_backend.data import BatchIndexSampler
 from ptychopinn_backend.torch_backend.optimization import clip_gradients
-from ptychopinn_backend.torch_backend.progress import TrainingProgress, monitored_key
+from ptychopinn_backend.torch_backend.progress import TrainingProgress
+from ptychopinn_backend.training_run import BestEpoch
 from tests.contract.builders import backend_for, source_for
 
 
@@ -134,19 +136,11 @@ def test_weight_decay_acts_on_kernels_only() -> None:
 
 def test_progress_keeps_a_copy_of_the_best_weights() -> None:
     weights = {"w": torch.zeros(2)}
-    progress = TrainingProgress("loss", "min")
+    progress, other = (TrainingProgress(BestEpoch(TrainingConfig(), ExecutionConfig(), ("loss",))) for _ in range(2))
     for value, loss in ((1.0, 3.0), (2.0, 1.0), (3.0, 2.0)):
         weights["w"].fill_(value)
         progress.record({"loss": loss}, weights)
-    assert (progress.epoch, progress.best_epoch, progress.epochs_since_best) == (3, 2, 1)
+    assert (progress.epoch, progress.best.epoch) == (3, 2)
     assert progress.best_weights["w"].tolist() == [2.0, 2.0]
-    other = TrainingProgress("loss", "min")
     other.restore(progress.state())
     assert other.state() == progress.state()
-
-
-def test_the_validation_metric_falls_back_to_its_training_counterpart() -> None:
-    assert monitored_key("val_loss", ("nll", "loss")) == "loss"
-    assert monitored_key("val_loss", ("loss", "val_loss")) == "val_loss"
-    with pytest.raises(ConfigError, match=r"'val_los'.*Did you mean 'val_loss'"):
-        monitored_key("val_los", ("loss", "val_loss"))

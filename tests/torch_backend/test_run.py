@@ -13,9 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.interface import Backend, EpochReport, TrainingResult
-from ptychopinn_backend.torch_backend import trainer
 from tests.contract.builders import backend_for, source_for
 
 
@@ -23,31 +21,6 @@ def _fitted(folder: Path | None = None, **options: Any) -> tuple[Backend, Traini
     source = source_for(options, n_groups=8)
     backend = backend_for("pytorch", source, **{"nepochs": 2, **options})
     return backend, backend.fit(source, source_for(options, n_groups=4, seed=8), checkpoint_folder=folder)
-
-
-@pytest.mark.parametrize(
-    ("logger", "written"),
-    [("csv", "logs/version_0/metrics.csv"), ("tensorboard", "logs/version_0/events*"), ("mlflow", "mlruns/*")],
-)
-def test_loggers_write_below_the_checkpoint_folder_only(
-    logger: str, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if logger == "mlflow":
-        pytest.importorskip("mlflow", reason="mlflow-skinny is an extra")
-    elsewhere = tmp_path / "cwd"
-    elsewhere.mkdir()
-    monkeypatch.chdir(elsewhere)
-    _fitted(tmp_path / "run", logger_backend=logger)
-    assert list((tmp_path / "run").glob(written))
-    assert not list(elsewhere.iterdir())
-
-
-def test_the_csv_log_has_a_row_an_epoch(tmp_path: Path) -> None:
-    _, result = _fitted(tmp_path, nepochs=3)
-    header, *rows = (tmp_path / "logs" / "version_0" / "metrics.csv").read_text().splitlines()
-    names = header.split(",")
-    found = [float(row.split(",")[names.index("val_loss")]) for row in rows]
-    assert found == pytest.approx(result.history["val_loss"], rel=1e-6)
 
 
 def test_no_logger_writes_checkpoints_only(tmp_path: Path) -> None:
@@ -67,12 +40,6 @@ def test_checkpoints_hold_plain_data_only(tmp_path: Path) -> None:
     for name in ("best.ckpt", "last.ckpt"):
         stored = torch.load(tmp_path / name, weights_only=True)
         assert stored["ptychopinn"]["progress"]["history"]["loss"]
-
-
-def test_a_missing_logging_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"'tensorboard' is not installed.*tracking"):
-        _fitted(tmp_path, logger_backend="tensorboard")
 
 
 def test_a_quiet_run_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

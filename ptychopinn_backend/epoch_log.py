@@ -1,0 +1,214 @@
+"""What a run leaves beside its weights: a row of numbers an epoch and pictures, as files, for TensorBoard or MLflow.
+
+Everything lies below the folder of the run; no server is needed to write or to read it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from ptychopinn_backend.atomic_file import atomic_file
+from ptychopinn_backend.errors import ConfigError
+
+CSV_NAME: Final = "metrics.csv"
+PICTURE_FOLDER: Final = "reconstructions"
+TENSORBOARD_FOLDER: Final = "tensorboard"
+MLFLOW_FOLDER: Final = "mlruns"
+EXPERIMENT: Final = "ptychopinn"
+
+
+class EpochLog(Protocol):
+    """Takes note of epochs."""
+
+    def record(self, history: Mapping[str, Sequence[float]]) -> None:
+        """Write the epoch that `history` ends with.
+
+        Args:
+            history: one value an epoch for each name.
+        """
+
+    def picture(self, name: str, epoch: int, png: bytes) -> None:
+        """Write a picture.
+
+        Args:
+            name: what it shows.
+            epoch: 1-based epoch.
+            png: the file.
+        """
+
+
+class CsvLog:
+    """The whole history as a table, rewritten every epoch so that a resumed run continues it; pictures beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Choose the place.
+
+        Args:
+            folder: where `metrics.csv` goes.
+        """
+        self._folder = folder
+
+    def record(self, history: Mapping[str, Sequence[float]]) -> None:
+        """Write the table."""
+        with atomic_file(self._folder / CSV_NAME, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("epoch", *history))
+            for epoch, row in enumerate(zip(*history.values(), strict=True), start=1):
+                writer.writerow((epoch, *row))
+
+    def picture(self, name: str, epoch: int, png: bytes) -> None:
+        """Write `reconstructions/<name>-epoch<number>.png`."""
+        folder = self._folder / PICTURE_FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_file(folder / f"{name}-epoch{epoch:04d}.png") as file:
+            file.write(png)
+
+
+class TensorBoardLog:
+    """Scalars and images for TensorBoard, in an event file of its own; needs neither framework."""
+
+    def __init__(self, folder: Path) -> None:
+        """Choose the place; the file is opened with the first event.
+
+        Args:
+            folder: its parent folder.
+        """
+        self._folder = folder / TENSORBOARD_FOLDER
+        self._path: Path | None = None
+
+    def record(self, history: Mapping[str, Sequence[float]]) -> None:
+        """Write the last value of every series."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        epoch = max(len(values) for values in history.values())
+        values = [Summary.Value(tag=name, simple_value=series[-1]) for name, series in history.items()]
+        self._write(epoch, Summary(value=values))
+
+    def picture(self, name: str, epoch: int, png: bytes) -> None:
+        """Write an image."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))
+        image = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=4)
+        self._write(epoch, Summary(value=[Summary.Value(tag=name, image=image)]))
+
+    def _write(self, step: int, summary: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        events = [Event(wall_time=time.time(), step=step, summary=summary)]
+        if self._path is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._path = self._folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
+            events.insert(0, Event(wall_time=time.time(), file_version="brain.Event:2"))
+        # Opened for each epoch: a killed process leaves whole records, and no file stays open.
+        with self._path.open("ab") as file:
+            writer = RecordWriter(file)
+            for event in events:
+                writer.write(event.SerializeToString())
+
+
+class MlflowLog:
+    """Metrics and images in an MLflow store of files; one run for each training, continued when that is resumed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Choose the place; the store is opened with the first epoch.
+
+        Args:
+            folder: its parent folder.
+        """
+        self._folder = folder / MLFLOW_FOLDER
+        self._client: Any = None
+        self._run = ""
+
+    def record(self, history: Mapping[str, Sequence[float]]) -> None:
+        """Write the last value of every series."""
+        epoch = max(len(values) for values in history.values())
+        with _file_store_allowed():
+            run = self._open(new=epoch == 1)
+            for name, values in history.items():
+                self._client.log_metric(run, name, values[-1], step=epoch)
+
+    def picture(self, name: str, epoch: int, png: bytes) -> None:
+        """Write an image as an artefact of the run."""
+        from tempfile import TemporaryDirectory
+
+        with _file_store_allowed(), TemporaryDirectory() as folder:
+            file = Path(folder) / f"{name}-epoch{epoch:04d}.png"
+            file.write_bytes(png)
+            self._client_of_run().log_artifact(self._run, str(file), PICTURE_FOLDER)
+
+    def _client_of_run(self) -> Any:
+        self._open(new=False)
+        return self._client
+
+    def _open(self, new: bool) -> str:
+        from mlflow.tracking import MlflowClient
+
+        if self._client is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._client = MlflowClient(tracking_uri=self._folder.resolve().as_uri())
+        if self._run and not new:
+            return self._run
+        experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        number = self._client.create_experiment(EXPERIMENT) if experiment is None else experiment.experiment_id
+        runs = [] if new else self._client.search_runs([number], order_by=["attributes.start_time DESC"], max_results=1)
+        self._run = (runs[0] if runs else self._client.create_run(number)).info.run_id
+        return self._run
+
+
+class NoLog:
+    """Keeps nothing."""
+
+    def record(self, history: Mapping[str, Sequence[float]]) -> None:
+        """Do nothing."""
+
+    def picture(self, name: str, epoch: int, png: bytes) -> None:
+        """Do nothing."""
+
+
+def open_log(logger_backend: str, folder: Path | None) -> EpochLog:
+    """Return the log of a run; nothing is written before the first epoch.
+
+    Args:
+        logger_backend: csv, tensorboard, mlflow or none.
+        folder: of the run; None writes nothing anywhere.
+
+    Returns:
+        The log.
+
+    Raises:
+        ConfigError: the package of the logger is not installed.
+    """
+    if folder is None or logger_backend == "none":
+        return NoLog()
+    if logger_backend == "csv":
+        return CsvLog(folder)
+    if find_spec(logger_backend) is None:
+        raise ConfigError(
+            f"logger_backend = '{logger_backend}', but the package '{logger_backend}' is not installed. "
+            "Install it with: pip install 'ptychopinn-backend[tracking]', or set logger_backend to 'csv'."
+        )
+    return TensorBoardLog(folder) if logger_backend == "tensorboard" else MlflowLog(folder)
+
+
+@contextmanager
+def _file_store_allowed() -> Iterator[None]:
+    # MLflow 3 wants a database, which its slim package lacks.
+    name = "MLFLOW_ALLOW_FILE_STORE"
+    before = os.environ.get(name)
+    os.environ[name] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

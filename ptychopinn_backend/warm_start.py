@@ -1,0 +1,87 @@
+"""Starting a training from the weights of an archive, whichever backend wrote it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptychopinn_backend.archive import ArchiveContent, read_archive
+from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.interface import Backend
+from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
+
+logger = logging.getLogger(__name__)
+
+
+def archived_model_options(path: str | Path) -> dict[str, Any]:
+    """Return the network of an archive as options for a training that starts from it.
+
+    Args:
+        path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
+
+    Returns:
+        Name -> value of every `ModelConfig` field but N, which follows from the scan.
+
+    Raises:
+        ArchiveError: missing, damaged, foreign or newer archive.
+    """
+    model = read_archive(path).model
+    return {item.name: getattr(model, item.name) for item in fields(ModelConfig) if item.name != "N"}
+
+
+def start_from(backend: Backend, path: str | Path) -> None:
+    """Give a model the weights of an archive.
+
+    The network is taken over as it is. Of the intensity scale, what training changed is taken over: the ratio of the
+    refined scale to the one it started from, so that patterns of another dose meet the network at the size it knows.
+    A trainable probe starts from the new scans.
+
+    Args:
+        backend: a model that has not been trained yet.
+        path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
+
+    Raises:
+        ArchiveError: missing, damaged, foreign or newer archive.
+        ConfigError: the archive holds another network; names the differences.
+    """
+    content = read_archive(path)
+    shapes = backend.weight_shapes()
+    weights = {name: array for name, array in content.weights.items() if name != PROBE}
+    found = {name: array.shape for name, array in weights.items()}
+    if found != {name: shape for name, shape in shapes.items() if name != PROBE}:
+        raise _misfit(path, content.model, backend.setup.model)
+    refinement = float(content.weights[LOG_SCALE]) - float(np.log(content.intensity_scale))
+    start = float(np.log(backend.setup.intensity_scale))
+    weights[LOG_SCALE] = np.asarray(start + refinement, np.float32)
+    if PROBE in shapes:
+        weights[PROBE] = backend.setup.probes.astype(np.complex64)
+    backend.load_weights(weights)
+    _tell(path, content, backend)
+
+
+def _misfit(path: str | Path, there: ModelConfig, here: ModelConfig) -> ConfigError:
+    differing = _differences(there, here)
+    return ConfigError(
+        f"The archive '{path}' does not fit this network: {'; '.join(differing) or 'its weights have other shapes'}. "
+        "Train with the network of the archive, or start from another one."
+    )
+
+
+def _differences(there: ModelConfig, here: ModelConfig) -> list[str]:
+    return [
+        f"{item.name} is {getattr(there, item.name)!r} there and {getattr(here, item.name)!r} here"
+        for item in fields(ModelConfig)
+        if getattr(there, item.name) != getattr(here, item.name)
+    ]
+
+
+def _tell(path: str | Path, content: ArchiveContent, backend: Backend) -> None:
+    logger.info("Starting from '%s', trained by %s.", path, content.backend)
+    differing = _differences(content.model, backend.setup.model)
+    if differing:
+        logger.warning("The weights fit, but the network they come from differs: %s.", "; ".join(differing))
