@@ -1,0 +1,211 @@
+"""Training and inference of one backend beside its bare convolutions and a dense matrix product, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from time import perf_counter
+
+import numpy as np
+
+from benchmarks.convolutions import forward_flops, layers
+from benchmarks.measuring import Figure, Times, interleaved, peak_mib
+from benchmarks.scenes import SEED, cnn_config, preset_config, simulated
+from benchmarks.tables import Table
+from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.data.containers import PtychoDataContainer
+from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.interface import EpochReport
+from ptychopinn_backend.reconstruct import reconstruct
+from ptychopinn_backend.trained_model import TrainedModel
+from ptychopinn_backend.workflows import train_source
+
+SIZES = ((64, 1, 2), (64, 2, 2), (128, 1, 1), (128, 2, 1))
+PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
+EPOCHS, SHORT_EPOCHS = 6, 3
+INFERENCE_BATCH = 64
+CURVE_EPOCHS = 10
+SHARES = ("share of bare convolutions", "share of dense product", "peak MiB")
+TARGET_EPOCH_FLOPS = 2.5e11
+"""Operations of an epoch that is timed: a second or two on two cores."""
+
+BareFactory = Callable[..., Callable[[], None]]
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    config: TrainingConfig
+    execution: ExecutionConfig
+    groups: int
+    """In an epoch, whole batches."""
+
+    @property
+    def batches(self) -> int:
+        return self.groups // self.config.batch_size
+
+
+def cases(quick: bool) -> list[Case]:
+    found = []
+    if quick:
+        return [_case("cnn 32, 1, 1", cnn_config(32, 1, 1, 2, batch_size=4), ExecutionConfig(seed=SEED))]
+    for N, gridsize, scale in SIZES:
+        found.append(_case(f"cnn {N}, {gridsize}, {scale}", cnn_config(N, gridsize, scale, EPOCHS), ExecutionConfig()))
+    found.append(_case("preset fast, N 64", *preset_config("fast", 64, EPOCHS)))
+    return found
+
+
+def _case(name: str, config: TrainingConfig, execution: ExecutionConfig) -> Case:
+    batches = TARGET_EPOCH_FLOPS / (3 * config.batch_size * forward_flops(config.model))
+    groups = min(200 // config.batch_size, max(4, round(batches))) * config.batch_size
+    return Case(name, config, execution, groups if config.model.N >= 64 else 8)
+
+
+def measure(backend: str, quick: bool) -> list[Table]:
+    bounds = import_module(f"benchmarks.bounds_{backend}")
+    training = Table(
+        f"Training, {backend}",
+        (
+            "N, gridsize, filters",
+            "precision",
+            "batch",
+            "samples/s",
+            "GFLOP/s",
+            "bare convolutions are faster by",
+            *SHARES,
+        ),
+        "A sample is a group. Rates are of whole epochs of `fit`, the first left out. Between epochs the same "
+        "convolutions run bare, forward and backward, for the same number of batches. Target: 60 % of them in float32.",
+    )
+    inference = Table(
+        f"Inference, {backend}",
+        ("N, gridsize, filters", "precision", "patches/s predicted", "patches/s with stitching", "GFLOP/s", *SHARES),
+        f"Batches of {INFERENCE_BATCH} groups. Target: 60 % of the bare convolutions in float32.",
+    )
+    peaks = _dense_rates(bounds, quick)
+    dense = Table(f"Dense matrix product, {backend}", ("precision", "GFLOP/s"), f"Side {bounds.PEAK_SIDE}.")
+    for precision, peak in peaks.items():
+        dense.add(precision, peak)
+    speedup = Table(
+        f"bf16 against float32, {backend}",
+        ("N, gridsize, filters", "training is faster by", "inference is faster by"),
+        "Medians. Target for PyTorch on AVX512-BF16 machines: 1.5 in training.",
+    )
+    for case in cases(quick):
+        rates = []
+        for precision in PRECISIONS:
+            trained, rate = _training_row(training, bounds.bare_convolutions, case, precision, backend, peaks)
+            rates.append((rate, _inference_row(inference, bounds.bare_convolutions, case, precision, trained, peaks)))
+        speedup.add(case.name, *(there / here for here, there in zip(*rates, strict=True)))
+    return [dense, training, inference, speedup, _curves(backend, quick)]
+
+
+def _dense_rates(bounds: object, quick: bool) -> dict[str, Figure]:
+    products = {precision: bounds.matrix_product(precision) for precision in PRECISIONS}  # type: ignore[attr-defined]
+    times = interleaved(products, 1 if quick else 9, warm_ups=2)
+    operations = 2e-9 * bounds.PEAK_SIDE**3  # type: ignore[attr-defined]
+    return {name: taken.rate(operations) for name, taken in times.items()}
+
+
+def _source(case: Case, groups: int) -> PtychoDataContainer:
+    model, scan = case.config.model, simulated(case.config.model.N)
+    return PtychoDataContainer.from_raw_data(
+        scan,
+        model,
+        n_groups=min(groups, scan.n_patterns),
+        neighbor_count=case.config.neighbor_count,
+        seed=SEED,
+    )
+
+
+def _training_row(
+    table: Table, bare_factory: BareFactory, case: Case, precision: str, backend: str, peaks: dict[str, Figure]
+) -> tuple[TrainedModel, float]:
+    config = replace(case.config, nepochs=EPOCHS if precision == "float32" else SHORT_EPOCHS + 1)
+    bare = bare_factory(layers(config.model), config.batch_size, precision, True)
+    bare()
+    ours: list[float] = []
+    theirs: list[float] = []
+    left = [perf_counter()]
+
+    def between(report: EpochReport) -> None:
+        entered = perf_counter()
+        ours.append(entered - left[0])
+        for _ in range(case.batches):
+            bare()
+        left[0] = perf_counter()
+        theirs.append(left[0] - entered)
+
+    execution = replace(case.execution, precision=PRECISIONS[precision])
+    trained = train_source(_source(case, case.groups), config, execution, backend=backend, on_epoch=between)
+    taken, bound = Times(tuple(ours[1:])), Times(tuple(theirs[1:]))
+    flops = 3 * case.groups * forward_flops(config.model)
+    rate = taken.rate(flops / 1e9)
+    slower = taken.relative_to(bound)
+    table.add(
+        case.name,
+        precision,
+        config.batch_size,
+        taken.rate(case.groups),
+        rate,
+        slower,
+        1 / slower.median,
+        rate.median / peaks[precision].median,
+        peak_mib(),
+    )
+    return trained, rate.median
+
+
+def _inference_row(
+    table: Table, bare_factory: BareFactory, case: Case, precision: str, trained: TrainedModel, peaks: dict[str, Figure]
+) -> float:
+    single = trained.one_by_one()
+    model = single.model
+    groups = 8 if model.N < 64 else (256 if model.N == 64 else 128)
+    batch = min(groups, INFERENCE_BATCH)
+    scan = simulated(model.N)
+    source = _source(replace(case, config=single.training), groups)
+    bare = bare_factory(layers(model), batch, precision, False)
+    kept = scan.select(np.arange(groups))
+    times = interleaved(
+        {
+            "predict": lambda: [None for _ in single.backend.predict(source, batch)],
+            "bare": lambda: [bare() for _ in range(source.n_groups // batch)],
+            "reconstruct": lambda: reconstruct(single, kept, batch_size=batch, n_groups=groups),
+        },
+        2 if precision == "bf16" or model.N < 64 else 5,
+    )
+    patches = source.n_groups * model.channels
+    rate = times["predict"].rate(source.n_groups * forward_flops(model) / 1e9)
+    table.add(
+        case.name,
+        precision,
+        times["predict"].rate(patches),
+        times["reconstruct"].rate(patches),
+        rate,
+        1 / times["predict"].relative_to(times["bare"]).median,
+        rate.median / peaks[precision].median,
+        peak_mib(),
+    )
+    return rate.median
+
+
+def _curves(backend: str, quick: bool) -> Table:
+    """Train the same network in both precisions from the same start, in the same order."""
+    table = Table(
+        f"Loss curves in float32 and bf16, {backend}",
+        ("epoch", *PRECISIONS, "difference, %"),
+        "The loss of every epoch, network (64, 1, 1), same weights at the start and same order of the groups.",
+    )
+    size = 32 if quick else 64
+    config = cnn_config(size, 1, 1, 2 if quick else CURVE_EPOCHS, batch_size=8)
+    case = Case("curves", config, ExecutionConfig(seed=SEED), 0)
+    source = _source(case, 16 if quick else 256)
+    losses = [
+        train_source(source, config, ExecutionConfig(seed=SEED, precision=name), backend=backend).history["loss"]
+        for name in PRECISIONS.values()
+    ]
+    for epoch, (full, half) in enumerate(zip(*losses, strict=True), start=1):
+        table.add(epoch, full, half, 100 * (half / full - 1))
+    return table

@@ -1,0 +1,75 @@
+"""Stitching beside the memory bandwidth of one thread."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.measuring import Figure, copy_gb_per_s, interleaved, peak_mib
+from benchmarks.scenes import SEED
+from benchmarks.tables import Table
+from ptychopinn_backend.stitch import ObjectAssembler, ObjectFrame
+
+N = 64
+BATCH = 64
+STEP_PX = 4.0
+# What no stitching can do without: read the patch, read and write the object and its weight under it.
+TRAFFIC_BYTES = N * N * (8 + 2 * 8 + 2 * 4)
+
+
+def measure(quick: bool) -> list[Table]:
+    table = Table(
+        "Stitching",
+        ("patches", "phases", "object", "s", "µs a patch", "GB/s", "copy GB/s", "bound is faster by", "peak MiB"),
+        f"Patches of {N} x {N}, added in batches of {BATCH} from one buffer, sub-pixel positions. GB/s counts the "
+        f"least traffic, {TRAFFIC_BYTES / 1024:.0f} KiB a patch, once; aligning phases goes over the patches two to "
+        "five times. Targets: the bound at most 4 times faster, linear in patches, independent of the size of the "
+        "object, 100,000 patches in 20 s and 1 GiB.",
+    )
+    found = []
+    cases = [(patches, align, 1.0) for patches in (1_000, 10_000, 100_000) for align in (False, True)]
+    cases.append((10_000, False, 4.0))
+    for patches, align, spread in [(200, True, 1.0)] if quick else cases:
+        repeats = 1 if quick or patches == 100_000 else 5
+        positions, frame = _positions(patches, spread)
+        times = interleaved(
+            {"stitch": lambda p=positions, f=frame, a=align: _stitch(p, f, a)}, repeats, warm_ups=int(repeats > 1)
+        )["stitch"]
+        found.append((patches, align, frame, times, peak_mib()))
+    # Afterwards, because its arrays would hide the peak of stitching.
+    bandwidth = copy_gb_per_s()
+    for patches, align, frame, times, peak in found:
+        speed = times.rate(patches * TRAFFIC_BYTES / 1e9)
+        table.add(
+            patches,
+            "aligned" if align else "as they are",
+            f"{frame.shape[0]} x {frame.shape[1]}",
+            times.figure,
+            Figure.of([second / patches * 1e6 for second in times.seconds]),
+            speed,
+            bandwidth,
+            bandwidth.median / speed.median,
+            peak,
+        )
+    return [table]
+
+
+def _positions(patches: int, spread: float) -> tuple[np.ndarray, ObjectFrame]:
+    """Return a jittered raster; `spread` widens the object without a change in overlap, by leaving a gap."""
+    side = int(np.ceil(patches**0.5))
+    rows, columns = np.divmod(np.arange(patches), side)
+    grid = np.stack([columns, rows], axis=1) * STEP_PX
+    grid[rows >= side / 2, 1] += (spread - 1) * side * STEP_PX
+    positions = grid + np.random.default_rng(SEED).uniform(-1.5, 1.5, grid.shape)
+    return positions, ObjectFrame.covering(positions, N)
+
+
+def _stitch(positions: np.ndarray, frame: ObjectFrame, align: bool) -> None:
+    rng = np.random.default_rng(SEED)
+    patches = (1 + 0.1 * rng.normal(size=(BATCH, N, N)) + 0.1j * rng.normal(size=(BATCH, N, N))).astype(np.complex64)
+    patches *= np.exp(2j * np.pi * rng.random((BATCH, 1, 1))).astype(np.complex64)
+    y, x = np.mgrid[:N, :N] - N / 2 + 0.5
+    assembler = ObjectAssembler(frame, N, np.exp(-(x**2 + y**2) / 200).astype(np.float32), align_phases=align)
+    for start in range(0, len(positions), BATCH):
+        some = positions[start : start + BATCH]
+        assembler.add(patches[: len(some)], some)
+    assembler.result()
