@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Frameworks' thread pools spin against each other on small machines; one thread a process is faster in the suite.
 TEST_ENV := OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen TF_CPP_MIN_LOG_LEVEL=2
 
-.PHONY: demo test check lint types imports fuzz docs-check system-packages clean
+.PHONY: demo test check lint types imports fuzz bench docs-check system-packages clean
 
 # The demo needs one framework only; everything else comes with the tests.
 DEMO_EXTRA := $(if $(filter tensorflow,$(BACKEND)),tensorflow,torch)
@@ -42,6 +42,10 @@ imports: $(VENV)/.installed
 # Hours: every format with 20,000 mutated inputs, and 200 kills.
 fuzz: $(VENV)/.installed
 	FUZZ_INPUTS=20000 FAULT_KILLS=200 $(TEST_ENV) $(BIN)/python -m pytest tests/fuzz tests/faults --timeout=20000
+
+# Under ten minutes on two idle cores; writes benchmarks/results/latest.{json,md}.
+bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks
 
 docs-check: $(VENV)-docs/bin/pydoclint
 	$(VENV)-docs/bin/pydoclint ptychopinn_backend ptychodus_plugin
