@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Frameworks' thread pools spin against each other on small machines; one thread a process is faster in the suite.
 TEST_ENV := OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen TF_CPP_MIN_LOG_LEVEL=2
 
-.PHONY: demo test check lint types imports fuzz bench docs-check system-packages clean
+.PHONY: demo test check lint types imports fuzz bench docs docs-check pictures matrix dist-check audit system-packages clean
 
 # The demo needs one framework only; everything else comes with the tests.
 DEMO_EXTRA := $(if $(filter tensorflow,$(BACKEND)),tensorflow,torch)
@@ -47,13 +47,40 @@ fuzz: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
-docs-check: $(VENV)-docs/bin/pydoclint
+docs: $(VENV)-docs/.installed
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict --quiet
+
+docs-check: $(VENV)-docs/.installed
 	$(VENV)-docs/bin/pydoclint ptychopinn_backend ptychodus_plugin
 
 # Apart from the rest: its parser of docstrings and the one that Ptychodus' dependencies bring share a module name.
-$(VENV)-docs/bin/pydoclint: constraints.txt
+$(VENV)-docs/.installed: constraints.txt
 	$(PYTHON) -m venv $(VENV)-docs
-	$(VENV)-docs/bin/pip install --quiet --constraint constraints.txt pydoclint
+	$(VENV)-docs/bin/pip install --quiet --constraint constraints.txt pydoclint mkdocs-material "mkdocstrings[python]"
+	touch $@
+
+# The pictures of docs/tour.md, by the commands of that page.
+pictures: $(VENV)/.torch
+	mkdir -p build/tour
+	cd build/tour && ../../$(BIN)/ptychopinn simulate -o scan.npz --object siemens --patterns 200 --photons 1e6 --seed 0
+	cd build/tour && ../../$(BIN)/ptychopinn train scan.npz -o model --backend pytorch --seed 0
+	cd build/tour && ../../$(BIN)/ptychopinn infer model scan.npz -o result
+	cp build/tour/model/loss.png docs/images/tour_loss.png
+	cp build/tour/result/reconstruction.png docs/images/tour_reconstruction.png
+
+# Both ends of the version ranges; see docs/supply_chain.md.
+matrix:
+	PYTHON=$(PYTHON) .ci/matrix $(COLUMNS)
+
+dist-check: $(VENV)-dist/.installed
+	PYTHON=$(PYTHON) TOOLS=$(VENV)-dist .ci/dist-check
+
+audit: $(VENV)-dist/.installed
+	$(VENV)-dist/bin/pip-audit --requirement constraints.txt --disable-pip --no-deps --strict --progress-spinner off
+
+$(VENV)-dist/.installed: constraints.txt
+	$(PYTHON) -m venv $(VENV)-dist
+	$(VENV)-dist/bin/pip install --quiet --constraint constraints.txt build twine pip-audit
 	touch $@
 
 # Libraries the offscreen GUI tests need; only where this user may install them.
@@ -61,4 +88,4 @@ system-packages:
 	@bash .ci/system-packages
 
 clean:
-	rm -rf $(VENV) $(VENV)-docs demo_output build dist
+	rm -rf $(VENV) $(VENV)-docs $(VENV)-dist $(VENV)-matrix demo_output build dist site
