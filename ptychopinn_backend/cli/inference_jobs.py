@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -15,7 +16,6 @@ from typing import Any, Final, NamedTuple
 
 from ptychopinn_backend.errors import DataError, PtychoPINNError, sentence_of
 from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.process_rank import ended_by_signal
 from ptychopinn_backend.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -153,12 +153,14 @@ class _Worker:
         with _share_of_machine(number, count):
             self.process.start()
         theirs.close()
-        self.number, self.count = number, count
+        self.number = number
         self.scan: Path | None = None
 
     def give(self, scan: Path, folder: Path) -> None:
         self.scan = scan
-        self.pipe.send((scan, folder))
+        # A process that died a moment ago is noticed when its answer is missing.
+        with suppress(OSError):
+            self.pipe.send((scan, folder))
 
     def take(self) -> Outcome:
         """Return what became of the scan; also where the process did not live to tell."""
@@ -168,7 +170,11 @@ class _Worker:
         except (EOFError, OSError):
             self.process.join()
             code = self.process.exitcode or 0
-            reason = ended_by_signal(self.number, self.count, -code) if code < 0 else f"It ended with code {code}."
+            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+            reason = (
+                f"Its process was ended from outside {how}, most often because memory ran out. Lower --processes or "
+                "--batch-size, and run this scan again."
+            )
             outcome = Outcome(self.scan, [], reason, of_the_machine=True)
         self.scan = None
         return outcome

@@ -18,7 +18,8 @@ from ptychopinn_backend.cli import main
 
 pytestmark = pytest.mark.slow
 PROGRAM = "import sys; from ptychopinn_backend.cli import main; sys.exit(main())"
-COMMON = "--backend pytorch --preset legacy --gridsize 2 --filters-scale 1 --seed 1 --accelerator cpu".split()
+COMMON = ["--backend", "pytorch", "--preset", "legacy", "--gridsize", "2", "--filters-scale", "1"]
+COMMON += ["--seed", "1", "--accelerator", "cpu"]
 # Two processes add the gradients of a batch in another order than one, so numbers differ in the last bits of float32;
 # Adam, which divides by the size of the gradient, makes about 1e-6 of that within the first steps.
 TOLERANCE = 2e-5
@@ -81,9 +82,8 @@ def columns(folder: Path) -> dict[str, np.ndarray]:
 def test_two_processes_give_the_loss_curve_of_one_with_the_doubled_batch(
     strategy: str, scan: str, tmp_path: Path
 ) -> None:
-    two = started(
-        scan, "-o", str(tmp_path / "two"), "--epochs", "3", "--batch-size", "4", "--devices", "2", "--strategy", strategy
-    )
+    options = ["--epochs", "3", "--batch-size", "4", "--devices", "2", "--strategy", strategy]
+    two = started(scan, "-o", str(tmp_path / "two"), *options)
     output, errors = two.communicate(timeout=200)
     assert two.returncode == 0, errors
     assert output.count("Trained with pytorch") == 1
