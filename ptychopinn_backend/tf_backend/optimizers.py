@@ -13,6 +13,7 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.networks.weights import is_kernel
 from ptychopinn_backend.tf_backend.framework import tf
 
 ADAM_EPSILON: Final = 1e-7
@@ -66,7 +67,7 @@ class Optimizer:
         self._steps.assign_add(1)
         update = self._sgd if self._training.optimizer == "sgd" else self._adam
         for (name, variable), gradient in zip(moving.items(), clipped, strict=True):
-            if self._training.weight_decay > 0 and name.endswith("/kernel"):
+            if self._training.weight_decay > 0 and is_kernel(name):
                 if self._training.optimizer == "adamw":
                     variable.assign(variable * (1 - learning_rate * self._training.weight_decay))
                 else:

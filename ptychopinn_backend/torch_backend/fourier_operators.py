@@ -75,10 +75,10 @@ class FourierGenerator(PlannedGenerator):
         else:
             amplitude, phase = self._amplitude_activation(first), scaled_tanh(second)
             parts = amplitude * torch.cos(phase), amplitude * torch.sin(phase)
-        if self._window is None:
-            return parts
-        window = self.get_buffer("_window")
-        return parts[0] * window, parts[1] * window
+        if self._window is not None:
+            window = self.get_buffer("_window")
+            parts = parts[0] * window, parts[1] * window
+        return parts
 
     @abstractmethod
     def features(self, lifted: Tensor) -> Tensor:

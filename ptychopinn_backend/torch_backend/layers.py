@@ -67,14 +67,16 @@ def _filtered_image(signal: Tensor, kernel: Tensor, row_modes: int, column_modes
     between = mixed.new_zeros(*mixed.shape[:2], rows - 2 * row_modes, column_modes)
     full = torch.cat((mixed[..., :row_modes, :], between, mixed[..., row_modes:, :]), dim=-2)
     # irfft2 takes missing high column frequencies as zeros.
-    return torch.fft.irfft2(full, s=(rows, columns), norm="ortho")
+    filtered: Tensor = torch.fft.irfft2(full, s=(rows, columns), norm="ortho")
+    return filtered
 
 
 def _filtered_lines(signal: Tensor, kernel: Tensor, axis: int) -> Tensor:
     spectrum = torch.fft.rfft(signal, dim=axis, norm="ortho").narrow(axis, 0, kernel.shape[axis])
     equation = "girc,oir->gorc" if axis == -2 else "girc,oic->gorc"
     mixed = torch.einsum(equation, spectrum, kernel.squeeze(-1 if axis == -2 else -2))
-    return torch.fft.irfft(mixed, n=signal.shape[axis], dim=axis, norm="ortho")
+    filtered: Tensor = torch.fft.irfft(mixed, n=signal.shape[axis], dim=axis, norm="ortho")
+    return filtered
 
 
 class BatchNormalisationModule(nn.Module):

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.networks.weights import is_kernel
 from ptychopinn_backend.torch_backend.model import PtychographyModel
 
 ADAM_EPSILON = 1e-7
@@ -30,8 +31,8 @@ def build_optimizer(model: PtychographyModel, config: TrainingConfig, learning_r
         The optimiser.
     """
     named = model.canonical_parameters().items()
-    kernels = [tensor for name, tensor in named if tensor.requires_grad and name.endswith("/kernel")]
-    others = [tensor for name, tensor in named if tensor.requires_grad and not name.endswith("/kernel")]
+    kernels = [tensor for name, tensor in named if tensor.requires_grad and is_kernel(name)]
+    others = [tensor for name, tensor in named if tensor.requires_grad and not is_kernel(name)]
     groups = [{"params": kernels, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     if config.optimizer == "sgd":
         return SGD(groups, lr=learning_rate, momentum=config.momentum, fused=fused)
