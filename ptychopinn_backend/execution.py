@@ -39,6 +39,8 @@ class ExecutionConfig:
     """Bit-reproducible algorithms; 'warn' only warns where none exists."""
     precision: str = "32-true"
     """32-true, 16-mixed or bf16-mixed."""
+    compile_model: bool = False
+    """Compile the network (torch.compile; XLA in TensorFlow): a slow first step, faster steps on a GPU."""
     accum_steps: int = 1
     """Batches whose gradients are averaged before a step."""
     num_workers: int = 0
@@ -88,6 +90,7 @@ class ExecutionConfig:
         """
         unwrap_numpy_scalars(self)
         for name in (
+            "compile_model",
             "pin_memory",
             "persistent_workers",
             "enable_progress_bar",
