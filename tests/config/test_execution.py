@@ -29,6 +29,7 @@ RULES: list[tuple[str, tuple[Any, ...], str]] = [
     ("precision", ("16", 32), "is not one of '32-true', '16-mixed', 'bf16-mixed'."),
     *((name, (-1, 0.5, "2"), WHOLE_OR_ZERO) for name in ("num_workers", "checkpoint_save_top_k", "seed")),
     *((name, (1, None), BOOLEAN) for name in ("pin_memory", "enable_progress_bar", "enable_checkpointing")),
+    ("compile_model", ("auto", 1), BOOLEAN),
     ("persistent_workers", ("yes",), BOOLEAN),
     ("persistent_workers", (True,), WORKERS),
     ("prefetch_factor", (0,), WHOLE),
