@@ -15,6 +15,7 @@ from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.physics.losses import loss_weights
+from ptychopinn_backend.torch_backend.compilation import compile_network
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
 from ptychopinn_backend.torch_backend.devices import autocast, resolve_device, resolve_precision
 from ptychopinn_backend.torch_backend.failures import explained_failures
@@ -36,13 +37,15 @@ class TorchBackend(Backend):
             setup: configuration and constants.
 
         Raises:
-            ConfigError: every loss weight is 0, or the accelerator is not there.
+            ConfigError: every loss weight is 0, or the accelerator or the compiler is not there.
             UnsupportedOptionError: the generator is not offered.
         """
         super().__init__(setup)
         self._device = resolve_device(setup.execution)
         self._precision = resolve_precision(setup.execution, self._device)
         self._model = PtychographyModel(setup, loss_weights(setup.training)).to(self._device).eval()
+        if setup.execution.compile_model:
+            compile_network(self._model.generator, self._device)
 
     @staticmethod
     def versions() -> dict[str, str]:
