@@ -22,9 +22,6 @@ from ptychopinn_backend.tf_backend.generators import build_generator
 from ptychopinn_backend.tf_backend.physics import BatchTensors, GroupPhysics, SceneTensors, amplitude_of
 from ptychopinn_backend.training_run import require_fitting_source
 
-JIT_COMPILE: Final = False
-"""Compile with XLA; off, because it compiles anew for every batch length."""
-
 SCALAR: Final = tf.TensorSpec((), tf.float32)
 """Type of a number that changes from epoch to epoch."""
 
@@ -187,7 +184,7 @@ class PatchModel:
         if (name, canvas_px) not in self._compiled:
             body = getattr(self, name)
             signature = (*self.signature, SCALAR) if name.startswith("terms") else self.signature
-            self._compiled[name, canvas_px] = traced(lambda *arguments: body(*arguments, canvas_px), signature)
+            self._compiled[name, canvas_px] = self.traced(lambda *arguments: body(*arguments, canvas_px), signature)
         return self._compiled[name, canvas_px]
 
     @property
@@ -208,24 +205,25 @@ class PatchModel:
         )
         return batch, scene
 
+    def traced(self, body: Callable[..., Any], signature: Sequence[Any]) -> Callable[..., Any]:
+        """Return a function as a TensorFlow graph, compiled by XLA where the run asks for that.
+
+        Args:
+            body: the function.
+            signature: types of its arguments.
+
+        Returns:
+            The graph, traced already: a function object per model would make TensorFlow warn of retracing.
+        """
+        # XLA compiles anew for every batch length, when it meets it.
+        graph = tf.function(body, jit_compile=self.setup.execution.compile_model)
+        return cast(Callable[..., Any], graph.get_concrete_function(*signature))
+
     def _with_model_probe(self, scene: SceneTensors) -> SceneTensors:
         if PROBE not in self._variables:
             return scene
         pair = self._variables[PROBE]
         return scene._replace(probes=tf.complex(pair[..., 0], pair[..., 1]))
-
-
-def traced(body: Callable[..., Any], signature: Sequence[Any]) -> Callable[..., Any]:
-    """Return a function as a TensorFlow graph.
-
-    Args:
-        body: the function.
-        signature: types of its arguments.
-
-    Returns:
-        The graph, traced already: a function object per model would make TensorFlow warn of retracing.
-    """
-    return cast(Callable[..., Any], tf.function(body, jit_compile=JIT_COMPILE).get_concrete_function(*signature))
 
 
 def _as_real(name: str, array: AnyArray) -> AnyArray:

@@ -26,7 +26,7 @@ from ptychopinn_backend.schedule import (
 )
 from ptychopinn_backend.tf_backend.checkpoints import CHECKPOINT_PATTERNS, LAST_NAME, Checkpoint, with_prefix
 from ptychopinn_backend.tf_backend.framework import tf
-from ptychopinn_backend.tf_backend.model import SCALAR, PatchModel, traced
+from ptychopinn_backend.tf_backend.model import SCALAR, PatchModel
 from ptychopinn_backend.tf_backend.monitor import BestEpochs
 from ptychopinn_backend.tf_backend.optimizers import Optimizer
 from ptychopinn_backend.tf_backend.streaming import stream
@@ -209,6 +209,7 @@ class Trainer:
             return terms
 
         # Without accumulation only the second is ever called.
+        traced = self._model.traced
         return traced(accumulate, signature) if accumulates else accumulate, traced(step, (*signature, SCALAR))
 
     def _save(self) -> None:
