@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
@@ -141,7 +142,7 @@ class TorchBackend(Backend):
             pending: Tensor | None = None
             for start in range(0, source.n_groups, batch_size):
                 batch = source.batch(np.arange(start, min(start + batch_size, source.n_groups)))
-                with torch.inference_mode(), autocast(self._precision, self._device):
+                with self._at_rest(), torch.inference_mode(), autocast(self._precision, self._device):
                     tensors = TensorBatch.of(batch, source, self.setup.model, with_labels=False).to(self._device)
                     network_patches = self._model.network_patches(tensors)
                     with torch.autocast(self._device.type, enabled=False):
@@ -152,6 +153,16 @@ class TorchBackend(Backend):
                 pending = patches
             if pending is not None:
                 yield pending.cpu().numpy()
+
+    @contextmanager
+    def _at_rest(self) -> Iterator[None]:
+        # A callback may predict while the model is in training, where batch statistics would replace the running ones.
+        training = self._model.training
+        self._model.eval()
+        try:
+            yield
+        finally:
+            self._model.train(training)
 
     @explained_failures()
     def forward(self, batch: GroupBatch, source: GroupSource) -> ForwardResult:

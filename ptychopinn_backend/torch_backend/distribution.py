@@ -53,8 +53,9 @@ def build_strategy(setup: BackendSetup, device: torch.device) -> Strategy | str:
         return FSDPStrategy(use_orig_params=True)
     if count * execution.num_nodes == 1:
         return "auto"
-    # A probe is not lit where the loss looks at patches only; waiting for its gradient would be an error then.
-    unused = setup.training.probe_trainable
+    # A probe is not lit where the loss looks at patches only, and fine-tuning freezes the encoder; waiting for their
+    # gradients would be an error then.
+    unused = setup.training.probe_trainable or setup.training.epochs_fine_tune > 0
     return DDPStrategy(find_unused_parameters=unused, process_group_backend="gloo" if device.type == "cpu" else None)
 
 
@@ -100,7 +101,7 @@ def train_in_processes(
     """
     count = process_count(setup.execution)
     setup = replace(setup, execution=replace(setup.execution, strategy="ddp"))
-    weights = {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
+    weights = _arrays(model)
     context = torch.multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in range(count)]
     arguments = (
@@ -118,17 +119,17 @@ def train_in_processes(
     for _, theirs in pipes:
         theirs.close()
     try:
-        result, best = _serve(processes, [ours for ours, _ in pipes], on_epoch)
+        result, best = _serve(processes, [ours for ours, _ in pipes], model, on_epoch)
     finally:
         _end(processes)
         for ours, _ in pipes:
             ours.close()
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in best.items()})
+    model.load_state_dict(_tensors(best))
     return result
 
 
 def _serve(
-    context: ProcessContext, pipes: Sequence[Connection], on_epoch: EpochCallback | None
+    context: ProcessContext, pipes: Sequence[Connection], model: PtychographyModel, on_epoch: EpochCallback | None
 ) -> tuple[TrainingResult, dict[str, Any]]:
     """Answer the processes until the first one has the result or one has failed."""
     open_pipes, failures, answer = list(pipes), list[Exception](), None
@@ -142,7 +143,10 @@ def _serve(
                 open_pipes.remove(pipe)
                 continue
             if kind == "epoch":
-                pipe.send(on_epoch is not None and bool(on_epoch(*content)))
+                report, weights = content
+                # Whoever listens may look at the model, or save it.
+                model.load_state_dict(_tensors(weights))
+                pipe.send(on_epoch is not None and bool(on_epoch(report)))
             elif kind == "failure":
                 failures.append(*content)
             else:
@@ -199,22 +203,31 @@ def _train_one(
             other.close()
 
     def report(epoch: EpochReport) -> bool:
-        pipe.send(("epoch", epoch))
+        pipe.send(("epoch", epoch, _arrays(model)))
         return bool(pipe.recv())
 
     try:
         with explained_failures():
             model = PtychographyModel(setup, loss_weights(setup.training))
-            model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+            model.load_state_dict(_tensors(weights))
             device = resolve_device(setup.execution)
             result = train(model.to(device), setup, device, *sources, on_epoch=report, **options)
         if rank == 0:
-            pipe.send(("result", result, {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}))
+            pipe.send(("result", result, _arrays(model)))
     except KeyboardInterrupt:
         pass
     except Exception as error:
         pipe.send(("failure", error))
     pipe.close()
+
+
+def _arrays(model: PtychographyModel) -> dict[str, Any]:
+    # Copies: pipes carry arrays faster than tensors, and training goes on while they are read.
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in model.state_dict().items()}
+
+
+def _tensors(arrays: dict[str, Any]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def _free_port() -> int:

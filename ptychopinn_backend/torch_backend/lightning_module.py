@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
@@ -148,10 +148,21 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         return batch_loader(dataset, sampler, self._setup.execution)
 
     def on_train_epoch_start(self) -> None:
-        """Set the learning rate of the epoch."""
+        """Set the learning rate of the epoch, and freeze the encoder when fine-tuning begins."""
+        self.freeze_encoder(is_fine_tuning(self._setup.training, self.current_epoch + 1))
         rate = self.schedule.rate(self.current_epoch + 1)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
+
+    def freeze_encoder(self, frozen: bool) -> None:
+        """Leave the encoder as it is, or let it move again: what has no gradient moves by weight decay neither.
+
+        Args:
+            frozen: True in fine-tuning.
+        """
+        for parameter in self._encoder:
+            parameter.requires_grad_(not frozen)
+            parameter.grad = None
 
     def training_step(self, batch: TensorBatch, batch_index: int) -> Tensor:
         """Return the loss of a batch.
@@ -189,16 +200,6 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
             raise AssertionError("validation without a source")
         terms = self.model.loss_terms(batch, self._validation_constants, self._physics_weight)
         self._validation_mean.add(terms, self._samplers["validation"].groups_in(batch_index)[0])
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Leave the encoder as it is in fine-tuning: without a gradient nothing moves it, weight decay included.
-
-        Args:
-            optimizer: unused.
-        """
-        if is_fine_tuning(self._setup.training, self.current_epoch + 1):
-            for parameter in self._encoder:
-                parameter.grad = None
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -258,9 +259,10 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         self._schedule, self._schedule_state = None, state["schedule"]
 
 
-def _encoder_of(model: PtychographyModel, setup: BackendSetup) -> list[Tensor]:
+def _encoder_of(model: PtychographyModel, setup: BackendSetup) -> list[nn.Parameter]:
     """Return the weights that fine-tuning freezes."""
     if setup.training.epochs_fine_tune == 0:
         return []
     parameters = model.canonical_parameters()
-    return [parameters[name] for name in encoder_weights(setup.model.architecture, parameters)]
+    found = (parameters[name] for name in encoder_weights(setup.model.architecture, parameters))
+    return [tensor for tensor in found if isinstance(tensor, nn.Parameter)]

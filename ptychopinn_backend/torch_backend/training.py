@@ -79,6 +79,7 @@ def train(
                 raise KeyboardInterrupt from None
             raise
         finally:
+            module.freeze_encoder(False)
             _take_best(model, progress)
     else:
         _take_best(model, progress)

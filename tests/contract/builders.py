@@ -18,7 +18,9 @@ TRAINING_FIELDS = frozenset(TrainingConfig.__dataclass_fields__)
 
 def split_options(options: Mapping[str, Any]) -> tuple[ModelConfig, TrainingConfig, ExecutionConfig]:
     """Sort options by the configuration they belong to; small defaults, everything on the CPU."""
-    chosen = {"N": 32, "n_filters_scale": 1, "batch_size": 4, "nepochs": 2, "accelerator": "cpu", **options}
+    # The epochs of stages add up to nepochs.
+    length = {} if any(name.startswith("stage_") for name in options) else {"nepochs": 2}
+    chosen = {"N": 32, "n_filters_scale": 1, "batch_size": 4, "accelerator": "cpu", **length, **options}
     model = ModelConfig(**{name: value for name, value in chosen.items() if name in MODEL_FIELDS})
     training = {name: value for name, value in chosen.items() if name in TRAINING_FIELDS}
     rest = {name: value for name, value in chosen.items() if name not in MODEL_FIELDS | TRAINING_FIELDS}

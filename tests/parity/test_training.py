@@ -35,11 +35,17 @@ CASES: dict[str, dict[str, Any]] = {
         "gradient_clip_algorithm": "value",
     },
     "accumulated": {"gridsize": 2, "accum_steps": 2, "batch_size": 2},
+    "accumulated, with a shorter last step": {"accum_steps": 3, "n_groups": 12 * 9 + 6},
     "part of the groups": {"groups_per_epoch": 6},
+    "between two stages": {"stage_1_epochs": 1, "stage_2_epochs": 3, "stage_3_epochs": 1, "gridsize": 2},
+    "fine-tuning": {"epochs_fine_tune": 1, "weight_decay": 0.1, "gradient_clip_val": 1.0},
+    "regularised": {"realspace_weight": 1.0, "tv_weight": 0.5, "mean_deviation_weight": 0.5},
     "supervised": {"model_type": "supervised", "gridsize": 2},
     "back-projection": {"architecture": "backprojection_unet", "gridsize": 2},
 }
 STEPS = 10
+EPOCHS = {"between two stages": 5, "fine-tuning": 2}
+"""Where ten steps are not one epoch."""
 
 
 class RecordingSource(ArraySource):
@@ -55,8 +61,10 @@ class RecordingSource(ArraySource):
 @cache
 def trained(name: str, case: str, n_epochs: int) -> tuple[dict[str, AnyArray], TrainingResult, list[list[int]]]:
     """Return the weights after ten steps in `n_epochs` epochs, the result, and the groups of every batch."""
-    options = {"learning_rate": 1e-4, **CASES[case], "nepochs": n_epochs}
-    n_groups = options.get("batch_size", 4) * options.get("accum_steps", 1) * STEPS // n_epochs
+    options = {"learning_rate": 1e-4, **CASES[case]}
+    options["nepochs"] = n_epochs - options.get("epochs_fine_tune", 0)
+    whole_steps = options.get("batch_size", 4) * options.get("accum_steps", 1) * STEPS // n_epochs
+    n_groups = options.pop("n_groups", whole_steps)
     source = RecordingSource(**vars(source_for(options, n_groups=n_groups, n_modes=2)))
     backend = backend_for(name, source, **options)
     source.visited = []
@@ -65,7 +73,7 @@ def trained(name: str, case: str, n_epochs: int) -> tuple[dict[str, AnyArray], T
 
 
 def weights(case: str) -> Comparison:
-    found, expected = (trained(name, case, 1)[0] for name in ("tensorflow", "pytorch"))
+    found, expected = (trained(name, case, EPOCHS.get(case, 1))[0] for name in ("tensorflow", "pytorch"))
     return Comparison({"all weights": joined(found)}, {"all weights": joined(expected)}, WEIGHT_TOLERANCE, length)
 
 
@@ -74,8 +82,9 @@ def joined(arrays: dict[str, AnyArray]) -> AnyArray:
     return np.concatenate([arrays[name].ravel() for name in sorted(arrays)])
 
 
-def losses(case: str, n_epochs: int = 1) -> Comparison:
-    found, expected = (trained(name, case, n_epochs)[1].history for name in ("tensorflow", "pytorch"))
+def losses(case: str, n_epochs: int | None = None) -> Comparison:
+    epochs = n_epochs or EPOCHS.get(case, 1)
+    found, expected = (trained(name, case, epochs)[1].history for name in ("tensorflow", "pytorch"))
     return Comparison(found, expected, LOSS_TOLERANCE)
 
 

@@ -13,7 +13,9 @@ from ptychopinn_backend.physics.losses import (
     complex_mae,
     loss_weights,
     mean_deviation,
+    normalised_amplitude_mae,
     poisson_nll_terms,
+    total_loss,
     total_variation,
     weighted_mean,
 )
@@ -55,6 +57,42 @@ def test_variation_and_deviation_of_a_step() -> None:
     assert total_variation(patches) == pytest.approx(2 / 3, abs=3e-6)
     assert mean_deviation(patches) == pytest.approx(1)
     assert mean_deviation(patches * np.exp(0.7j)) == pytest.approx(1)
+
+
+def test_normalised_error_does_not_know_the_scale_of_either_amplitude() -> None:
+    rng = np.random.default_rng(3)
+    measured = rng.uniform(1, 2, (2, 8, 8, 3))
+    valid = (rng.uniform(size=(2, 8, 8, 1)) > 0.2).astype(float)
+    predicted = measured * np.array([1.0, 5.0, 0.1])
+    assert normalised_amplitude_mae(predicted, measured, valid) == pytest.approx(0, abs=1e-9)
+    other = rng.uniform(1, 2, measured.shape)
+    error = normalised_amplitude_mae(other, measured, valid)
+    assert error > 0.1
+    assert normalised_amplitude_mae(7 * other, 3 * measured, valid) == pytest.approx(error, rel=1e-6)
+    # What stands at a pixel that does not count changes nothing, neither the error nor the size divided by.
+    assert normalised_amplitude_mae(other + 99 * (1 - valid), measured, valid) == pytest.approx(error, rel=1e-9)
+
+
+def test_normalised_error_of_a_known_case() -> None:
+    # Root mean squares 1 and 5: (1, 1) against (1/5, 7/5).
+    one, other = np.array([1.0, 1.0]), np.array([1.0, 7.0])
+    found = normalised_amplitude_mae(one.reshape(1, 1, 2, 1), other.reshape(1, 1, 2, 1), np.ones((1, 1, 1, 1)))
+    assert found == pytest.approx((0.8 + 0.4) / 2, rel=1e-6)
+    assert normalised_amplitude_mae(np.zeros((1, 2, 2, 1)), np.zeros((1, 2, 2, 1)), np.ones((1, 1, 1, 1))) == 0
+
+
+def test_the_total_loss_blends_the_configured_one_with_the_normalised_error() -> None:
+    terms = {"nll": 4.0, "mae": 2.0, "normalised": 1.0}
+    staged = loss_weights(TrainingConfig(nll_weight=0.5, mae_weight=0.25, stage_1_epochs=1))
+    assert staged.names == ("nll", "mae", "normalised", "loss")
+    assert [total_loss(terms, staged, weight) for weight in (0.0, 0.5, 1.0)] == [1.0, 1.75, 2.5]
+    plain = loss_weights(TrainingConfig(nll_weight=0.5, mae_weight=0.25))
+    assert total_loss(terms, plain, 0.0) == 2.5
+
+
+def test_groups_of_any_number_of_valid_pixels_count_alike() -> None:
+    values = np.array([[1.0, 2.0], [5.0, 7.0]])
+    assert weighted_mean(values, np.array([[1.0, 0.0], [1.0, 1.0]])) == pytest.approx((1 + 6) / 2)
 
 
 def test_configuration_decides_the_weights() -> None:
