@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ptychopinn_backend import archive as archive_module
 from ptychopinn_backend import params
 from ptychopinn_backend.archive import ArchiveContent, read_archive, read_metadata, write_archive
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.errors import ArchiveError, ArchiveNotFoundError, NewerArchiveError
+from tests.config.strategies import trainings
 
 from .conftest import read_zip
 
@@ -38,6 +41,19 @@ def test_everything_comes_back_bit_for_bit(archive: Path, content: ArchiveConten
     assert loaded.package_version == content.package_version
     arrays = {name: np.asarray(array) for name, array in content.weights.items()}
     assert same(loaded.weights, arrays)
+
+
+@given(training=trainings, scale=st.floats(1e-9, 1e9), losses=st.lists(st.floats(), max_size=5))
+@settings(max_examples=40, deadline=None)
+def test_any_configuration_survives_an_archive(
+    tmp_path_factory: pytest.TempPathFactory, training: TrainingConfig, scale: float, losses: list[float]
+) -> None:
+    weights = {"kernel": np.ones(3, np.float32)}
+    written = ArchiveContent(training.backend, training.model, training, scale, weights, history={"loss": losses})
+    loaded = read_archive(write_archive(tmp_path_factory.mktemp("archive") / "wts.h5.zip", written))
+    assert (loaded.backend, loaded.model, loaded.training) == (training.backend, training.model, training)
+    assert same(loaded.intensity_scale, scale)
+    assert same(loaded.history, {"loss": losses})
 
 
 def test_the_real_params_snapshot_comes_back(tmp_path: Path, content: ArchiveContent) -> None:

@@ -192,3 +192,34 @@ def test_neighbours_do_not_depend_on_translation_or_order(seed, dx, dy):
     permuted = find_neighbours(positions[order], index[order], 5, 4)
     np.testing.assert_array_equal(np.sort(np.where(permuted < 0, -1, order[permuted])), neighbours[order])
     assert ((neighbours < 0) | (index[neighbours] == index[:, None])).all()
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 3),
+    st.sampled_from(["Nearest", "Min_dist"]),
+    st.integers(-(2**20), 2**20),
+    st.integers(-(2**20), 2**20),
+)
+def test_groups_do_not_depend_on_translation(seed, gridsize, function, dx, dy):
+    # Positions on a fine binary grid, so that moving them is exact and no distance changes by rounding.
+    x, y = np.random.default_rng(seed).integers(0, 100 * 2**10, (2, 40)) / 2**10
+    options = GroupingOptions(
+        20, gridsize, neighbor_count=12, seed=seed, neighbor_function=function, max_neighbor_distance=200.0
+    )
+    groups, moved = group_positions(x, y, options), group_positions(x + dx, y + dy, options)
+    np.testing.assert_array_equal(moved.nn_indices, groups.nn_indices)
+    np.testing.assert_allclose(moved.coords_relative, groups.coords_relative, atol=1e-6)
+    np.testing.assert_allclose(moved.coords_offsets - groups.coords_offsets, [[[[dx], [dy]]]] * 20, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 3))
+def test_groups_do_not_depend_on_the_order_of_points(seed, gridsize):
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(0, 100, (2, 40))
+    options = GroupingOptions(40, gridsize, neighbor_count=gridsize**2, sequential_sampling=True)
+    order = rng.permutation(40)
+    groups, permuted = group_positions(x, y, options), group_positions(x[order], y[order], options)
+    np.testing.assert_array_equal(np.sort(order[permuted.nn_indices]), np.sort(groups.nn_indices)[order])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, reject
+from hypothesis import settings as effort
+from hypothesis import strategies as st
 from ptychodus.api.settings import SettingsRegistry
 from ptychodus.model.ptychopinn.settings import (
     PtychoPINNInferenceSettings,
@@ -13,8 +16,10 @@ from ptychodus.model.ptychopinn.settings import (
 )
 
 from ptychodus_plugin.configuration import execution_config, fit_preset, neighbor_count, training_config
+from ptychodus_plugin.options import MODEL_OPTIONS, Option, Value
 from ptychodus_plugin.product import raw_data_of
 from ptychodus_plugin.settings import LibrarySettings
+from ptychodus_plugin.training_options import TRAINING_OPTIONS
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.execution import ExecutionConfig
@@ -75,6 +80,53 @@ def test_new_keys_are_saved_and_restored(tmp_path: Path) -> None:
     reopened.open_settings(tmp_path / "settings.ini")
     assert restored.value("Model", "Backend") == "pytorch"
     assert restored.value("Training", "LearningRate") == 3e-4
+
+
+def any_value(option: Option) -> st.SearchStrategy[Value]:
+    """Draw what the widget of an option can be set to."""
+    if isinstance(option.default, bool):
+        return st.booleans()
+    if isinstance(option.default, str):
+        return st.sampled_from(option.choices or (option.default,))
+    low, high = option.minimum or 0.0, option.maximum if option.maximum is not None else 1000.0
+    if isinstance(option.default, float):
+        return st.floats(low, high)
+    if option.power_of_two:
+        return st.integers(0, 10).map(lambda power: 2**power)
+    return st.integers(int(low), int(min(high, 1000)))
+
+
+OPTIONS = {option.key: option for option in (*MODEL_OPTIONS, *TRAINING_OPTIONS)}
+
+
+@given(
+    values=st.fixed_dictionaries({}, optional={key: any_value(option) for key, option in OPTIONS.items()}),
+    reconstructor=st.sampled_from(["pinn", "supervised"]),
+)
+@effort(max_examples=60, deadline=None)
+def test_any_configuration_survives_the_settings_file(
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, Value], reconstructor: str
+) -> None:
+    registry = SettingsRegistry()
+    settings = LibrarySettings(registry)
+    for table in settings.tables:
+        for option in table.options:
+            if option.key in values and table.title != "Inference":
+                table.parameter(option.key).set_value(values[option.key])
+    try:
+        config, execution = training_config(settings, reconstructor), execution_config(settings, reconstructor)
+    except ConfigError:  # values that the engine refuses together
+        reject()
+    file = tmp_path_factory.mktemp("settings") / "settings.ini"
+    registry.save_settings(file)
+    reopened = SettingsRegistry()
+    restored = LibrarySettings(reopened)
+    reopened.open_settings(file)
+    assert training_config(restored, reconstructor) == config
+    assert execution_config(restored, reconstructor) == execution
+    for key in ("NumEpochs", "Seed"):
+        if key in values and settings.selection(reconstructor).preset == "custom":
+            assert values[key] in (config.nepochs, execution.seed)
 
 
 def test_defaults_of_new_keys_are_those_of_the_engine(settings: LibrarySettings) -> None:
