@@ -131,7 +131,7 @@ class MlflowLog:
     def record(self, history: Mapping[str, Sequence[float]]) -> None:
         """Write the last value of every series."""
         epoch = max(len(values) for values in history.values())
-        with _file_store_allowed():
+        with _mlflow_environment():
             run = self._open(new=epoch == 1)
             for name, values in history.items():
                 self._client.log_metric(run, name, values[-1], step=epoch)
@@ -140,7 +140,7 @@ class MlflowLog:
         """Write an image as an artefact of the run."""
         from tempfile import TemporaryDirectory
 
-        with _file_store_allowed(), TemporaryDirectory() as folder:
+        with _mlflow_environment(), TemporaryDirectory() as folder:
             file = Path(folder) / f"{name}-epoch{epoch:04d}.png"
             file.write_bytes(png)
             self._client_of_run().log_artifact(self._run, str(file), PICTURE_FOLDER)
@@ -200,15 +200,16 @@ def open_log(logger_backend: str, folder: Path | None) -> EpochLog:
 
 
 @contextmanager
-def _file_store_allowed() -> Iterator[None]:
-    # MLflow 3 wants a database, which its slim package lacks.
-    name = "MLFLOW_ALLOW_FILE_STORE"
-    before = os.environ.get(name)
-    os.environ[name] = "true"
+def _mlflow_environment() -> Iterator[None]:
+    # MLflow 3 wants a database, which its slim package lacks, and reports its use to its makers unless told not to.
+    wanted = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
