@@ -62,7 +62,7 @@ class GeneratorContract:
             with pytest.raises(UnsupportedOptionError, match=re.escape(refusal(CASES[case], self.backend_name))):
                 backend_for(self.backend_name, source, **options)
             return
-        backend = backend_for(self.backend_name, source, nepochs=4, **options)
+        backend = backend_for(self.backend_name, source, nepochs=2, **options)
         # Batch normalisation sees other statistics at inference, so only the training loss must fall at once.
         history = backend.fit(source, source, checkpoint_folder=tmp_path / "run").history
         assert history["loss"][-1] < history["loss"][0]
