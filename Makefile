@@ -48,7 +48,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)-docs/.installed
-	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict
 
 docs-check: $(VENV)-docs/.installed
 	$(VENV)-docs/bin/pydoclint ptychopinn_backend ptychodus_plugin
