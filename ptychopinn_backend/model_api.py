@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -19,11 +19,11 @@ from ptychopinn_backend.interface import EpochCallback
 from ptychopinn_backend.presets import AUTO, PRESETS, options_below, preset_options
 from ptychopinn_backend.reconstruct import predict, reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.scan_input import Scan, Scans, scan_input
 from ptychopinn_backend.trained_model import TrainedModel
 from ptychopinn_backend.warm_start import archived_model_options
-from ptychopinn_backend.workflows import fit_to_scans, train_scans
+from ptychopinn_backend.workflows import train_source
 
-Scan = RawData | str | Path
 API_DEFAULT_BACKEND = "pytorch"
 
 
@@ -86,9 +86,10 @@ class PtychoModel:
 
     def train(
         self,
-        npz: Scan | Sequence[Scan],
+        npz: Scans,
         *,
-        validation: Scan | None = None,
+        validation: Scans | None = None,
+        dataset: str | Path | None = None,
         on_epoch: EpochCallback | None = None,
         checkpoint_folder: str | Path | None = None,
         resume: bool = False,
@@ -99,8 +100,11 @@ class PtychoModel:
         """Train on one or several scans.
 
         Args:
-            npz: NPZ path or `RawData`, or several of them.
-            validation: scan to validate on; None keeps some groups for it.
+            npz: a scan file (NPZ, or HDF5 of Ptychodus), a folder of them, a `RawData`, or a list of those; or a data
+                set on disk: a `ScanDataset`, or its folder.
+            validation: scans to validate on, given in the same way; None keeps some groups for it.
+            dataset: folder of a data set that is made from the files, or used where it was made from the same ones;
+                None takes scans into memory, or, where they need much of it, makes one in `checkpoint_folder`.
             on_epoch: called after every epoch; True stops training.
             checkpoint_folder: where the best and the last state are written; None writes none.
             resume: go on from the last state in that folder.
@@ -112,25 +116,26 @@ class PtychoModel:
         Returns:
             This model, trained.
         """
-        scans = [_read(item) for item in ([npz] if isinstance(npz, (str, Path, RawData)) else npz)]
-        given = {**self._given, **options}
+        checkpoints = None if checkpoint_folder is None else Path(checkpoint_folder)
+        scans = scan_input(npz, dataset=None if dataset is None else Path(dataset), place=checkpoints)
+        given = {**scans.fixed, **self._given, **options}
         network = {} if init is None else archived_model_options(init)
         content: dict[str, Any] = {}
         if self._preset is not None:
-            content = preset_options(self._preset, scans, {**network, **given}.get("gridsize"))
+            content = preset_options(self._preset, scans.sizes, {**network, **given}.get("gridsize"))
         below = options_below({**content, **network}, given)
         run = run_config_from_mapping({}, {"backend": self.backend, **below, **given})
-        training = fit_to_scans(run.training, scans, given.keys())
+        execution = _merge_execution(execution, run.execution, options.keys() | below.keys())
+        training, data = scans.prepare(run.training, execution.seed, given.keys(), validation)
         self.config = training.model
-        self._trained = train_scans(
-            scans,
+        self._trained = train_source(
+            data.training,
             training,
-            _merge_execution(execution, run.execution, options.keys() | below.keys()),
-            validation=[_read(validation)] if validation is not None else [],
+            execution,
+            validation=data.validation,
             backend=self.backend,
-            every_point="n_groups" not in given,
             on_epoch=on_epoch,
-            checkpoint_folder=Path(checkpoint_folder) if checkpoint_folder is not None else None,
+            checkpoint_folder=checkpoints,
             resume=resume,
             init=init,
         )

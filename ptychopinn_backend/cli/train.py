@@ -80,9 +80,9 @@ def command(
     Writes OUTPUT/wts.h5.zip (the model), OUTPUT/history.csv and OUTPUT/loss.png. Options win over the YAML file.
     """
     from ptychopinn_backend.cli.launch import started_processes
-    from ptychopinn_backend.cli.scan_input import scan_input
     from ptychopinn_backend.config_file import load_run_config
     from ptychopinn_backend.process_rank import is_first_process
+    from ptychopinn_backend.scan_input import scan_input
     from ptychopinn_backend.training_lock import training_lock
     from ptychopinn_backend.workflows import save_training, train_source
 
@@ -92,7 +92,9 @@ def command(
         return
     is_first = is_first_process(asked.execution)
     quiet = quiet or not is_first
-    scan_data = scan_input(scans, dataset, output, measurement)
+    if not scans and dataset is None:
+        raise click.UsageError("No SCANS were given. Name scan files or folders, or a data set with --dataset.")
+    scan_data = scan_input(scans, dataset=dataset, place=output, measurement=measurement)
     preset, run, given = _configured(preset, scan_data.sizes, config_file, {**scan_data.fixed, **overrides}, init)
     if not quiet:
         model_text = f"{run.training.model.architecture}, gridsize {run.training.model.gridsize}"

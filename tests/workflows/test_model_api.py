@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ptychopinn_backend import PtychoModel, params
+from ptychopinn_backend.data.dataset import open_dataset
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.data.simulation import SimulationConfig, simulate
+from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.execution import ExecutionConfig
 
 
@@ -52,6 +55,69 @@ def test_dose_and_groups_come_from_the_scan_unless_given(scan: RawData) -> None:
     assert model.trained.training.nphotons == pytest.approx(scan.mean_photons)
     model.train(scan, nepochs=1, nphotons=7e4, n_groups=20)
     assert model.trained.training.nphotons == 7e4
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> list[Path]:
+    """Two scan files in a folder."""
+    spec = SimulationConfig(size=32, patterns=24, photons=1e5)
+    return [simulate(spec, seed).to_file(tmp_path / "scans" / f"{seed}.npz") for seed in (1, 2)]
+
+
+def test_every_way_to_give_scans_trains_the_same_model(scans: list[Path], tmp_path: Path) -> None:
+    options = {"nepochs": 2, "seed": 1, "accelerator": "cpu", "gridsize": 2}
+    expected = _model().train([RawData.from_file(path) for path in scans], **options).history
+    assert _model().train(scans, **options).history == expected
+    assert _model().train(scans[0].parent, **options).history == expected
+    assert _model().train([scans[0], RawData.from_file(scans[1])], **options).history == expected
+    folder = tmp_path / "set"
+    assert _model().train(scans, dataset=folder, **options).history == expected
+    # A data set brings its gridsize along.
+    del options["gridsize"]
+    assert _model().train(folder, **options).history == expected
+    assert _model().train(open_dataset(folder), **options).history == expected
+    assert _model().train([], dataset=folder, **options).history == expected
+
+
+def test_validation_by_other_scans(scans: list[Path], tmp_path: Path) -> None:
+    options = {"nepochs": 1, "seed": 1, "accelerator": "cpu"}
+    expected = _model().train(scans[0], validation=scans[1], **options).history
+    stored = _model().train(scans[0], validation=[scans[1]], dataset=tmp_path / "set", **options)
+    assert stored.history == expected
+    assert (tmp_path / "set-validation" / "dataset.json").is_file()
+
+
+def test_what_cannot_be_trained_on_is_refused(scans: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No scan was given"):
+        _model().train([])
+    with pytest.raises(DataError, match="Write it with to_file first"):
+        _model().train([RawData.from_file(scans[0])], dataset=tmp_path / "set")
+    model = _model().train(scans, dataset=tmp_path / "set", nepochs=1)
+    with pytest.raises(DataError, match="Name its scans"):
+        model.train(scans, validation=open_dataset(tmp_path / "set"))
+    with pytest.raises(DataError, match="is a data set made from scans"):
+        model.train(scans, validation=tmp_path / "set")
+
+
+def test_large_scans_go_to_disk_where_a_folder_is_named(
+    scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ptychopinn_backend.data.dataset.sources.MEMORY_PART", 1e-12)
+    _model().train(scans, nepochs=1, checkpoint_folder=tmp_path / "run")
+    assert open_dataset(tmp_path / "run" / "dataset").n_patterns == 48
+    _model().train(scans, nepochs=1)
+    assert "Name a folder for a data set on disk" in caplog.text
+
+
+def test_several_objects_of_a_file_are_reconstructed_one_by_one(scan: RawData) -> None:
+    model = _model().train(scan, nepochs=1)
+    halves = replace(scan, scan_index=np.repeat(np.int32([2, 5]), 24))
+    with pytest.raises(DataError, match=r"shows 2 objects \(scan_index 2, 5\).*by_object"):
+        model.infer(halves)
+    parts = halves.by_object()
+    assert list(parts) == [2, 5]
+    assert model.infer(parts[5]).info["n_patterns"] == 24
+    assert scan.by_object() == {0: scan}
 
 
 def test_execution_given_as_object_yields_to_named_options(scan: RawData) -> None:

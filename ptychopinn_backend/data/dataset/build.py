@@ -24,7 +24,6 @@ from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN, atomic_file
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.dataset.options import DatasetOptions
 from ptychopinn_backend.data.dataset.scan_dataset import (
-    DESCRIPTION_NAME,
     FORMAT,
     VERSION,
     Description,
@@ -34,6 +33,7 @@ from ptychopinn_backend.data.dataset.scan_dataset import (
     read_description,
 )
 from ptychopinn_backend.data.dataset.sources import (
+    DESCRIPTION_NAME,
     ScanFile,
     Sources,
     bytes_to_store,

@@ -15,6 +15,7 @@ from ptychopinn_backend.arrays import Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.dataset.options import NORMALISATIONS
+from ptychopinn_backend.data.dataset.sources import DESCRIPTION_NAME
 from ptychopinn_backend.data.dataset.stored_scan import StoredScan, open_stored_scan
 from ptychopinn_backend.data.grouping import group_coordinates
 from ptychopinn_backend.data.npz import read_npz
@@ -22,7 +23,6 @@ from ptychopinn_backend.data.scaling import factor_from_photons
 from ptychopinn_backend.data.scan import Scan, prepare_counted_scan
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
 
-DESCRIPTION_NAME: Final = "dataset.json"
 FORMAT: Final = "ptychopinn-backend data set"
 VERSION: Final = 1
 

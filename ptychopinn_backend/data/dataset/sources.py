@@ -28,6 +28,8 @@ from ptychopinn_backend.data.training_hdf5 import hdf5_pattern_pieces, is_hdf5, 
 from ptychopinn_backend.errors import DataError
 
 SUFFIXES: Final = (".npz", ".h5", ".hdf5")
+DESCRIPTION_NAME: Final = "dataset.json"
+"""The file that makes a folder a data set."""
 LABELS: Final = "Y"
 MEMORY_PART: Final = 1 / 4
 """Scans whose patterns together need more than this part of the machine's memory are trained on from disk."""
@@ -95,6 +97,8 @@ def list_sources(sources: Sources) -> list[Path]:
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     files: list[Path] = []
     for path in map(Path, given):
+        if (path / DESCRIPTION_NAME).is_file():
+            raise DataError(f"The folder {path} is a data set made from scans. Name the scans it was made from.")
         if path.is_dir():
             found = [item for item in sorted(path.iterdir()) if item.suffix in SUFFIXES and item.is_file()]
             found = [item for item in found if not item.name.endswith(_NEIGHBOUR_CACHE)]
