@@ -63,6 +63,7 @@ _SAME_NAME_TRAINING: Final = tuple(
     for item in fields(TrainingConfig)
     if item.name in {target.name for target in fields(config.TrainingConfig)}
 )
+_STAGES: Final = ("stage_1_epochs", "stage_2_epochs", "stage_3_epochs")
 _EXECUTION_OPTIONS: Final = ("device", "strategy", "n_devices", "learning_rate", "num_workers", "accum_steps")
 
 
@@ -138,7 +139,7 @@ def to_training_config(
     given = _checked_overrides(config.TrainingConfig, overrides)
     values = {name: getattr(training_set, name) for name in _SAME_NAME_TRAINING}
     values.update(
-        nepochs=training_set.epochs,
+        nepochs=sum(getattr(training_set, name) for name in _STAGES) or training_set.epochs,
         nll_weight=1.0 if training_set.nll else 0.0,
         torch_loss_mode=_LOSS_MODES[model_set.loss_function],
         intensity_scale_trainable=model_set.intensity_scale_trainable,

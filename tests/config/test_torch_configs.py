@@ -82,6 +82,13 @@ TRAINING_TRANSLATION = {
     "nll": (False, "nll_weight", 0.0),
     "epochs": (3, "nepochs", 3),
     "batch_size": (4, "batch_size", 4),
+    "epochs_fine_tune": (2, "epochs_fine_tune", 2),
+    "fine_tune_gamma": (0.5, "fine_tune_gamma", 0.5),
+    "stage_1_epochs": (1, "stage_1_epochs", 1),
+    "stage_2_epochs": (2, "stage_2_epochs", 2),
+    "stage_3_epochs": (3, "stage_3_epochs", 3),
+    "physics_weight_schedule": ("linear", "physics_weight_schedule", "linear"),
+    "stage_3_lr_factor": (0.5, "stage_3_lr_factor", 0.5),
     "scheduler": ("Exponential", "scheduler", "Exponential"),
     "gradient_clip_val": (1.0, "gradient_clip_val", 1.0),
     "optimizer": ("sgd", "optimizer", "sgd"),
@@ -131,13 +138,6 @@ LEFT_OUT: dict[type[Any], dict[str, Any]] = {
         "phase_loss_coeff": 0.5,
     },
     TrainingConfig: {
-        "epochs_fine_tune": 2,
-        "fine_tune_gamma": 0.5,
-        "stage_1_epochs": 1,
-        "stage_2_epochs": 1,
-        "stage_3_epochs": 1,
-        "physics_weight_schedule": "linear",
-        "stage_3_lr_factor": 0.5,
         "experiment_name": "x",
         "notes": "x",
         "model_name": "x",
@@ -168,6 +168,14 @@ def test_translation_of_one_model_option(name: str, row: tuple[Any, str, Any]) -
     else:
         translated = to_model_config(DataConfig(), replace(ModelConfig(), **{name: value}))
     assert translated == replace(to_model_config(DataConfig(), ModelConfig()), **{target: expected})
+
+
+def test_stages_decide_on_the_epochs() -> None:
+    training = replace(TrainingConfig(), epochs=20, stage_1_epochs=2, stage_2_epochs=3, scheduler="MultiStage")
+    overrides = {"n_groups": 8, "train_data_file": "a.npz", "test_data_file": "b.npz", "nphotons": 1e5}
+    network = to_model_config(DataConfig(), ModelConfig())
+    translated = to_training_config(network, DataConfig(), ModelConfig(), training, overrides)
+    assert (translated.nepochs, translated.scheduler) == (5, "MultiStage")
 
 
 @pytest.mark.parametrize(("name", "row"), {**DATA_TO_TRAINING, **MODEL_TO_TRAINING, **TRAINING_TRANSLATION}.items())
