@@ -27,7 +27,7 @@ demo: $(VENV)/.$(DEMO_EXTRA)
 test: $(VENV)/.installed system-packages
 	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-check: lint types imports docs-check test
+check: lint types imports docs-check docs test
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
