@@ -186,14 +186,15 @@ class BatchIndexSampler(Sampler[IntArray]):
 
 
 def batch_loader(
-    dataset: GroupDataset, sampler: BatchIndexSampler, execution: ExecutionConfig
+    dataset: GroupDataset, sampler: BatchIndexSampler, execution: ExecutionConfig, *, pin: bool
 ) -> DataLoader[TensorBatch]:
     """Return a loader of whole batches.
 
     Args:
         dataset: the groups.
         sampler: indices of the batches.
-        execution: workers and pinning.
+        execution: workers.
+        pin: page-locked batches.
 
     Returns:
         The loader.
@@ -203,7 +204,7 @@ def batch_loader(
         sampler=sampler,
         batch_size=None,
         num_workers=execution.num_workers,
-        pin_memory=execution.pin_memory and torch.cuda.is_available(),
+        pin_memory=pin,
         persistent_workers=execution.persistent_workers,
         prefetch_factor=execution.prefetch_factor,
     )

@@ -31,6 +31,7 @@ from ptychopinn_backend.torch_backend.data import (
 from ptychopinn_backend.torch_backend.model import PtychographyModel
 from ptychopinn_backend.torch_backend.optimization import build_optimizer, clip_gradients
 from ptychopinn_backend.torch_backend.progress import TrainingProgress
+from ptychopinn_backend.torch_backend.resident import ResidentGroups, is_worth_residing
 from ptychopinn_backend.training_run import EARLY_STOPPING, history_row, require_finite
 
 CHECKPOINT_KEY = "ptychopinn"
@@ -144,8 +145,14 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
             world_size=self.trainer.world_size,
         )
         self._samplers[name] = sampler
+        execution, device = self._setup.execution, self.trainer.strategy.root_device
         dataset = GroupDataset(source, self._setup.model, self.model.needs_labels)
-        return batch_loader(dataset, sampler, self._setup.execution)
+        visits = sampler.visited * self._setup.training.total_epochs
+        resides = execution.num_workers == 0 and is_worth_residing(dataset, source.n_groups, visits, device)
+        if resides:
+            dataset = ResidentGroups(source, self._setup.model, self.model.needs_labels, device)
+        pin = execution.pin_memory and device.type == "cuda" and not resides
+        return batch_loader(dataset, sampler, execution, pin=pin)
 
     def on_train_epoch_start(self) -> None:
         """Set the learning rate of the epoch, and freeze the encoder when fine-tuning begins."""
