@@ -15,7 +15,7 @@ import pytest
 from ptychopinn_backend.archive import ArchiveContent, write_archive
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 
-from .watch import DAILY_INPUTS, INPUTS, Watch, limited_addresses
+from .watch import DAILY_INPUTS, INPUTS, Watch, limited_process
 
 OUTCOMES = "outcomes"
 MEMORY_DISK = Path("/dev/shm")
@@ -53,7 +53,7 @@ def watch(record_property: Callable[[str, object], None]) -> Iterator[Watch]:
     """Counts what is read in a test, for the summary at the end."""
     started = time.perf_counter()
     watch = Watch()
-    with limited_addresses():
+    with limited_process():
         yield watch
     record_property(
         OUTCOMES,
