@@ -18,7 +18,7 @@ from lightning.pytorch.plugins.environments import ClusterEnvironment, Lightning
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
 from torch.multiprocessing.spawn import ProcessContext, start_processes
 
-from ptychopinn_backend.errors import ProcessLostError
+from ptychopinn_backend.errors import ProcessLostError, UnsupportedOptionError
 from ptychopinn_backend.interface import BackendSetup, EpochCallback, EpochReport, TrainingResult
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.process_rank import LAUNCHER_VARIABLE, are_processes_given, end_with_launcher, ended_by_signal
@@ -50,6 +50,7 @@ def build_strategy(setup: BackendSetup, device: torch.device) -> Strategy | str:
     execution = setup.execution
     count = process_count(execution)
     if execution.strategy == "fsdp":
+        _refuse_with_fsdp(setup)
         return FSDPStrategy(use_orig_params=True)
     if count * execution.num_nodes == 1:
         return "auto"
@@ -57,6 +58,20 @@ def build_strategy(setup: BackendSetup, device: torch.device) -> Strategy | str:
     # gradients would be an error then.
     unused = setup.training.probe_trainable or setup.training.epochs_fine_tune > 0
     return DDPStrategy(find_unused_parameters=unused, process_group_backend="gloo" if device.type == "cpu" else None)
+
+
+def _refuse_with_fsdp(setup: BackendSetup) -> None:
+    refused = {
+        "gradient_clip_val": (setup.training.gradient_clip_val, None),
+        "precision": (setup.execution.precision, "32-true"),
+        "epochs_fine_tune": (setup.training.epochs_fine_tune, 0),
+    }
+    for name, (value, needed) in refused.items():
+        if value != needed:
+            raise UnsupportedOptionError(
+                f"{name} = {value!r} is not offered with strategy 'fsdp', where no process sees a whole weight. Set "
+                f"{name} to {needed!r}, or strategy to 'ddp'."
+            )
 
 
 def cluster_environments(setup: BackendSetup) -> list[ClusterEnvironment]:

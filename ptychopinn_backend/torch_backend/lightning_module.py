@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -233,8 +234,11 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         losses = {**self._training_mean.take(self, ""), **self._validation_mean.take(self, "val_")}
         rate = self.schedule.rate(epoch)
         require_finite(losses, epoch, rate)
-        row = history_row(self._setup.training, epoch, losses, rate, float(self.model.log_scale.detach()))
-        self.progress.record(row, self.model.state_dict())
+        weights = self._weights()
+        # With a model split over devices the first process alone gets the whole, and it alone is asked later.
+        log_scale = float(weights["log_scale"]) if weights else math.nan
+        row = history_row(self._setup.training, epoch, losses, rate, log_scale)
+        self.progress.record(row, weights)
         self.schedule.observe(epoch, losses.get("val_loss", losses["loss"]))
         self.log_dict(row, prog_bar=False)
         if self.progress.best.is_exhausted:
@@ -242,6 +246,11 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
             self.trainer.should_stop = True
         elapsed_s = time.monotonic() - self._started_s
         self.report = EpochReport(epoch, self._setup.training.total_epochs, losses, rate, elapsed_s)
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Return the state of the model, gathered from the devices where it is split over them."""
+        gathered = self.trainer.strategy.lightning_module_state_dict()
+        return {name.removeprefix("model."): tensor for name, tensor in gathered.items()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add our state to a checkpoint; plain values and tensors only.

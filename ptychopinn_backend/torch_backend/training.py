@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
@@ -62,7 +63,9 @@ def train(
     elif checkpoint_folder is not None and setup.execution.enable_checkpointing:
         remove_earlier_run(checkpoint_folder, CHECKPOINT_PATTERNS)
     if progress.epoch < setup.training.total_epochs and progress.stop_reason != EARLY_STOPPING:
-        module = TrainingModule(model, setup, training, validation, progress, fingerprint)
+        # What fsdp splits over devices cannot be put together again in place.
+        trained = copy.deepcopy(model) if setup.execution.strategy == "fsdp" else model
+        module = TrainingModule(trained, setup, training, validation, progress, fingerprint)
         try:
             with contained_settings(), quiet_framework():
                 trainer = build_trainer(
