@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.machine import describe
-from benchmarks.tables import markdown
+from benchmarks.tables import Table, markdown
 
 RESULTS = Path(__file__).parent / "results"
 TOPICS = (
@@ -29,6 +29,8 @@ TOPICS = (
     "end_to_end",
     "growth",
 )
+ON_REQUEST = ("choices",)
+"""Topics that only `--only` measures: they would take a run of all beyond ten minutes."""
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
 
 
@@ -45,9 +47,10 @@ def run_apart(topic: str, quick: bool) -> dict[str, Any]:
     """Measure a topic in a process of its own; a failure is a result too, so that the others are still written."""
     command = [sys.executable, "-m", "benchmarks", "--topic", topic, *(["--quick"] if quick else [])]
     environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ}
-    started = perf_counter()
+    started, load = perf_counter(), round(os.getloadavg()[0], 2)
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
-    found = {"topic": topic, "seconds": round(perf_counter() - started, 1), "tables": [], "error": None}
+    found: dict[str, Any] = {"topic": topic, "when": datetime.now(UTC).isoformat(timespec="minutes"), "load": load}
+    found |= {"seconds": round(perf_counter() - started, 1), "tables": [], "error": None}
     if finished.returncode == 0:
         found["tables"] = json.loads(finished.stdout.splitlines()[-1])
     else:
@@ -58,32 +61,74 @@ def run_apart(topic: str, quick: bool) -> dict[str, Any]:
 def as_markdown(result: dict[str, Any]) -> str:
     machine = result["machine"]
     versions = ", ".join(f"{name} {value}" for name, value in machine["versions"].items() if value)
+    seconds = sum(topic["seconds"] for topic in result["topics"])
     lines = [
         "# Benchmarks",
         "",
-        f"{result['when']}, {result['seconds']:.0f} s in all. {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB, {' '.join(machine['instructions'])}; load {machine['load_before']} before. "
-        f"Python {machine['python']}, {versions}.",
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{' '.join(machine['instructions'])}. Python {machine['python']}, {versions}. {seconds:.0f} s in all.",
         "",
         "Medians, first to third quartile in brackets. What is compared ran in turn, in one process unless said "
-        "otherwise. Made by `make bench`.",
+        "otherwise. Made by `make bench`; `python -m benchmarks --only TOPIC` renews a part.",
         "",
     ]
     for topic in result["topics"]:
+        lines += [
+            f"## {topic['topic']}",
+            "",
+            f"{topic['when']}, load {topic['load']} before, {topic['seconds']} s.",
+            "",
+        ]
         if topic["error"]:
-            lines += [f"### {topic['topic']}", "", f"Failed: {topic['error']}.", ""]
+            lines += [f"Failed: {topic['error']}.", ""]
         lines += [markdown(table) for table in topic["tables"]]
+    compared = backends_compared(result["topics"])
+    if compared.rows:
+        lines += ["## backends compared", "", markdown(compared.as_json())]
     return "\n".join(lines)
+
+
+def backends_compared(topics: list[dict[str, Any]]) -> Table:
+    """Set the medians of both backends side by side; they come from one run, but not from one process."""
+    table = Table(
+        "TensorFlow relative to PyTorch",
+        ("N, gridsize, filters", "precision", "training", "inference"),
+        "Rates divided; above 1 TensorFlow is faster. Target: 2/3 to 1.5.",
+    )
+    tables = {table["title"]: table["rows"] for topic in topics for table in topic["tables"]}
+    rates = {
+        backend: {
+            (train[0], train[1]): (train[3]["median"], predict[2]["median"])
+            for train, predict in zip(
+                tables.get(f"Training, {backend}", ()), tables.get(f"Inference, {backend}", ()), strict=True
+            )
+        }
+        for backend in FRAMEWORKS
+    }
+    for case, (trained, predicted) in rates["tensorflow"].items():
+        if case in rates["pytorch"]:
+            bound = rates["pytorch"][case]
+            table.add(*case, trained / bound[0], predicted / bound[1])
+    return table
+
+
+def merged(before: dict[str, Any] | None, machine: dict[str, Any], topics: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put new topics in the place of old ones of the same machine."""
+    kept = before["topics"] if before is not None and before["machine"] == machine else []
+    found = {topic["topic"]: topic for topic in [*kept, *topics]}
+    return {"machine": machine, "topics": [found[name] for name in (*TOPICS, *ON_REQUEST) if name in found]}
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", action="append", choices=TOPICS, help="measure this topic; may be repeated")
+    parser.add_argument(
+        "--only", action="append", choices=(*TOPICS, *ON_REQUEST), help="measure this topic; may be repeated"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="a few seconds, to see that it runs; the numbers mean nothing"
     )
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="folder for latest.json and latest.md")
-    parser.add_argument("--topic", choices=TOPICS, help=argparse.SUPPRESS)
+    parser.add_argument("--topic", choices=(*TOPICS, *ON_REQUEST), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -92,21 +137,21 @@ def main() -> int:
     if arguments.topic is not None:
         print(json.dumps(run_topic(arguments.topic, arguments.quick)))
         return 0
-    started = perf_counter()
-    result: dict[str, Any] = {"when": datetime.now(UTC).isoformat(timespec="minutes"), "machine": describe()}
-    result["topics"] = []
+    topics = []
     for topic in arguments.only or TOPICS:
         if topic in FRAMEWORKS and find_spec(FRAMEWORKS[topic]) is None:
             continue
         print(f"{topic} ...", end=" ", flush=True)
-        result["topics"].append(run_apart(topic, arguments.quick))
-        print(f"{result['topics'][-1]['seconds']} s", flush=True)
-    result["seconds"] = perf_counter() - started
+        topics.append(run_apart(topic, arguments.quick))
+        print(f"{topics[-1]['seconds']} s", flush=True)
+    latest = arguments.output / "latest.json"
+    before = json.loads(latest.read_text()) if arguments.only and latest.is_file() else None
+    result = merged(before, describe(), topics)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "latest.json").write_text(json.dumps(result, indent=1) + "\n")
+    latest.write_text(json.dumps(result, indent=1) + "\n")
     (arguments.output / "latest.md").write_text(as_markdown(result))
     print(f"Written to {arguments.output / 'latest.md'}.")
-    return int(any(topic["error"] for topic in result["topics"]))
+    return int(any(topic["error"] for topic in topics))
 
 
 if __name__ == "__main__":

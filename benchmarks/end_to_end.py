@@ -10,7 +10,7 @@ from benchmarks.measuring import interleaved_processes
 from benchmarks.prepared import BACKENDS, FRAMEWORK_IMPORTS, archive_and_scan
 from benchmarks.tables import Table
 
-PATTERNS = 1000
+PATTERNS = 500
 MAIN = "from ptychopinn_backend.cli.main import main; main()"
 
 
@@ -29,7 +29,7 @@ def measure(quick: bool) -> list[Table]:
             arguments = ["infer", str(archive), str(scan), "-o", str(folder / backend / "out"), "--quiet"]
             commands[backend] = [sys.executable, "-c", MAIN, *arguments]
             commands[f"{backend} framework"] = [sys.executable, "-c", FRAMEWORK_IMPORTS[backend]]
-        times, peaks = interleaved_processes(commands, 1 if quick else 3, warm_ups=0 if quick else 1)
+        times, peaks = interleaved_processes(commands, 1 if quick else 3, warm_ups=0)
     for backend in BACKENDS:
         if backend in times:
             taken, bare = times[backend], times[f"{backend} framework"]

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -14,33 +15,37 @@ from benchmarks.measuring import peak_mib
 from benchmarks.prepared import BACKENDS
 from benchmarks.scenes import SEED, cnn_config, scan_of, write_scan
 from benchmarks.tables import Table
+from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
-from ptychopinn_backend.data.dataset import open_dataset
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.reconstruct import reconstruct
 from ptychopinn_backend.training_data import group_scans_on_disk
 from ptychopinn_backend.workflows import train_source
 
-PATTERNS = (4_000, 8_000, 16_000)
-TRAINED_GROUPS = 1_600
-CONFIG = cnn_config(64, 1, 1, nepochs=1)
+PATTERNS = (2_000, 4_000, 8_000)
+TRAINED = (1_000, 2_000, 4_000)
+CONFIG = replace(
+    cnn_config(64, 1, 1, nepochs=1),
+    model=ModelConfig(N=64, gridsize=1, n_filters_scale=1, architecture="backprojection_unet"),
+)
 
 
 def measure(quick: bool) -> list[Table]:
     table = Table(
         "Cost of a larger scan",
         ("step", "backend", "patterns", "s", "s relative to half", "peak MiB", "peak without the scan MiB"),
-        "N 64, gridsize 1, n_filters_scale 1. Reconstruction holds the measured patterns in memory (16 KiB each), so "
-        "they are taken off in the last column; training reads its groups from disk.",
+        "N 64, gridsize 1, the network of the presets with n_filters_scale 1. Reconstruction holds the measured "
+        "patterns in memory (16 KiB each), so they are taken off in the last column; training reads its groups from "
+        "disk.",
     )
-    sizes = (32, 64) if quick else PATTERNS
     steps = ("data set",) if quick else ("data set", "reconstruct", "train")
     with TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        for patterns in sizes:
+        for patterns in {32, 64} if quick else {*PATTERNS, *TRAINED}:
             write_scan(folder / f"{patterns}.npz", scan_of(64, patterns))
         for step in steps:
+            sizes = (32, 64) if quick else (TRAINED if step == "train" else PATTERNS)
             for backend in ("",) if step == "data set" else BACKENDS:
                 before = None
                 for patterns in sizes:
@@ -74,7 +79,9 @@ def _reconstruct(backend: str, folder: Path, patterns: int) -> Callable[[], obje
 
 
 def _train(backend: str, folder: Path, patterns: int) -> Callable[[], object]:
-    dataset = open_dataset(folder / f"{patterns}")
+    dataset = group_scans_on_disk(
+        folder / f"{patterns}.npz", folder / f"{patterns}", CONFIG, SEED, every_point=True
+    ).training
     return lambda: train_source(dataset, CONFIG, ExecutionConfig(seed=SEED), backend=backend)
 
 

@@ -13,7 +13,7 @@ FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, load, memory and versions."""
+    """Processor, cores, memory and versions."""
     cpu = _cpu_info()
     flags = set(cpu.get("flags", "").split())
     return {
@@ -22,7 +22,6 @@ def describe() -> dict[str, Any]:
         "instructions": [flag for flag in FLAGS if flag in flags],
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "load_before": round(os.getloadavg()[0], 2),
         "threads_set": os.environ.get("OMP_NUM_THREADS"),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},

@@ -23,12 +23,12 @@ from ptychopinn_backend.workflows import train_source
 
 SIZES = ((64, 1, 2), (64, 2, 2), (128, 1, 1), (128, 2, 1))
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
-EPOCHS, SHORT_EPOCHS = 6, 3
+EPOCHS, SHORT_EPOCHS = 6, 4
 INFERENCE_BATCH = 64
-CURVE_EPOCHS = 10
+CURVE_EPOCHS, CURVE_GROUPS = 10, 128
 SHARES = ("share of bare convolutions", "share of dense product", "peak MiB")
-TARGET_EPOCH_FLOPS = 2.5e11
-"""Operations of an epoch that is timed: a second or two on two cores."""
+EPOCH_FLOPS, INFERENCE_FLOPS = 1e11, 6e10
+"""Operations that are timed together, at least: about a second on two cores."""
 
 BareFactory = Callable[..., Callable[[], None]]
 
@@ -57,8 +57,8 @@ def cases(quick: bool) -> list[Case]:
 
 
 def _case(name: str, config: TrainingConfig, execution: ExecutionConfig) -> Case:
-    batches = TARGET_EPOCH_FLOPS / (3 * config.batch_size * forward_flops(config.model))
-    groups = min(200 // config.batch_size, max(4, round(batches))) * config.batch_size
+    batches = EPOCH_FLOPS / (3 * config.batch_size * forward_flops(config.model))
+    groups = min(200 // config.batch_size, max(2, round(batches))) * config.batch_size
     return Case(name, config, execution, groups if config.model.N >= 64 else 8)
 
 
@@ -122,7 +122,8 @@ def _source(case: Case, groups: int) -> PtychoDataContainer:
 def _training_row(
     table: Table, bare_factory: BareFactory, case: Case, precision: str, backend: str, peaks: dict[str, Figure]
 ) -> tuple[TrainedModel, float]:
-    config = replace(case.config, nepochs=EPOCHS if precision == "float32" else SHORT_EPOCHS + 1)
+    epochs = EPOCHS if precision == "float32" else SHORT_EPOCHS
+    config = replace(case.config, nepochs=min(epochs, case.config.nepochs))
     bare = bare_factory(layers(config.model), config.batch_size, precision, True)
     bare()
     ours: list[float] = []
@@ -162,8 +163,9 @@ def _inference_row(
 ) -> float:
     single = trained.one_by_one()
     model = single.model
-    groups = 8 if model.N < 64 else (256 if model.N == 64 else 128)
-    batch = min(groups, INFERENCE_BATCH)
+    batch = INFERENCE_BATCH if model.N >= 64 else 8
+    groups = max(1, min(256 // batch, round(INFERENCE_FLOPS / forward_flops(model) / batch))) * batch
+    groups = groups if model.N >= 64 else batch
     scan = simulated(model.N)
     source = _source(replace(case, config=single.training), groups)
     bare = bare_factory(layers(model), batch, precision, False)
@@ -174,7 +176,7 @@ def _inference_row(
             "bare": lambda: [bare() for _ in range(source.n_groups // batch)],
             "reconstruct": lambda: reconstruct(single, kept, batch_size=batch, n_groups=groups),
         },
-        2 if precision == "bf16" or model.N < 64 else 5,
+        2 if precision == "bf16" or model.N < 64 else 4,
     )
     patches = source.n_groups * model.channels
     rate = times["predict"].rate(source.n_groups * forward_flops(model) / 1e9)
@@ -201,7 +203,7 @@ def _curves(backend: str, quick: bool) -> Table:
     size = 32 if quick else 64
     config = cnn_config(size, 1, 1, 2 if quick else CURVE_EPOCHS, batch_size=8)
     case = Case("curves", config, ExecutionConfig(seed=SEED), 0)
-    source = _source(case, 16 if quick else 256)
+    source = _source(case, 16 if quick else CURVE_GROUPS)
     losses = [
         train_source(source, config, ExecutionConfig(seed=SEED, precision=name), backend=backend).history["loss"]
         for name in PRECISIONS.values()

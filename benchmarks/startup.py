@@ -46,7 +46,7 @@ def _first_predictions(table: Table) -> None:
             archive, scan = archive_and_scan(Path(name) / backend, backend, patterns=64)
             child = [sys.executable, "-m", "benchmarks.first_prediction", str(archive), str(scan), backend]
             framework = [sys.executable, "-c", FRAMEWORK_IMPORTS[backend]]
-            times, peaks = interleaved_processes({"child": child, "framework": framework}, 3)
+            times, peaks = interleaved_processes({"child": child, "framework": framework}, 3, warm_ups=0)
             pairs = zip(times["child"].seconds, times["framework"].seconds, strict=True)
             beyond = Times(tuple(child - framework for child, framework in pairs))
             title = f"first patches of a fresh process, {backend}"

@@ -123,7 +123,7 @@ class ObjectAssembler:
         weight: Float32Array,
         *,
         align_phases: bool = True,
-        hold_bytes: int = 1 << 27,
+        hold_bytes: int = 1 << 26,
     ) -> None:
         """Start an empty object.
 
