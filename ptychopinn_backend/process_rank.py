@@ -6,9 +6,10 @@ import os
 import signal
 import threading
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ptychopinn_backend.execution import ExecutionConfig
+if TYPE_CHECKING:
+    from ptychopinn_backend.execution import ExecutionConfig
 
 LAUNCHER_VARIABLE: Final = "PTYCHOPINN_LAUNCHER"
 """Set in processes this package created; holds the process that watches over them."""
