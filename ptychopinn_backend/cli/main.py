@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "demo": "Simulate a scan, train, reconstruct and measure the result.",
     "simulate": "Simulate one or many scans with known objects.",
     "train": "Train a model on one or several scans.",
+    "pretrain": "Train a model on simulated objects with the probe of a scan.",
     "infer": "Reconstruct a scan with a trained model.",
     "evaluate": "Measure a reconstruction against counts, truth or a reference.",
     "inspect": "Show what an archive holds.",

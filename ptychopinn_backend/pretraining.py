@@ -1,0 +1,75 @@
+"""Training on simulated objects with the instrument of a real scan, so that its first image takes a single pass."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.config_checks import require_positive_integer
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.simulation.groups import SimulatedGroups
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.interface import EpochCallback
+from ptychopinn_backend.trained_model import TrainedModel
+from ptychopinn_backend.workflows import train_source
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_OBJECTS: Final = 64
+"""Objects for each scan."""
+_HELD_OUT_OBJECTS: Final = 8
+_HELD_OUT_GROUPS: Final = 4
+
+
+def pretrain(
+    scans: Sequence[RawData],
+    config: TrainingConfig,
+    execution: ExecutionConfig | None = None,
+    *,
+    n_objects: int = DEFAULT_OBJECTS,
+    backend: str | None = None,
+    on_epoch: EpochCallback | None = None,
+    checkpoint_folder: Path | None = None,
+    resume: bool = False,
+) -> TrainedModel:
+    """Train a model on invented objects, with probe, positions, dose and bad pixels of scans but not their patterns.
+
+    Args:
+        scans: instruments to learn; patterns of one size.
+        config: what to train; `groups_per_epoch` patterns are simulated anew for every epoch.
+        execution: run-time options; None takes the defaults.
+        n_objects: objects for each scan.
+        backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then `config.backend`.
+        on_epoch: called after every epoch; True stops training.
+        checkpoint_folder: where the best and the last state are written; None writes none.
+        resume: go on from the last state in that folder.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        ConfigError: an option that does not apply.
+        DataError: no scan, no probe, or patterns of different sizes.
+    """
+    require_positive_integer("n_objects", n_objects)
+    if not scans:
+        raise DataError("No scan was given to take the probe from. Give at least one.")
+    execution = execution or ExecutionConfig()
+    logger.info("Simulating %d objects for each of %d scan(s).", n_objects, len(scans))
+    model, neighbours, seed = config.model, config.neighbor_count, execution.seed
+    # Every epoch shows other patterns, so only a held-out set tells which weights are the best.
+    held_out = SimulatedGroups(scans, model, _HELD_OUT_OBJECTS, neighbours, seed + 1, _HELD_OUT_GROUPS)
+    return train_source(
+        SimulatedGroups(scans, model, n_objects, neighbours, seed),
+        config,
+        execution,
+        validation=held_out,
+        backend=backend,
+        on_epoch=on_epoch,
+        checkpoint_folder=checkpoint_folder,
+        resume=resume,
+    )
