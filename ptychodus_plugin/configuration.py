@@ -103,8 +103,14 @@ def training_config(settings: LibrarySettings, reconstructor: str) -> TrainingCo
         backend=backend,
         neighbor_count=neighbor_count(settings.value("Training", "NumNearestNeighbors"), model.channels),
         subsample_seed=settings.value("Training", "Seed"),
-        **{**settings.values("training", selection), **chosen_by_preset(TrainingConfig, preset)},
+        **_epochs_of_stages({**settings.values("training", selection), **chosen_by_preset(TrainingConfig, preset)}),
     )
+
+
+def _epochs_of_stages(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options without the number of epochs where stages, which have their own, are set."""
+    is_staged = any(name.startswith("stage_") and name.endswith("_epochs") and values[name] for name in values)
+    return {name: value for name, value in values.items() if not (is_staged and name == "nepochs")}
 
 
 def preset_values(preset: str) -> Mapping[str, Any]:
@@ -143,6 +149,8 @@ def fit_preset(config: TrainingConfig, preset: str, scans: Sequence[RawData]) ->
     if preset == CUSTOM:
         return config
     options = preset_options(preset, scans)
+    if config.is_staged:
+        options.pop("nepochs", None)
     model = replace(config.model, **chosen_by_preset(ModelConfig, options))
     return replace(
         config,

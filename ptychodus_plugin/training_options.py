@@ -16,6 +16,10 @@ def _plateau(selection: Selection) -> bool:
     return selection.scheduler == "ReduceLROnPlateau"
 
 
+def _stages(selection: Selection) -> bool:
+    return selection.scheduler in ("MultiStage", "Adaptive")
+
+
 def _sgd(selection: Selection) -> bool:
     return selection.optimizer == "sgd"
 
@@ -168,6 +172,15 @@ _OPTIMISATION: Final = (
         applies=_plateau,
     ),
     Option(
+        "StageThreeRateFactor",
+        0.1,
+        "Stage 3 Rate Factor:",
+        "Learning rate of the last stage over that of the first.",
+        config="training.stage_3_lr_factor",
+        minimum=1e-6,
+        applies=_stages,
+    ),
+    Option(
         "Optimizer",
         "adam",
         "Optimizer:",
@@ -225,6 +238,62 @@ _OPTIMISATION: Final = (
         "Epochs without improvement before training stops.",
         config="execution.early_stop_patience",
         minimum=1,
+    ),
+)
+
+_PHASES: Final = (
+    Option(
+        "StageOneEpochs",
+        0,
+        "Stage 1 Epochs:",
+        "Epochs on patterns divided by their own size, before the counts matter; 0 leaves the stage out. With stages, "
+        "Number of Epochs is their sum.",
+        config="training.stage_1_epochs",
+        minimum=0,
+        applies=pinn,
+    ),
+    Option(
+        "StageTwoEpochs",
+        0,
+        "Stage 2 Epochs:",
+        "Epochs in which the loss goes over to the configured one.",
+        config="training.stage_2_epochs",
+        minimum=0,
+        applies=pinn,
+    ),
+    Option(
+        "StageThreeEpochs",
+        0,
+        "Stage 3 Epochs:",
+        "Epochs on the configured loss after the other stages.",
+        config="training.stage_3_epochs",
+        minimum=0,
+        applies=pinn,
+    ),
+    Option(
+        "PhysicsWeightSchedule",
+        "cosine",
+        "Physics Weight Schedule:",
+        "How the weight of the configured loss rises in stage 2.",
+        config="training.physics_weight_schedule",
+        choices=("linear", "cosine", "exponential"),
+        applies=pinn,
+    ),
+    Option(
+        "FineTuneEpochs",
+        0,
+        "Fine-tuning Epochs:",
+        "Further epochs in which the encoder of the network is frozen.",
+        config="training.epochs_fine_tune",
+        minimum=0,
+    ),
+    Option(
+        "FineTuneRateFactor",
+        0.1,
+        "Fine-tuning Rate Factor:",
+        "Factor on the learning rate in them.",
+        config="training.fine_tune_gamma",
+        minimum=1e-6,
     ),
 )
 
@@ -311,4 +380,4 @@ _LOSS: Final = (
     ),
 )
 
-TRAINING_OPTIONS: Final = (*_GROUPS, *_LOSS, *_OPTIMISATION)
+TRAINING_OPTIONS: Final = (*_GROUPS, *_LOSS, *_PHASES, *_OPTIMISATION)
