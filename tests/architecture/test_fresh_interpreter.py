@@ -59,6 +59,15 @@ def test_importing_the_engine_alone_stays_small() -> None:
     assert loaded_after("import ptychopinn_backend", ("numpy", "scipy", "h5py", "yaml")) == []
 
 
+def test_help_needs_no_numbers() -> None:
+    code = "from ptychopinn_backend.cli.main import main\nassert main(['--help']) == 0"
+    assert loaded_after(code, (*HEAVY, "numpy")) == []
+
+
+def test_predicting_needs_no_lightning() -> None:
+    assert loaded_after("import ptychopinn_backend.torch_backend.backend", HEAVY) == ["torch"]
+
+
 def test_public_names_are_listed_and_unknown_ones_refused() -> None:
     assert set(ptychopinn_backend.__all__) <= set(dir(ptychopinn_backend))
     with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
