@@ -28,6 +28,12 @@ CASES = (
     Case("A loss weight above 1", setting("nll_weight=2"), r"must lie in \[0, 1\]"),
     Case("A negative number of groups", (*TRAIN, "--groups", "-5"), "n_groups = -5"),
     Case("Unknown architecture", (*TRAIN, "--architecture", "cnm"), "Did you mean 'cnn'"),
+    Case(
+        "More halvings than pixels",
+        setting("N=32", "fno_blocks=5", "architecture=hybrid"),
+        "fno_blocks = 5 is too many",
+    ),
+    Case("An even attention kernel", setting("decoder_spatial_kernel=4"), "odd whole number"),
     Case("Unknown activation", setting("amp_activation=sigmod"), "Did you mean 'sigmoid'"),
     Case("Unknown model type", setting("model_type=supervized"), "Did you mean 'supervised'"),
     Case("Unknown optimiser", setting("optimizer=adamm"), "Did you mean 'adam'"),
@@ -99,6 +105,16 @@ BACKEND_CASES = (
         "Several devices on TensorFlow",
         (*RUN, "--backend", "tensorflow", "--set", "devices=2"),
         "not offered by the tensorflow backend",
+    ),
+    Case(
+        "A generator TensorFlow lacks",
+        (*RUN, "--backend", "tensorflow", "--architecture", "fno"),
+        "tensorflow has cnn, backprojection_unet; pytorch has .*ffno",
+    ),
+    Case(
+        "Attention on TensorFlow",
+        (*RUN, "--backend", "tensorflow", "--architecture", "cnn", "--set", "cbam_encoder=true"),
+        "cbam_encoder = True is not offered by the tensorflow backend",
     ),
     Case("No GPU is there", (*RUN, "--accelerator", "mps"), "mps"),
     Case(
