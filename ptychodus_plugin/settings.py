@@ -12,7 +12,9 @@ from ptychodus.model.ptychopinn.settings import (
     PtychoPINNTrainingSettings,
 )
 
-from ptychodus_plugin.options import CUSTOM, INFERENCE_OPTIONS, MODEL_OPTIONS, Option, Selection
+from ptychodus_plugin.inference_options import INFERENCE_OPTIONS
+from ptychodus_plugin.model_options import MODEL_OPTIONS
+from ptychodus_plugin.options import CUSTOM, Option, Selection, decided_by
 from ptychodus_plugin.training_options import TRAINING_OPTIONS
 from ptychopinn_backend.factory import DEFAULT_BACKEND, ENVIRONMENT_VARIABLE, resolve_backend
 from ptychopinn_backend.presets import AUTO
@@ -131,13 +133,15 @@ class LibrarySettings:
             The choices in force.
         """
         backend = os.environ.get(ENVIRONMENT_VARIABLE) or self.value("Model", "Backend")
+        preset = self._preset() if reconstructor == "pinn" else CUSTOM
+        decided = decided_by(preset)
         return Selection(
             backend=backend.strip().lower() or DEFAULT_BACKEND,
             reconstructor=reconstructor,
-            architecture=self.value("Model", "Architecture"),
-            scheduler=self.value("Training", "Scheduler"),
-            optimizer=self.value("Training", "Optimizer"),
-            preset=self._preset() if reconstructor == "pinn" else CUSTOM,
+            architecture=decided.get("architecture", self.value("Model", "Architecture")),
+            scheduler=decided.get("scheduler", self.value("Training", "Scheduler")),
+            optimizer=decided.get("optimizer", self.value("Training", "Optimizer")),
+            preset=preset,
         )
 
     def _preset(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from ptychodus.api.observer import Observable, Observer
 from ptychodus.controller.data import FileDialogFactory
@@ -23,7 +23,7 @@ from ptychodus.view.processing import ProcessingActionsView, ProcessingStatusVie
 from ptychodus.view.widgets import ExceptionDialog
 from PyQt5.QtCore import QEvent, QObject, Qt, pyqtSignal
 from PyQt5.QtGui import QStandardItem, QStandardItemModel
-from PyQt5.QtWidgets import QComboBox, QFormLayout, QWidget
+from PyQt5.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QWidget
 
 from ptychodus_plugin.choices import Choice, choices_of
 from ptychodus_plugin.library import PtychoPINNLibrary
@@ -31,6 +31,9 @@ from ptychodus_plugin.options import DECISIVE_KEYS, Option
 from ptychodus_plugin.reconstructor import PtychoPINNReconstructor
 from ptychopinn_backend.factory import ENVIRONMENT_VARIABLE
 from ptychopinn_backend.presets import AUTO
+
+_SHORTEST_LIST: Final = 16
+"""Letters a drop-down list has room for at least."""
 
 
 class PtychoPINNViewFactory(PtychoPINNViewControllerFactory):
@@ -102,6 +105,9 @@ class DropDownViewController(ParameterViewController, Observer):
         self._selection = selection
         self._widget = QComboBox()
         self._widget.setObjectName(option.key)
+        # A long entry that says why it cannot be chosen must not make the form wider than its frame.
+        self._widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self._widget.setMinimumContentsLength(_SHORTEST_LIST)
         self.refresh()
         self._widget.activated.connect(self._pick)
         parameter.add_observer(self)
@@ -123,6 +129,8 @@ class DropDownViewController(ParameterViewController, Observer):
             self._add(index, choice)
         self._widget.setCurrentIndex([choice.value for choice in choices].index(value))
         self._widget.setToolTip(help_text)
+        entries = cast(QAbstractItemView, self._widget.view())
+        entries.setMinimumWidth(entries.sizeHintForColumn(0))
 
     def _add(self, index: int, choice: Choice) -> None:
         self._widget.addItem(choice.text, choice.value)
@@ -211,16 +219,19 @@ class _Notices(QObject):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Follow the Stop button of the window the widget is shown in: the host itself waits for the next output."""
         if event is not None and event.type() == QEvent.Type.Show and not self._follows_stop:
-            status = self._widget.window().findChild(ProcessingStatusView)
+            status = self._in_window(ProcessingStatusView)
             if status is not None:
                 status.stop_button.clicked.connect(self._reconstructor.stop)
                 self._follows_stop = True
         return False
 
+    def _in_window(self, kind: type[QWidget]) -> Any:
+        window = self._widget.window()
+        return None if window is None else window.findChild(kind)
+
     def _enable_infer(self) -> None:
         # The host asks whether a model is loaded when training starts, not when it ends.
-        window = self._widget.window()
-        actions = None if window is None else window.findChild(ProcessingActionsView)
+        actions = self._in_window(ProcessingActionsView)
         if actions is not None and not self._widget.isHidden():
             actions.reconstruct_button.setEnabled(self._reconstructor.is_model_loaded())
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ptychodus_plugin.options import INFERENCE_OPTIONS, MODEL_OPTIONS
+from ptychodus_plugin.inference_options import INFERENCE_OPTIONS
+from ptychodus_plugin.model_options import MODEL_OPTIONS
 from ptychodus_plugin.training_options import TRAINING_OPTIONS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

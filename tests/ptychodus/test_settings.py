@@ -16,7 +16,8 @@ from ptychodus.model.ptychopinn.settings import (
 )
 
 from ptychodus_plugin.configuration import execution_config, fit_preset, neighbor_count, training_config
-from ptychodus_plugin.options import MODEL_OPTIONS, Option, Value
+from ptychodus_plugin.model_options import MODEL_OPTIONS
+from ptychodus_plugin.options import Option, Value
 from ptychodus_plugin.product import raw_data_of
 from ptychodus_plugin.settings import LibrarySettings
 from ptychodus_plugin.training_options import TRAINING_OPTIONS
@@ -125,7 +126,7 @@ def test_any_configuration_survives_the_settings_file(
     assert training_config(restored, reconstructor) == config
     assert execution_config(restored, reconstructor) == execution
     for key in ("NumEpochs", "Seed"):
-        if key in values and settings.selection(reconstructor).preset == "custom":
+        if key in values and settings.selection(reconstructor).preset == "custom" and not config.is_staged:
             assert values[key] in (config.nepochs, execution.seed)
 
 
@@ -164,6 +165,15 @@ def test_settings_reach_the_configuration(settings: LibrarySettings) -> None:
     assert (execution.accelerator, execution.seed) == ("cpu", 11)
 
 
+def test_stages_have_epochs_of_their_own(settings: LibrarySettings) -> None:
+    training = settings.tables[2]
+    for key, value in (("NumEpochs", 7), ("StageOneEpochs", 2), ("StageThreeEpochs", 3), ("FineTuneEpochs", 1)):
+        training.parameter(key).set_value(value)
+    config = training_config(settings, "pinn")
+    assert (config.nepochs, config.total_epochs) == (5, 6)
+    assert training_config(settings, "supervised").nepochs == 7
+
+
 def test_option_that_does_not_apply_keeps_the_default_of_the_engine(settings: LibrarySettings) -> None:
     settings.tables[0].parameter("ProbeMaskDiameter").set_value(20.0)
     assert training_config(settings, "pinn").model.probe_mask_diameter == 20.0
@@ -186,6 +196,34 @@ def test_batch_size_that_is_no_power_of_two_names_the_nearest(settings: LibraryS
     settings.tables[2].parameter("BatchSize").set_value(12)
     with pytest.raises(ConfigError, match="Use 8 or 16"):
         training_config(settings, "pinn")
+
+
+NOT_SETTINGS = {
+    "model": {"N", "model_type"},
+    "training": {
+        "model", "backend", "train_data_file", "test_data_file", "output_dir", "neighbor_count", "n_images",
+        "subsample_seed", "n_subsample", "sequential_sampling", "neighbor_pool_size", "torch_loss_mode", "adam_beta1",
+        "adam_beta2", "plateau_threshold",
+    },
+    "execution": {
+        "num_nodes", "strategy", "deterministic", "num_workers", "pin_memory", "persistent_workers", "prefetch_factor",
+        "enable_progress_bar", "enable_checkpointing", "checkpoint_save_top_k", "checkpoint_monitor_metric",
+        "checkpoint_mode", "logger_backend",
+    },
+}  # fmt: skip
+"""Fields the data, the reconstructor or the plugin decides, and those that only a command line has a use for."""
+
+
+def test_every_option_of_the_engine_is_a_setting_or_left_out_on_purpose(settings: LibrarySettings) -> None:
+    shown: dict[str, set[str]] = {"model": set(), "training": set(), "execution": set()}
+    for table in settings.tables:
+        for option in table.options:
+            owner, _, field = option.config.partition(".")
+            if owner:
+                shown[owner].add(field)
+    for owner, config in (("model", ModelConfig), ("training", TrainingConfig), ("execution", ExecutionConfig)):
+        names = {name for name in config.__dataclass_fields__ if not name.startswith("recon_log_")}
+        assert shown[owner] | NOT_SETTINGS[owner] == names
 
 
 def test_preset_decides_network_and_training(settings: LibrarySettings) -> None:

@@ -30,8 +30,8 @@ class Window:
     def __init__(self) -> None:
         # The level `ptychodus` starts with; the host takes it from the root logger, which pytest has set up already.
         self._level = logging.getLogger().level
-        logging.getLogger().setLevel(logging.INFO)
         self.model = ModelCore()
+        logging.getLogger().setLevel(logging.INFO)
         self.view = ViewCore(is_developer_mode_enabled=False)
         self.controller = ControllerCore(self.model, self.view)
         self.view.resize(1300, 1000)
