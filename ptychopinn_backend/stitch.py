@@ -11,17 +11,22 @@ from ptychopinn_backend.arrays import (
     Complex64Array,
     ComplexArray,
     Float32Array,
-    Float64Array,
     FloatArray,
-    IntArray,
     require_shape,
 )
 from ptychopinn_backend.errors import ConfigError, DataError
-from ptychopinn_backend.physics.object_patches import add_patches, add_windows, spread_windows, window_corners
+from ptychopinn_backend.physics.object_patches import (
+    add_patches,
+    add_windows,
+    corner_shares,
+    spread_windows,
+    window_corners,
+    window_places,
+)
 from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensities
 from ptychopinn_backend.stitch_alignment import add_aligned
 
-_ADDED_TOGETHER = 32
+_ADDED_TOGETHER = 64
 """Patches spread before they are added, few enough to stay in the processor's cache."""
 
 
@@ -148,6 +153,8 @@ class ObjectAssembler:
         capacity = max(1, hold_bytes // ((N + 1) ** 2 * 8)) if align_phases else _ADDED_TOGETHER
         self._held_windows = np.empty((capacity, N + 1, N + 1), np.complex64)
         self._held_corners = np.empty((capacity, 2), np.int64)
+        self._held_shares = np.empty((capacity, 4), np.float32)
+        self._weight_rows = np.empty((_ADDED_TOGETHER, (N + 1) ** 2), np.float32)
         self._n_held = 0
 
     def add(self, patches: ComplexArray, positions_xy: FloatArray) -> None:
@@ -169,7 +176,7 @@ class ObjectAssembler:
             taken = slice(start, start + room.stop - room.start)
             spread_windows(given[taken], fractions[taken], self._patch_weight, out=self._held_windows[room])
             self._held_corners[room] = corners[taken]
-            self._add_weights(corners[taken], fractions[taken])
+            self._held_shares[room] = corner_shares(fractions[taken])
             self._n_held, start = room.stop, taken.stop
             if self._n_held == len(self._held_windows):
                 self._add_held()
@@ -192,24 +199,22 @@ class ObjectAssembler:
 
     def _add_held(self) -> None:
         windows, corners = self._held_windows[: self._n_held], self._held_corners[: self._n_held]
+        places = window_places(corners, self._N + 1, self._frame.shape)
         if self._align_phases:
-            add_aligned(self._sum, windows, corners)
+            add_aligned(self._sum, windows, corners, places)
         else:
-            add_windows(self._sum, windows, corners)
-        self._n_held = 0
-
-    def _add_weights(self, corners: IntArray, fractions: Float64Array) -> None:
-        for start in range(0, len(corners), _ADDED_TOGETHER):
+            add_windows(self._sum, windows, places)
+        shares = self._held_shares[: self._n_held]
+        for start in range(0, self._n_held, _ADDED_TOGETHER):
             some = slice(start, start + _ADDED_TOGETHER)
-            row, column = fractions[some].T.astype(np.float32)
-            shares = np.stack([(1 - row) * (1 - column), (1 - row) * column, row * (1 - column), row * column], axis=1)
-            windows = (shares @ self._shifted_weights).reshape(-1, self._N + 1, self._N + 1)
-            add_windows(self._weight, windows, corners[some])
+            weights = np.matmul(shares[some], self._shifted_weights, out=self._weight_rows[: len(shares[some])])
+            add_windows(self._weight, weights.reshape(-1, self._N + 1, self._N + 1), places[some])
+        self._n_held = 0
 
 
 def _at_the_four_corners(weight: Float32Array) -> Float32Array:
-    """Return a weight at the whole pixels a window spans, whose mean by bilinear shares is the shifted weight."""
-    placed = [np.pad(weight, ((row, 1 - row), (column, 1 - column))).ravel() for row in (0, 1) for column in (0, 1)]
+    """Return a weight at the four corners of its window (4, (N + 1)^2), in the order of `corner_shares`."""
+    placed = [np.pad(weight, ((row, 1 - row), (column, 1 - column))).ravel() for row in (1, 0) for column in (1, 0)]
     return np.stack(placed)
 
 

@@ -8,19 +8,21 @@ once more, some times over, to the phase of all the others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
 
 from ptychopinn_backend.arrays import Complex64Array, Float64Array, IntArray
-from ptychopinn_backend.physics.object_patches import window_places
+from ptychopinn_backend.physics.object_patches import Place
 
 _MAX_SWEEPS = 4
 _SETTLED_RAD = 1e-2
 
 
-def add_aligned(canvas: Complex64Array, windows: Complex64Array, corners: IntArray) -> None:
+def add_aligned(canvas: Complex64Array, windows: Complex64Array, corners: IntArray, places: Sequence[Place]) -> None:
     """Add weighted windows to a canvas in place, each multiplied by the phase factor that fits it to the others.
 
     A window that overlaps nothing is added as it is. What the canvas holds already keeps its phase.
@@ -29,12 +31,12 @@ def add_aligned(canvas: Complex64Array, windows: Complex64Array, corners: IntArr
         canvas: weighted sum of the patches so far (row, column).
         windows: weighted patches (window, side, side).
         corners: first (row, column) of every window in the canvas (window, 2).
+        places: of every window, from `physics.object_patches.window_places`.
     """
     if not len(windows):
         return
     side = windows.shape[-1]
     order = growth_order(corners, side, _coverage(canvas, corners, side)).tolist()
-    places = window_places(corners, side, canvas.shape)
     overlapping = [(canvas[inside], windows[k][within]) for k, (inside, within) in enumerate(places)]
     factors = [1 + 0j] * len(windows)
     for k in order:

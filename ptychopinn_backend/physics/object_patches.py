@@ -7,16 +7,20 @@ area of the patches, never to that of the object.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
 
 from ptychopinn_backend.arrays import Float32Array, Float64Array, FloatArray, IntArray, require_shape
 from ptychopinn_backend.errors import DataError
 
 Scalar = TypeVar("Scalar", bound=np.inexact[Any])
+
+Place = tuple[tuple[slice, slice], tuple[slice, slice]]
+"""Where a window and an array overlap: slices of the array, slices of the window."""
 
 _WORKING_SET_BYTES = 1 << 20
 """Patches are handled in chunks of about this size, so that intermediate arrays stay in the processor's cache."""
@@ -94,18 +98,17 @@ def add_patches(
     corners, fractions = window_corners(origin_rc, positions_xy, N)
     for chunk in _chunks(len(corners), N, canvas.itemsize):
         windows = spread_windows(patches[chunk].astype(canvas.dtype, copy=False), fractions[chunk])
-        add_windows(canvas, windows, corners[chunk])
+        add_windows(canvas, windows, window_places(corners[chunk], N + 1, canvas.shape))
 
 
-def add_windows(canvas: npt.NDArray[Scalar], windows: npt.NDArray[Scalar], corners: IntArray) -> None:
+def add_windows(canvas: npt.NDArray[Scalar], windows: npt.NDArray[Scalar], places: Iterable[Place]) -> None:
     """Add windows to a canvas in place; what falls outside of it is dropped.
 
     Args:
         canvas: (row, column).
         windows: (pattern, side, side).
-        corners: first (row, column) of every window in the canvas (pattern, 2).
+        places: of every window, from `window_places`.
     """
-    places = window_places(corners, windows.shape[-1], canvas.shape)
     for window, (inside, within) in zip(windows, places, strict=True):
         canvas[inside] += window[within]
 
@@ -130,37 +133,39 @@ def spread_windows(
     step, values = _as_real(patches)
     n, N, width = values.shape
     windows = np.empty((n, N + 1, N + 1), patches.dtype) if out is None else out
-    flat_windows = windows.view(values.dtype).reshape(n, (N + 1) * (width + step))
-    factors = fractions.astype(values.dtype)[:, :, None]
+    rows = windows.view(values.dtype).reshape(n, (N + 1) * (width + step))
     weights = None if weight is None else np.repeat(weight.astype(values.dtype), step, axis=1)
+    shares = corner_shares(fractions).astype(values.dtype).reshape(n, 2, 2)
     chunks = list(_chunks(n, N, 4 * patches.itemsize))
-    # One zero column and row behind every patch make each shift one shift of a long row, which is fastest.
-    padded = np.zeros((chunks[0].stop if chunks else 0, N + 1, width + step), values.dtype)
-    shifted, product = np.empty_like(padded), np.empty_like(padded)
+    # A zero row and pixel before every patch, and after each of its rows: then the four corners of a window are four
+    # shifts of one long row, and adding shifted rows is fastest.
+    lead = width + step + step
+    padded = np.zeros((len(rows[chunks[0]]) if chunks else 0, lead + rows.shape[1]), values.dtype)
+    middle = padded[:, lead:].reshape(len(padded), N + 1, width + step)[:, :N, :width]
+    by_pattern, by_value = padded.strides
+    strides = (by_pattern, (width + step) * by_value, step * by_value, by_value)
+    shifted = as_strided(padded, (len(padded), 2, 2, rows.shape[1]), strides, writeable=False)
     for chunk in chunks:
-        held = len(values[chunk])
-        if weights is None:
-            padded[:held, :N, :width] = values[chunk]
-        else:
-            np.multiply(values[chunk], weights, out=padded[:held, :N, :width])
-        flat, across, scaled = (array[:held].reshape(held, -1) for array in (padded, shifted, product))
-        _blend(flat, factors[chunk, 1], step, across, scaled)
-        _blend(across, factors[chunk, 0], width + step, flat_windows[chunk], scaled)
+        held = len(rows[chunk])
+        np.multiply(values[chunk], 1 if weights is None else weights, out=middle[:held])
+        np.einsum("nrc,nrcv->nv", shares[chunk], shifted[:held], out=rows[chunk])
     return windows
 
 
-def _blend(
-    rows: npt.NDArray[Any], fraction: npt.NDArray[Any], shift: int, out: npt.NDArray[Any], scratch: npt.NDArray[Any]
-) -> None:
-    """Write (1 - fraction) * row + fraction * (row moved on by `shift`) for every row."""
-    np.multiply(rows, 1 - fraction, out=out)
-    moved = np.multiply(rows[:, :-shift], fraction, out=scratch[:, :-shift])
-    out[:, shift:] += moved
+def corner_shares(fractions: Float64Array) -> Float64Array:
+    """Return how much of a pixel goes to each of the four it lies between.
+
+    Args:
+        fractions: (pattern, 2), axis 1 = (row, column), in [0, 1).
+
+    Returns:
+        (pattern, 4): the pixel further on in row and column, in row only, in column only, and the nearer one.
+    """
+    row, column = fractions.T
+    return np.stack([row * column, row * (1 - column), (1 - row) * column, (1 - row) * (1 - column)], axis=1)
 
 
-def window_places(
-    corners: IntArray, side: int, shape: tuple[int, ...]
-) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+def window_places(corners: IntArray, side: int, shape: tuple[int, ...]) -> list[Place]:
     """Return where square windows and an array overlap (maybe nowhere).
 
     Args:
