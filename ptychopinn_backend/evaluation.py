@@ -61,8 +61,9 @@ def evaluate(
             iterative codes, which mostly shift by Fourier transform.
 
     Returns:
-        JSON values: 'backend', 'n_patterns', 'interpolation', 'r_factor', 'poisson_floor_r_factor', and, where a truth
-        or a reference is given, 'compared_with' ('truth' or 'reference') and what `compare_objects` returns.
+        JSON values: 'backend', 'n_patterns', 'interpolation', 'r_factor', 'poisson_floor_r_factor'; where the
+        reconstruction says how long it took, 'elapsed_s' and 'patterns_per_s'; where a truth or a reference is given,
+        'compared_with' ('truth' or 'reference') and what `compare_objects` returns.
 
     Raises:
         ConfigError: a truth and a reference are given.
@@ -78,6 +79,9 @@ def evaluate(
         "r_factor": r_factor,
         "poisson_floor_r_factor": floor,
     }
+    elapsed_s = reconstruction.info.get("elapsed_s")
+    if isinstance(elapsed_s, int | float) and elapsed_s > 0:
+        report |= {"elapsed_s": float(elapsed_s), "patterns_per_s": raw.n_patterns / elapsed_s}
     target = reference if truth is None else truth
     if target is not None:
         report["compared_with"] = "reference" if truth is None else "truth"
@@ -184,8 +188,6 @@ def compare_objects(aligned: AlignedObjects) -> dict[str, Any]:
     obj, target = aligned.object, aligned.target
     phase, target_phase = metrics.relative_phases(obj, target)
     amplitude, target_amplitude = np.abs(obj), np.abs(target)
-    window = metrics.hann_window(target.shape)
-    curve = metrics.frc((obj - obj.mean()) * window, (target - target.mean()) * window)
     return {
         "amplitude_psnr_db": metrics.psnr(amplitude, target_amplitude),
         "amplitude_ssim": metrics.ssim(amplitude, target_amplitude),
@@ -195,11 +197,37 @@ def compare_objects(aligned: AlignedObjects) -> dict[str, Any]:
         "phase_mae_rad": metrics.mae(phase, target_phase),
         "amplitude_correlation": metrics.amplitude_correlation(obj, target),
         "phase_correlation": metrics.phase_correlation(obj, target),
-        "frc_half_bit_px": metrics.frc_resolution_px(curve),
+        "frc_half_bit_px": _half_bit_resolution_px(aligned),
         "shift_rc_px": list(aligned.shift_rc_px),
         "amplitude_scale": aligned.amplitude_scale,
         "region_px": list(target.shape),
     }
+
+
+def half_data_frc_px(even: Reconstruction, odd: Reconstruction, positions_xy: FloatArray) -> float:
+    """Return the resolution that two reconstructions of the same object from different patterns agree to.
+
+    Both come from one model, one probe and one set of positions, whose errors they share: the true resolution is not
+    better than this.
+
+    Args:
+        even: from the patterns 0, 2, 4, ...
+        odd: from the patterns 1, 3, 5, ...
+        positions_xy: all scan positions (pattern, 2), axis 1 = (x, y), pixels.
+
+    Returns:
+        Half-period in pixels where the ring correlation falls below the half-bit threshold; 1 is the Nyquist limit.
+
+    Raises:
+        DataError: the scan covers too small a region to compare.
+    """
+    return _half_bit_resolution_px(align_objects(even, odd.object, odd.origin_rc, positions_xy))
+
+
+def _half_bit_resolution_px(aligned: AlignedObjects) -> float:
+    window = metrics.hann_window(aligned.target.shape)
+    obj, target = ((image - image.mean()) * window for image in (aligned.object, aligned.target))
+    return metrics.frc_resolution_px(metrics.frc(obj, target))
 
 
 def _sample(obj: Complex64Array, rows: slice, columns: slice, offset_rc: FloatArray) -> Complex64Array:

@@ -1,30 +1,34 @@
-"""From a trained model and a scan to an object: predict batch by batch, stitch, bring to the scale of the probe."""
+"""From a trained model and a scan to an object: predict batch by batch, stitch, scale to the probe, polish."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
 
-from ptychopinn_backend.arrays import Complex64Array, Float32Array, Float64Array
+from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, Float64Array
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.config_checks import require_choice
+from ptychopinn_backend.config_checks import require_choice, require_non_negative_integer
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.generators import uses_back_projection
 from ptychopinn_backend.physics.forward import overlap_weights
 from ptychopinn_backend.physics.probe import as_mode_stack, normalised_for
+from ptychopinn_backend.polish import polish
 from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.stitch import ObjectAssembler, ObjectFrame, central_weight, counts_scale, probe_weight
 from ptychopinn_backend.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_INFERENCE_BATCH = 64
+# More would leave the cache of a CPU: 64 groups of 128 x 128 pixels take half as long again.
+DEFAULT_INFERENCE_BATCH = 16
+DEFAULT_POLISH_STEPS = 8
+"""Steps of the last polish; docs/fidelity.md has what they do."""
 ASSEMBLIES = ("probe", "central")
 
 ProgressCallback = Callable[[int, int, Callable[[], Reconstruction]], None]
@@ -40,6 +44,7 @@ def reconstruct(
     batch_size: int | None = None,
     assembly: str = "probe",
     frame: ObjectFrame | None = None,
+    polish_steps: int = DEFAULT_POLISH_STEPS,
     seed: int | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> Reconstruction:
@@ -50,19 +55,23 @@ def reconstruct(
         scan: the scan; its probe and positions place the patches.
         n_groups: groups to reconstruct from; None takes one for every scan point, more than that several for each.
         neighbor_count: nearest neighbours a group is drawn from; None takes the training value.
-        batch_size: groups per pass; None takes the execution option, then 64.
+        batch_size: groups per pass; None takes the execution option, then 16.
         assembly: 'probe' weighs patches by the probe's intensity, 'central' averages their central N/2.
         frame: array the object is returned in; None covers the scan.
+        polish_steps: data-consistency steps on the stitched object (`polish.polish`); 0 leaves it as the network and
+            stitching made it.
         seed: seed of the neighbour draw; None takes the run's seed.
-        on_progress: called after every batch.
+        on_progress: called after every batch; what it is given is not polished.
 
     Returns:
-        Object in `frame`, scaled so that object times the scan's probe gives the measured counts.
+        Object in `frame`, scaled so that object times the scan's probe gives the measured counts. `info` has the time
+        of the whole ('elapsed_s') and of the polish in it ('polish_s'), both in seconds.
 
     Raises:
         DataError: the scan does not fit the model, has no probe, or shows several objects.
-        ConfigError: unknown assembly.
+        ConfigError: unknown assembly, or a number of steps below 0.
     """
+    require_non_negative_integer("polish_steps", polish_steps)
     require_choice("assembly", assembly, ASSEMBLIES)
     _require_one_object(scan)
     started = perf_counter()
@@ -85,7 +94,7 @@ def reconstruct(
         done += count
         if on_progress is not None:
             on_progress(done, source.n_groups, so_far)
-    return so_far()
+    return _polished(so_far(), scan, polish_steps, started)
 
 
 @dataclass(frozen=True)
@@ -190,16 +199,44 @@ def _scaled(
     assembler: ObjectAssembler, scan: RawData, probe: Complex64Array, model: TrainedModel, elapsed_s: float
 ) -> Reconstruction:
     stitched = assembler.result()
-    positions: Float64Array = scan.positions_xy
-    valid = None if scan.bad_pixels is None else ~scan.bad_pixels
-    scale = counts_scale(stitched.object, stitched.frame, probe, positions, scan.diff3d, valid)
+    obj, scale = _at_scale_of_counts(stitched.object, stitched.frame, probe, scan)
     logger.info("Object scaled by %.4g so that probe times object gives the measured counts.", scale)
     return Reconstruction(
-        object=np.asarray(stitched.object * scale, dtype=np.complex64),
+        object=obj,
         origin_rc=stitched.frame.origin_rc,
         probe=probe,
         weight=stitched.weight,
         backend=model.backend_name,
-        positions_xy=positions,
+        positions_xy=scan.positions_xy,
         info={"scale": scale, "elapsed_s": elapsed_s, "n_patterns": scan.n_patterns},
     )
+
+
+def _at_scale_of_counts(
+    obj: Complex64Array, frame: ObjectFrame, probe: Complex64Array, scan: RawData
+) -> tuple[Complex64Array, float]:
+    scale = counts_scale(obj, frame, probe, scan.positions_xy, scan.diff3d, _valid_pixels(scan))
+    return np.asarray(obj * scale, dtype=np.complex64), scale
+
+
+def _valid_pixels(scan: RawData) -> BoolArray | None:
+    return None if scan.bad_pixels is None else ~scan.bad_pixels
+
+
+def _polished(stitched: Reconstruction, scan: RawData, steps: int, started_s: float) -> Reconstruction:
+    before = perf_counter()
+    obj = stitched.object
+    if steps > 0:
+        frame = ObjectFrame((obj.shape[0], obj.shape[1]), stitched.origin_rc)
+        obj = polish(obj, frame, stitched.probe, scan.positions_xy, scan.diff3d, steps, _valid_pixels(scan))
+        obj, _ = _at_scale_of_counts(obj, frame, stitched.probe, scan)
+    now = perf_counter()
+    logger.info(
+        "%d patterns reconstructed in %.2f s, of which %.2f s for %d steps of polish.",
+        scan.n_patterns,
+        now - started_s,
+        now - before,
+        steps,
+    )
+    times = {"elapsed_s": now - started_s, "polish_s": now - before, "polish_steps": steps}
+    return replace(stitched, object=obj, info=stitched.info | times)

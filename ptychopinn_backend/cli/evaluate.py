@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+import numpy as np
 
 from ptychopinn_backend.cli.options import measurement_option
 from ptychopinn_backend.errors import DataError
 
 if TYPE_CHECKING:
     from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.reconstruction_file import Reconstruction
 
 ROWS: Final = (
     ("r_factor", "R-factor of the counts", "{:.4f}"),
@@ -26,6 +28,9 @@ ROWS: Final = (
     ("phase_mae_rad", "phase MAE", "{:.4g} rad"),
     ("phase_correlation", "phase correlation", "{:.4f}"),
     ("frc_half_bit_px", "FRC half-bit resolution", "{:.2f} px"),
+    ("half_data_frc_px", "even against odd patterns", "{:.2f} px"),
+    ("elapsed_s", "time of the reconstruction", "{:.2f} s"),
+    ("patterns_per_s", "patterns a second", "{:.0f}"),
 )
 
 
@@ -45,6 +50,12 @@ ROWS: Final = (
     help="Another reconstruction of the scan (object, origin_rc, probe).",
 )
 @click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    metavar="ARCHIVE",
+    help="The model that made it: the scan is reconstructed twice, from even and from odd patterns, and both compared.",
+)
+@click.option(
     "--interpolation",
     type=click.Choice(["bilinear", "fourier"]),
     default="bilinear",
@@ -58,6 +69,7 @@ def command(
     scan: Path,
     truth: Path | None,
     reference: Path | None,
+    model: Path | None,
     interpolation: str,
     measurement: str | None,
     as_json: bool,
@@ -67,7 +79,8 @@ def command(
     RECON.npz is the reconstruction.npz that 'ptychopinn infer' wrote, SCAN.npz the scan it was made from. The R-factor
     is sum |sqrt(counts) - sqrt(model)| / sum sqrt(counts), nothing fitted. Before objects are compared, a shift, global
     phase, phase ramp and amplitude scale are taken out. The resolution is the half-period at which the Fourier ring
-    correlation falls below the half-bit threshold; 1 px is the Nyquist limit.
+    correlation falls below the half-bit threshold; 1 px is the Nyquist limit. With --model it is also found without a
+    truth or a reference, from two halves of the patterns.
     """
     from ptychopinn_backend.data.raw_data import RawData
     from ptychopinn_backend.evaluation import evaluate
@@ -84,7 +97,21 @@ def command(
         other = Reconstruction.load_npz(reference)
         targets["reference"] = (other.object, other.origin_rc)
     report = evaluate(measured, raw, interpolation=interpolation, **targets)  # type: ignore[arg-type]
+    if model is not None:
+        report["half_data_frc_px"] = _half_data_frc_px(model, raw, measured)
     click.echo(json.dumps(report, indent=2) if as_json else "\n".join(_table(report)))
+
+
+def _half_data_frc_px(archive: Path, raw: RawData, whole: Reconstruction) -> float:
+    from ptychopinn_backend.evaluation import half_data_frc_px
+    from ptychopinn_backend.reconstruct import DEFAULT_POLISH_STEPS, reconstruct
+    from ptychopinn_backend.trained_model import TrainedModel
+
+    trained = TrainedModel.load(archive)
+    stated = whole.info.get("polish_steps")
+    steps = stated if isinstance(stated, int) and stated >= 0 else DEFAULT_POLISH_STEPS
+    even, odd = (reconstruct(trained, raw.select(np.arange(k, raw.n_patterns, 2)), polish_steps=steps) for k in (0, 1))
+    return half_data_frc_px(even, odd, raw.positions_xy)
 
 
 def _true_object(scan: RawData, path: Path) -> Any:

@@ -36,7 +36,7 @@ _USAGE_ERROR: Final = 2
 @backend_option
 @click.option("--groups", "n_groups", type=int, help="Groups to reconstruct from.  [one per scan point]")
 @click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours a group is drawn from.  [as trained]")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Groups per pass; memory grows with it.  [64]")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Groups per pass; memory grows with it.  [16]")
 @click.option(
     "--assembly",
     type=click.Choice(["probe", "central"]),
@@ -44,8 +44,17 @@ _USAGE_ERROR: Final = 2
     show_default=True,
     help="Weigh patches by the probe's intensity, or average their centres.",
 )
+@click.option(
+    "--polish",
+    "polish_steps",
+    type=click.IntRange(min=0),
+    default=8,
+    show_default=True,
+    help="Data-consistency steps on the stitched object; 0 leaves what the network made.",
+)
 @click.option("--seed", type=int, help="Seed of the neighbour draw.  [42]")
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
+@click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
 @measurement_option
 @quiet_option
 def command(
@@ -58,6 +67,7 @@ def command(
     backend: str | None,
     seed: int | None,
     accelerator: str | None,
+    precision: str | None,
     measurement: str | None,
     quiet: bool,
     **options: Any,
@@ -76,7 +86,7 @@ def command(
     given = (*named, *scans)
     if not given:
         raise click.UsageError("No scan was given. Name a SCAN, or several with --scans.")
-    execution = resolve_execution(explicit={"accelerator": accelerator, "seed": seed})
+    execution = resolve_execution(explicit={"accelerator": accelerator, "precision": precision, "seed": seed})
     job = InferenceJob(archive, backend, execution, measurement, options)
     if not named and share is None and len(given) == 1 and not given[0].is_dir():
         return _reconstruct_one(job, given[0], output, quiet=quiet)

@@ -9,7 +9,7 @@ import pytest
 
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError, DataError
-from ptychopinn_backend.evaluation import align_objects, evaluate, scan_r_factors
+from ptychopinn_backend.evaluation import align_objects, evaluate, half_data_frc_px, scan_r_factors
 from ptychopinn_backend.metrics import phase_correlation
 from ptychopinn_backend.physics.scan_model import scan_intensities
 from ptychopinn_backend.reconstruction_file import Reconstruction
@@ -152,3 +152,22 @@ def test_measured_scan_and_its_iterative_reconstruction(shared_folder: Path) -> 
     nominal = (origin[0] - 0.5, origin[1] - 0.5)
     aligned = align_objects(reconstruction, members["object"], nominal, raw.positions_xy)
     assert aligned.shift_rc_px == pytest.approx((-0.5, -0.5), abs=0.05)
+
+
+def test_halves_agree_as_far_as_their_noise_allows(scan: RawData) -> None:
+    rng = np.random.default_rng(11)
+
+    def half(noise: float) -> Reconstruction:
+        spoilt = _band_limited_object() + noise * (rng.normal(size=(SIDE, SIDE)) + 1j * rng.normal(size=(SIDE, SIDE)))
+        return Reconstruction((spoilt * _ramp()).astype(np.complex64), (0.0, 0.0), _probe())
+
+    clean, little, much = (half_data_frc_px(half(noise), half(noise), scan.positions_xy) for noise in (0, 0.02, 0.2))
+    assert clean == 1
+    # The texture falls off as a Gaussian, so ten times the noise is met at a coarser scale.
+    assert clean < little < much < 20
+
+
+def test_time_of_the_reconstruction_is_reported(scan: RawData) -> None:
+    timed = Reconstruction(_band_limited_object(), (0, 0), _probe(), info={"elapsed_s": 3.0})
+    report = evaluate(timed, scan)
+    assert (report["elapsed_s"], report["patterns_per_s"]) == (3.0, 50.0)

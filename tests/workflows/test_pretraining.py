@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ptychopinn_backend.cli.main import main
@@ -16,6 +16,7 @@ from ptychopinn_backend.evaluation import evaluate
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.pretraining import pretrain
 from ptychopinn_backend.reconstruct import reconstruct
+from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.trained_model import TrainedModel
 
 N = 32
@@ -63,7 +64,9 @@ def test_a_scan_never_seen_is_reconstructed_in_one_pass(scan_file: Path, backend
     assert r_factor(model) < 0.9 * r_factor(untrained)
 
 
-def test_command(scan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_from_a_probe_to_a_measured_image(
+    scan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["--backend", "pytorch", "--accelerator", "cpu", "--objects", "2", "--epochs", "2", "--groups", "3"]
     small = ["--gridsize", "2", "--set", "n_filters_scale=1", "-q"]
     assert main(["pretrain", "--probe-from", f"{scan_file}", "-o", f"{tmp_path}", *options, *small]) == 0
@@ -72,7 +75,14 @@ def test_command(scan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (model.model.N, model.model.gridsize, model.model.architecture) == (N, 2, "backprojection_unet")
     assert model.training.nphotons == pytest.approx(RawData.from_file(scan_file).mean_photons)
     assert len(model.history["loss"]) == 2
-    assert np.isfinite(reconstruct(model, RawData.from_file(scan_file)).object).all()
+
+    assert main(["infer", f"{tmp_path}", f"{scan_file}", "-o", f"{tmp_path}", "--polish", "3", "-q"]) == 0
+    found = f"{tmp_path}/reconstruction.npz"
+    assert Reconstruction.load_npz(found).info["polish_steps"] == 3
+    assert main(["evaluate", found, f"{scan_file}", "--model", f"{tmp_path}", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert 1 <= report["half_data_frc_px"] < N
+    assert report["patterns_per_s"] == pytest.approx(64 / report["elapsed_s"])
 
 
 def test_no_scan() -> None:
