@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 LAUNCHER_VARIABLE: Final = "PTYCHOPINN_LAUNCHER"
 """Set in processes this package created; holds the process that watches over them."""
+QUIET: Final = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+"""Set there too: the libraries that join processes report names they look up and gradients they wait for in vain."""
 _INTERACTIVE_JOBS: Final = ("bash", "interactive")
 _WATCH_S: Final = 0.2
 
@@ -37,6 +41,28 @@ def is_first_process(execution: ExecutionConfig) -> bool:
         True for a training in one process, whatever the environment says.
     """
     return not is_distributed(execution) or _rank() == 0
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the processes that are started meanwhile.
+
+    Args:
+        values: by name.
+
+    Yields:
+        Nothing.
+    """
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def end_with_launcher() -> None:

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from ptychopinn_backend.errors import DataError, PtychoPINNError, sentence_of
 from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.process_rank import environment
 from ptychopinn_backend.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_work, args=(job, theirs), daemon=True)
-        with _share_of_machine(number, count):
+        with environment(_share_of_machine(number, count)):
             self.process.start()
         theirs.close()
         self.number = number
@@ -209,23 +210,14 @@ def _spread(job: InferenceJob, waiting: list[tuple[Path, Path]], count: int) -> 
             worker.end()
 
 
-@contextmanager
-def _share_of_machine(number: int, count: int) -> Iterator[None]:
-    """Give a process its part of the cores, and one of the visible GPUs in turn, unless the user has said how many."""
-    before = {name: os.environ.get(name) for name in (*_THREAD_VARIABLES, _DEVICE_VARIABLE)}
-    for name in _THREAD_VARIABLES:
-        os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // count)))
-    devices = [device for device in (before[_DEVICE_VARIABLE] or "").split(",") if device]
+def _share_of_machine(number: int, count: int) -> dict[str, str]:
+    """Return what gives a process its part of the cores, unless the user has, and one of the visible GPUs in turn."""
+    threads = str(max(1, (os.cpu_count() or 1) // count))
+    share = {name: threads for name in _THREAD_VARIABLES if name not in os.environ}
+    devices = [device for device in os.environ.get(_DEVICE_VARIABLE, "").split(",") if device]
     if devices:
-        os.environ[_DEVICE_VARIABLE] = devices[number % len(devices)]
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        share[_DEVICE_VARIABLE] = devices[number % len(devices)]
+    return share
 
 
 def _work(job: InferenceJob, pipe: Connection) -> None:

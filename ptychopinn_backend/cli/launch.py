@@ -24,7 +24,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ptychopinn_backend.errors import ConfigError, ProcessLostError
-from ptychopinn_backend.process_rank import LAUNCHER_VARIABLE, are_processes_given, ended_by_signal, is_distributed
+from ptychopinn_backend.process_rank import (
+    LAUNCHER_VARIABLE,
+    QUIET,
+    are_processes_given,
+    ended_by_signal,
+    is_distributed,
+)
 
 if TYPE_CHECKING:
     from ptychopinn_backend.config_file import RunConfig
@@ -146,6 +152,7 @@ def _start(
         "LOCAL_RANK": str(local_rank),
         "RANK": str(rank),
         "WORLD_SIZE": str(count * num_nodes),
+        **QUIET,
         LAUNCHER_VARIABLE: str(os.getpid()),
         FAILURE_VARIABLE: str(folder / f"failure-{local_rank}"),
     }

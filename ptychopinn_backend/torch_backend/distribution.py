@@ -21,7 +21,14 @@ from torch.multiprocessing.spawn import ProcessContext, start_processes
 from ptychopinn_backend.errors import ProcessLostError, UnsupportedOptionError
 from ptychopinn_backend.interface import BackendSetup, EpochCallback, EpochReport, TrainingResult
 from ptychopinn_backend.physics.losses import loss_weights
-from ptychopinn_backend.process_rank import LAUNCHER_VARIABLE, are_processes_given, end_with_launcher, ended_by_signal
+from ptychopinn_backend.process_rank import (
+    LAUNCHER_VARIABLE,
+    QUIET,
+    are_processes_given,
+    end_with_launcher,
+    ended_by_signal,
+    environment,
+)
 from ptychopinn_backend.torch_backend.devices import process_count, resolve_device
 from ptychopinn_backend.torch_backend.failures import explained_failures
 from ptychopinn_backend.torch_backend.model import PtychographyModel
@@ -130,7 +137,8 @@ def train_in_processes(
         sources,
         options,
     )
-    processes = start_processes(_train_one, arguments, count, join=False, start_method="spawn")
+    with environment(QUIET):
+        processes = start_processes(_train_one, arguments, count, join=False, start_method="spawn")
     for _, theirs in pipes:
         theirs.close()
     try:

@@ -46,14 +46,19 @@ def test_a_frozen_encoder_stages_and_a_probe_that_is_not_lit() -> None:
     # Nine groups in batches of four: in the last one the second process has a group that does not count.
     source = source_for({}, n_groups=9)
     together = backend_for("pytorch", source, **SPAWNED, **options)
+    start = together.dump_weights()
     result = together.fit(source)
     alone = backend_for("pytorch", source, batch_size=4, **{**options, "learning_rate": 1e-5 * 2**0.5})
     expected = alone.fit(source)
     for name, values in expected.history.items():
         assert result.history[name] == pytest.approx(values, rel=1e-5), name
-    weights = alone.dump_weights()
-    for name, array in together.dump_weights().items():
-        np.testing.assert_allclose(array, weights[name], atol=1e-5, err_msg=name)
+    # Another order of float32 sums changes about one part in 10^5 of the way the weights have gone; a group that counts
+    # too often in the last batch changes a tenth.
+    weights, found = alone.dump_weights(), together.dump_weights()
+    way, difference = (
+        np.sqrt(sum(np.sum(np.abs(weights[name] - other[name]) ** 2) for name in weights)) for other in (start, found)
+    )
+    assert difference < 5e-4 * way
 
 
 @pytest.mark.slow
