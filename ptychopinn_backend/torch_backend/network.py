@@ -138,7 +138,9 @@ class BackprojectionUnet(PlannedGenerator):
 
     def _pair(self, pair: tuple[Convolution, Convolution], features: Tensor) -> Tensor:
         for convolution in pair:
-            features = functional.silu(self.apply_layer(convolution, features), inplace=True)
+            features = self.apply_layer(convolution, features)
+            # In place would make autograd copy what it needs for the gradient.
+            features = functional.silu(features, inplace=not features.requires_grad)
         return features
 
 
