@@ -189,7 +189,7 @@ class PtychographyModel(nn.Module):
                 values = np.array(array, np.float32)
                 if values.ndim == 4:
                     values = values.transpose(_KERNEL_TO_TORCH)
-                parameters[name].copy_(torch.from_numpy(np.ascontiguousarray(values)))
+                parameters[name].copy_(torch.from_numpy(np.array(values, order="C")))
 
 
 def to_canonical(name: str, tensor: Tensor) -> AnyArray:
