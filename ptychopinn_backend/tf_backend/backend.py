@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
 
@@ -44,7 +43,7 @@ class TensorFlowBackend(Backend):
     @staticmethod
     def versions() -> dict[str, str]:
         """Return the version of TensorFlow; Keras takes no part."""
-        return {"tensorflow": version("tensorflow")}
+        return {"tensorflow": str(tf.version.VERSION)}  # the package may be tensorflow-cpu
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return canonical name -> shape of every weight, trainable constants of the physics included."""
