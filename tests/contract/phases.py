@@ -103,9 +103,10 @@ class PhasesContract:
         backend = backend_for(self.backend_name, source, **STAGES)
         batch = source.batch(np.arange(4))
         first, last, between = (backend.gradients(batch, source, weight) for weight in (0.0, 1.0, 0.25))
-        for name, array in between.items():
-            expected = 0.75 * first[name] + 0.25 * last[name]
-            np.testing.assert_allclose(array, expected, atol=1e-5 * np.abs(expected).max() + 1e-12, err_msg=name)
+        expected = {name: 0.75 * first[name] + 0.25 * last[name] for name in between}
+        error = np.linalg.norm([np.linalg.norm(between[name] - expected[name]) for name in between])
+        assert error < 1e-5 * np.linalg.norm([np.linalg.norm(array) for array in expected.values()])
+        assert np.abs(first[LOG_SCALE] - last[LOG_SCALE]) > 0.1 * np.abs(last[LOG_SCALE])
 
     def test_stages_blend_the_loss_epoch_by_epoch(self) -> None:
         _, result = self._run(**STAGES)
@@ -182,12 +183,14 @@ class PhasesContract:
     whole: ClassVar[tuple[dict[str, AnyArray], TrainingResult]]
 
     @pytest.mark.parametrize("n_groups", [16, 18, 22])
-    @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-    def test_accumulated_batches_act_like_one_large_batch(self, optimizer: str, n_groups: int) -> None:
+    @pytest.mark.parametrize(("optimizer", "learning_rate", "tolerance"), [("sgd", 1e-6, 1e-4), ("adam", 1e-4, 1e-2)])
+    def test_accumulated_batches_act_like_one_large_batch(
+        self, optimizer: str, learning_rate: float, tolerance: float, n_groups: int
+    ) -> None:
         # 18 groups leave a step of one short batch, 22 one of a whole and a short batch.
         options = {
             "optimizer": optimizer,
-            "learning_rate": 1e-4,
+            "learning_rate": learning_rate,
             "nepochs": 3,
             "gradient_clip_val": 1.0 if optimizer == "adam" else None,
             "n_groups": n_groups,
@@ -200,8 +203,9 @@ class PhasesContract:
         names = sorted(weights)
         path = np.concatenate([(reference[name] - start[name]).ravel() for name in names])
         error = np.concatenate([(weights[name] - reference[name]).ravel() for name in names])
-        # The gradient of a step is a sum in another order: float32 rounding, which Adam enlarges where it is small.
-        assert np.linalg.norm(error) < 2e-3 * np.linalg.norm(path)
+        # The gradient of a step is a sum in another order: float32 rounding. Adam divides gradients by their size, so
+        # that entries which are all rounding move as far as the others.
+        assert np.linalg.norm(error) < tolerance * np.linalg.norm(path)
 
     def test_groups_of_scans_with_more_bad_pixels_count_alike(self) -> None:
         source = source_for({}, n_groups=4, n_scans=2)
