@@ -216,7 +216,8 @@ class PatchModel:
             The graph, traced already: a function object per model would make TensorFlow warn of retracing.
         """
         # XLA compiles anew for every batch length, when it meets it.
-        graph = tf.function(body, jit_compile=self.setup.execution.compile_model)
+        # Nothing here branches on the value of a tensor; rewriting the code for that takes longer than tracing it.
+        graph = tf.function(body, autograph=False, jit_compile=self.setup.execution.compile_model)
         return cast(Callable[..., Any], graph.get_concrete_function(*signature))
 
     def _with_model_probe(self, scene: SceneTensors) -> SceneTensors:
