@@ -67,8 +67,9 @@ class Reconstruction:
             require_shape("weight", self.weight, self.object.shape, "(row, column) of the object")
         if self.positions_xy is not None:
             require_shape("positions_xy", self.positions_xy, (None, 2), "(pattern, 2)")
-        for name in ("object", "probe", "origin_rc"):
-            if not np.isfinite(getattr(self, name)).all():
+        for name in ("object", "probe", "origin_rc", "weight", "positions_xy"):
+            values = getattr(self, name)
+            if values is not None and not np.isfinite(values).all():
                 raise DataError(
                     f"{name} holds NaN or infinity; a reconstruction must be finite. Check how it was made."
                 )
@@ -180,24 +181,25 @@ def _from_members(members: Mapping[str, AnyArray]) -> Reconstruction:
             raise DataError(f"{name} has type {array.dtype}; expected {expected}. Write the file again with save_npz.")
     origin = members["origin_rc"]
     require_shape("origin_rc", origin, (2,), "(row, column)")
-    probe = members["probe"].astype(np.complex64)
-    positions = members.get("positions_xy")
-    weight = members.get("weight")
+    positions, weight = members.get("positions_xy"), members.get("weight")
     try:
         info = json.loads(str(members["info"])) if "info" in members else {}
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"'info' is not JSON text ({error}). Write the file again with save_npz.") from error
     if not isinstance(info, dict):
         raise DataError(f"'info' holds {info!r}; expected an object of names and values. Write it with save_npz.")
-    return Reconstruction(
-        object=members["object"].astype(np.complex64),
-        origin_rc=(float(origin[0]), float(origin[1])),
-        probe=probe[np.newaxis] if probe.ndim == 2 else probe,
-        weight=None if weight is None else weight.astype(np.float32),
-        backend=str(members["backend"]) if "backend" in members else "",
-        positions_xy=None if positions is None else positions.astype(np.float64),
-        info=info,
-    )
+    # What single precision cannot hold becomes infinite, which the reconstruction refuses.
+    with np.errstate(over="ignore"):
+        probe = members["probe"].astype(np.complex64)
+        return Reconstruction(
+            object=members["object"].astype(np.complex64),
+            origin_rc=(float(origin[0]), float(origin[1])),
+            probe=probe[np.newaxis] if probe.ndim == 2 else probe,
+            weight=None if weight is None else weight.astype(np.float32),
+            backend=str(members["backend"]) if "backend" in members else "",
+            positions_xy=None if positions is None else positions.astype(np.float64),
+            info=info,
+        )
 
 
 def _product_attributes(

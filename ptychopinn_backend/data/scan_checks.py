@@ -167,7 +167,7 @@ def check_pattern_values(name: str, patterns: AnyArray, good_pixels: BoolArray |
         return
     for piece in pattern_slices(patterns):
         values = patterns[piece]
-        not_finite, negative = ~np.isfinite(values), values < 0
+        not_finite, negative = ~_is_finite(values), values < 0
         for wrong, rule in ((not_finite, "finite (no NaN, no infinity)"), (negative, "not negative")):
             if good_pixels is not None:
                 wrong &= good_pixels
@@ -271,7 +271,8 @@ def check_scan_index(values: AnyArray | None, n_patterns: int) -> IntArray:
             f"scan_index has shape {array.shape} for {n_patterns} scan points; expected ({n_patterns},). "
             "Give one number a scan point, or leave it out."
         )
-    indices = array.astype(np.int32)
+    with np.errstate(invalid="ignore"):
+        indices = array.astype(np.int32)
     if not np.array_equal(indices, array):
         raise DataError(f"scan_index holds {array[indices != array][0]}; expected whole numbers. Round it first.")
     return indices
@@ -316,7 +317,7 @@ def parse_metadata(values: AnyArray | None) -> dict[str, Any]:
     try:
         text = np.asarray(values).reshape(-1)[0]
         parsed = json.loads(text.decode() if isinstance(text, bytes) else str(text))
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         parsed = None
     if isinstance(parsed, dict):
         return parsed
@@ -338,10 +339,15 @@ def _require_kind(name: str, array: AnyArray, kinds: str, meaning: str) -> None:
 
 
 def _require_finite(name: str, array: AnyArray) -> None:
-    finite = np.isfinite(array)
+    finite = _is_finite(array)
     if not finite.all():
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise DataError(
             f"{name} holds {array[where]} at index {where}; every value must be finite (no NaN, no infinity). "
             "Remove or repair it."
         )
+
+
+def _is_finite(array: AnyArray) -> BoolArray:
+    # What single precision cannot hold would become infinite later.
+    return np.asarray(np.abs(array) <= np.finfo(np.float32).max)

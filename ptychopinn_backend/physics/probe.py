@@ -32,7 +32,8 @@ def as_mode_stack(probe: AnyArray) -> Complex64Array:
         raise DataError(
             f"The probe has shape {np.shape(probe)}; expected (N, N) or (mode, N, N). Check the probe array."
         )
-    stack = stack.astype(np.complex64)
+    with np.errstate(over="ignore"):
+        stack = stack.astype(np.complex64)
     if not np.isfinite(stack).all():
         raise DataError("The probe holds values that are not finite (NaN or infinity). Repair it before training.")
     if not np.any(stack[0]):

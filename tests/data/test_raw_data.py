@@ -58,9 +58,10 @@ def test_explicit_measurement_and_metadata(scan_file, members):
     assert told.metadata["nphotons"] == 1e6
 
 
-def test_metadata_that_is_no_json_is_skipped(scan_file):
+@pytest.mark.parametrize("text", ["{broken", "[" * 100_000, "9" * 5000])
+def test_metadata_that_is_no_json_is_skipped(scan_file, text):
     with pytest.warns(UserWarning, match="not JSON text of a mapping"):
-        assert RawData.from_file(scan_file(_metadata="{broken")).metadata == {}
+        assert RawData.from_file(scan_file(_metadata=text)).metadata == {}
 
 
 def test_optional_arrays(scan_file, members):
@@ -100,6 +101,7 @@ def test_optional_arrays(scan_file, members):
         ({"diffraction": np.ones((0, 32, 32))}, "zero patterns"),
         ({"xcoords": np.zeros(0), "ycoords": np.zeros(0)}, "xcoords is empty: the scan has zero positions"),
         ({"diffraction": np.full((20, 32, 32), np.nan)}, "holds nan in pattern 0 at row 0, column 0.*must be finite"),
+        ({"diffraction": np.full((20, 32, 32), 1e300)}, r"holds 1e\+300 in pattern 0 .* must be finite"),
         ({"diffraction": np.full((20, 32, 32), -1)}, "holds -1 in pattern 0 .* must be not negative"),
         ({"diffraction": np.ones((20, 32, 32), complex)}, "diffraction has type complex128; expected real numbers"),
         ({"diffraction": np.full((20, 32, 32), "x")}, "diffraction has type <U1"),
@@ -113,9 +115,13 @@ def test_optional_arrays(scan_file, members):
         ({"probeGuess": np.ones(32)}, r"probe has shape \(32,\); expected \(N, N\) or \(mode, N, N\)"),
         ({"probeGuess": np.full((32, 32), np.nan)}, "probe holds values that are not finite"),
         ({"objectGuess": np.ones((2, 80, 80))}, r"objectGuess has shape .* expected \(H, W\)"),
+        ({"probeGuess": np.full((32, 32), 1e300)}, "probe holds values that are not finite"),
         ({"objectGuess": np.full((80, 80), np.nan)}, "objectGuess holds nan"),
+        ({"objectGuess": np.full((80, 80), 1e300)}, r"objectGuess holds 1e\+300 at .* must be finite"),
         ({"scan_index": np.zeros(3)}, r"scan_index has shape \(3,\) for 20 scan points"),
         ({"scan_index": np.full(20, 0.5)}, "scan_index holds 0.5; expected whole numbers"),
+        ({"scan_index": np.full(20, np.nan)}, "scan_index holds nan; expected whole numbers"),
+        ({"Y": np.full((20, 32, 32), 1e300 + 0j)}, r"Y holds \(1e\+300\+0j\) at .* must be finite"),
         ({"Y": np.ones((20, 32, 32))}, "Y has type float64; expected complex patches"),
         ({"Y": np.ones((20, 16, 16), complex)}, r"Y has shape .* expected \(20, 32, 32\)"),
         ({"bad_pixels": np.zeros((16, 16), bool)}, r"bad_pixels has shape \(16, 16\) for patterns of \(32, 32\)"),

@@ -14,10 +14,21 @@ from ptychopinn_backend.arrays import AnyArray
 Mutation = Callable[[bytes, np.random.Generator], bytes]
 INTERESTING = (0x00, 0x01, 0x7F, 0x80, 0xFF)
 WORDS = (
-    *("-1", "0", "1", "1e999", "-1e-320", "nan", ".inf", "9" * 25, "0x7fffffffffffffff", "4.5", "1e6"),
+    *("-1", "0", "1", "1e999", "-1e-320", "nan", ".inf", "9" * 25, "9" * 5000, "0x7fffffffffffffff", "4.5", "1e6"),
     *("null", "~", "true", "no", "''", '""', "[]", "{}", "[[[]]]", "2026-01-01", "2026-99-99", "x", "\u00b5", "\ud7ff"),
-    *("!!python/object/apply:os.mkdir [fuzz_ran]", "!!binary aGk=", "&a [*a]", "*a", "<<: {}", "? a : b", "--- "),
+    *(
+        "[" * 5000,
+        '{"a":' * 5000,
+        "!!python/object/apply:os.mkdir [fuzz_ran]",
+        "!!binary aGk=",
+        "&a [*a]",
+        "*a",
+        "<<: {}",
+        "? a : b",
+        "--- ",
+    ),
 )
+NUMBERS = np.array([np.nan, -np.inf, -1.0, 1e38, 1e300, 1e-42])
 TYPES = ("bool", "int8", "uint64", "float16", "float64", "complex128", "<U3", "S2", "M8[s]", "O", ">f4", "i4,f4")
 _WORD = re.compile(r"[^\s:,\[\]{}\"']+")
 _VALUE = re.compile(r"(?<=[:=] )" + _WORD.pattern)
@@ -60,6 +71,7 @@ def mutate_zip(original: bytes, rng: np.random.Generator) -> bytes:
     return zipped(members)
 
 
+@np.errstate(all="ignore")
 def mutate_arrays(original: bytes, rng: np.random.Generator) -> bytes:
     """Return an NPZ file in which one array has another type, shape, value or name, or is missing."""
     with np.load(io.BytesIO(original)) as archive:
@@ -68,7 +80,7 @@ def mutate_arrays(original: bytes, rng: np.random.Generator) -> bytes:
     array = arrays.pop(victim)
     kind = int(rng.integers(7))
     if kind == 0:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
             array = (
                 np.zeros(array.shape, rng.choice(TYPES)) if array.dtype.kind == "U" else array.astype(rng.choice(TYPES))
@@ -80,7 +92,9 @@ def mutate_arrays(original: bytes, rng: np.random.Generator) -> bytes:
     elif kind == 3:
         array = array.T if rng.random() < 0.5 else array.ravel()
     elif kind == 4 and array.size and array.dtype.kind in "fc":
-        array.reshape(-1)[int(rng.integers(array.size))] = rng.choice([np.nan, -np.inf, -1.0, 1e38, 1e-42])
+        array.reshape(-1)[int(rng.integers(array.size))] = rng.choice(NUMBERS).astype(array.dtype)
+    elif kind == 4 and array.dtype.kind == "U" and array.ndim == 0:
+        array = np.array(mutate_words(str(array).encode(), rng).decode())
     elif kind == 5:
         victim = rng.choice([*arrays, f"x{victim}", victim.upper(), "../" + victim, "/" + victim])
     else:

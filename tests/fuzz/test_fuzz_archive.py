@@ -23,7 +23,7 @@ def repaired(members: dict[str, bytes]) -> bytes:
         for name in metadata["checksums"]:
             metadata["checksums"][name] = hashlib.sha256(members[name]).hexdigest()
         members = members | {"metadata.json": json.dumps(metadata).encode()}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     return zipped(members)
 

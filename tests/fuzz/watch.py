@@ -118,8 +118,8 @@ class Watch:
             seconds, grown_gib = time.perf_counter() - started, (_resident_kib("VmHWM") - memory) / 2**20
             self.slowest_s = max(self.slowest_s, seconds)
             self.most_memory_gib = max(self.most_memory_gib, grown_gib)
-            assert seconds < SLOWEST_S, f"took {seconds} s"
             assert grown_gib < MEMORY_GIB, f"grew by {grown_gib} GiB"
+            assert seconds < SLOWEST_S, f"took {seconds} s"
 
 
 def _resident_kib(name: str) -> int:

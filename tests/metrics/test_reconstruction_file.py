@@ -41,10 +41,14 @@ def test_npz_of_other_origin_needs_only_object_origin_and_probe(tmp_path: Path) 
     [
         ({"object": None}, "has no 'object'; a reconstruction holds object, origin_rc, probe"),
         ({"object": np.full((9, 9), np.nan)}, "object holds NaN or infinity"),
+        ({"object": np.full((9, 9), 1e300)}, "object holds NaN or infinity"),
+        ({"weight": np.full((9, 9), np.nan)}, "weight holds NaN or infinity"),
+        ({"positions_xy": np.full((3, 2), np.inf)}, "positions_xy holds NaN or infinity"),
         ({"origin_rc": np.zeros(3)}, r"origin_rc has shape \(3,\)"),
         ({"probe": np.ones((4, 5))}, r"probe has shape"),
         ({"weight": np.ones((3, 3))}, r"weight has shape \(3, 3\)"),
         ({"info": np.array("{")}, "'info' is not JSON text"),
+        ({"info": np.array("9" * 5000)}, "'info' is not JSON text"),
         ({"object": np.array([object()])}, "'object' .* is an array of Python objects"),
     ],
 )
