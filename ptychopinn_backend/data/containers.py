@@ -20,7 +20,7 @@ from ptychopinn_backend.arrays import (
 )
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.grouping import GroupingOptions, centred
-from ptychopinn_backend.data.labels import require_labels
+from ptychopinn_backend.data.labels import require_labels, without_mean_phase
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scan import Scan, prepare_scan
 from ptychopinn_backend.data.source import GroupBatch
@@ -244,6 +244,8 @@ class PtychoDataContainer:
             X[members] = gathered * factors[members]
             if Y is not None and scan.labels is not None:
                 Y[members] = np.moveaxis(scan.labels[rows[members]], 1, -1)
+                if scan.phase_subtraction:
+                    Y[members] = without_mean_phase(Y[members])
         _, local = centred(self.coords_true[chosen])
         return GroupBatch(X=X, local_offsets=local.astype(np.float32), scan_index=scan_of, Y=Y)
 

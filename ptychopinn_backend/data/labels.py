@@ -73,3 +73,17 @@ def require_label_source(raw: RawData) -> None:
             f"objectGuess ({height} x {width} pixels); labels are cut at pixel positions of that array. "
             "Shift the positions into its frame."
         )
+
+
+def without_mean_phase(labels: Complex64Array) -> Complex64Array:
+    """Turn the patches of each group by one phase, so that their sum is real and positive.
+
+    Args:
+        labels: (group, N, N, channel). One phase for a group keeps overlapping patches consistent.
+
+    Returns:
+        The same shape.
+    """
+    total = labels.sum(axis=(1, 2, 3), keepdims=True)
+    turn = np.where(total == 0, 1, np.conj(total) / np.maximum(np.abs(total), np.finfo(np.float32).tiny))
+    return np.asarray(labels * turn, np.complex64)

@@ -46,6 +46,8 @@ class Scan:
     """Factor from measured to normalised amplitudes."""
     labels: Rows | None
     """Ground-truth patches (pattern, N, N) complex64, or None."""
+    phase_subtraction: bool = False
+    """The labels of each group lose their common mean phase."""
 
 
 def prepare_scan(

@@ -92,7 +92,15 @@ def _describe(files: Sequence[Path], model: ModelConfig, options: DatasetOptions
     content = [fingerprint(path) for path in files]
     patterns = _digest([FORMAT, VERSION, content, model.N, options.measurement, options.with_labels])
     groups = _digest([patterns, asdict(options)])
-    return Description(patterns, groups, len(files), options.normalize, asdict(model))
+    return Description(
+        patterns,
+        groups,
+        len(files),
+        options.normalize,
+        options.probe_normalize,
+        options.phase_subtraction,
+        asdict(model),
+    )
 
 
 def _digest(values: list[Any]) -> str:
@@ -157,7 +165,7 @@ def _build(
         stored = [open_stored_scan(patterns, index) for index in range(len(files))]
     rows = [_draw(scan, options) for scan in stored]
     # What cannot be assembled must not be described as whole.
-    dataset = assemble(folder, stored, rows, model, options.normalize)
+    dataset = assemble(folder, stored, rows, model, wanted)
     index = np.repeat(np.arange(len(rows), dtype=np.int32), [len(part) for part in rows])
     write_npz(groups, {"scan_index": index, "pattern_rows": np.concatenate(rows)})
     with atomic_file(folder / DESCRIPTION_NAME, "w") as stream:

@@ -13,6 +13,7 @@ from ptychopinn_backend.config_checks import (
     require_positive_integer,
 )
 from ptychopinn_backend.data.grouping import GroupingOptions
+from ptychopinn_backend.errors import UnsupportedOptionError
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.torch_config_sets import DataConfig
 
@@ -36,6 +37,10 @@ class DatasetOptions:
     """Scan points kept of each scan before neighbours are sought; None keeps all."""
     subsample_seed: int | None = None
     """Seed of that choice."""
+    probe_normalize: bool = True
+    """Normalise probes as specs/data.md says; False takes them in the scale they were given in."""
+    phase_subtraction: bool = False
+    """Turn the labels of each group by one phase, so that their mean phase is 0."""
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -44,7 +49,8 @@ class DatasetOptions:
             ConfigError: one breaks its rule.
         """
         require_choice("normalize", self.normalize, NORMALISATIONS)
-        require_bool("with_labels", self.with_labels)
+        for name in ("with_labels", "probe_normalize", "phase_subtraction"):
+            require_bool(name, getattr(self, name))
         if self.n_subsample is not None:
             require_positive_integer("n_subsample", self.n_subsample)
         if self.subsample_seed is not None:
@@ -100,7 +106,11 @@ class DatasetOptions:
 
         Returns:
             The options.
+
+        Raises:
+            UnsupportedOptionError: an option asks for what data sets do not do.
         """
+        _refuse_unsupported(data)
         grouping = GroupingOptions(
             gridsize=data.grid_size[0],
             neighbor_count=data.K,
@@ -114,8 +124,33 @@ class DatasetOptions:
             x_bounds=data.x_bounds,
             y_bounds=data.y_bounds,
         )
-        return cls(grouping, data.normalize, data.measurement_domain, with_labels)
+        return cls(
+            grouping,
+            data.normalize,
+            data.measurement_domain,
+            with_labels,
+            probe_normalize=data.probe_normalize,
+            phase_subtraction=data.phase_subtraction and with_labels,
+        )
 
     def for_model(self, model: ModelConfig) -> DatasetOptions:
         """Return the options with the gridsize of a model and without a neighbour cache."""
         return replace(self, grouping=replace(self.grouping, gridsize=model.gridsize, dataset_path=None))
+
+
+def _refuse_unsupported(data: DataConfig) -> None:
+    if data.data_scaling != "Parseval":
+        raise UnsupportedOptionError(
+            f"data_scaling = '{data.data_scaling}' is not offered: the losses count photons, and patterns divided by "
+            "their largest value have no set number of them. Set data_scaling to 'Parseval'."
+        )
+    if data.scan_pattern != "Isotropic":
+        raise UnsupportedOptionError(
+            f"scan_pattern = '{data.scan_pattern}' is not offered: neighbours are sought by their distance in pixels, "
+            "the same along both axes. Set scan_pattern to 'Isotropic', and neighbor_function to '4_quadrant' where "
+            "the steps of the two axes differ."
+        )
+    if data.grid_size[0] != data.grid_size[1]:
+        raise UnsupportedOptionError(
+            f"grid_size = {data.grid_size} is not square, but groups are. Use {(data.grid_size[0],) * 2}."
+        )

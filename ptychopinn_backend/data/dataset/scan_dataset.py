@@ -22,6 +22,7 @@ from ptychopinn_backend.data.npz import read_npz
 from ptychopinn_backend.data.scaling import factor_from_photons
 from ptychopinn_backend.data.scan import Scan, prepare_counted_scan
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
+from ptychopinn_backend.physics.probe import as_mode_stack
 
 FORMAT: Final = "ptychopinn-backend data set"
 VERSION: Final = 1
@@ -63,6 +64,10 @@ class Description:
     """Number of scans."""
     normalize: str | None
     """'Batch', 'Group' or None."""
+    probe_normalize: bool
+    """Probes are normalised."""
+    phase_subtraction: bool
+    """Labels lose the mean phase of their group."""
     model: dict[str, Any]
     """Fields of the `ModelConfig` it was made for."""
 
@@ -116,6 +121,8 @@ def read_description(folder: Path) -> Description:
         "groups": _is_digest(values["groups"]),
         "n_scans": type(values["n_scans"]) is int and values["n_scans"] > 0,
         "normalize": values["normalize"] in NORMALISATIONS,
+        "probe_normalize": isinstance(values["probe_normalize"], bool),
+        "phase_subtraction": isinstance(values["phase_subtraction"], bool),
         "model": isinstance(values["model"], dict),
     }
     for name, holds in rules.items():
@@ -154,7 +161,7 @@ def open_dataset(folder: str | Path, model: ModelConfig | None = None) -> ScanDa
         )
     stored = [open_stored_scan(description.patterns_folder(folder), index) for index in range(description.n_scans)]
     rows = _read_groups(description.groups_file(folder), [len(scan.xcoords) for scan in stored], model.channels)
-    return assemble(folder, stored, rows, model, description.normalize)
+    return assemble(folder, stored, rows, model, description)
 
 
 def assemble(
@@ -162,7 +169,7 @@ def assemble(
     stored: Sequence[StoredScan],
     pattern_rows: Sequence[IntArray],
     model: ModelConfig,
-    normalize: str | None,
+    description: Description,
 ) -> ScanDataset:
     """Put the groups of stored scans together.
 
@@ -171,7 +178,7 @@ def assemble(
         stored: the scans.
         pattern_rows: rows of each scan's groups (group, channel).
         model: decides how probes are normalised.
-        normalize: 'Batch', 'Group' or None.
+        description: how patterns, probes and labels are normalised.
 
     Returns:
         The data set.
@@ -182,7 +189,7 @@ def assemble(
     containers = []
     for scan, rows in zip(stored, pattern_rows, strict=True):
         try:
-            containers.append(_container(scan, rows, model, normalize))
+            containers.append(_container(scan, rows, model, description))
         except DataError as error:
             raise DataError(f"{scan.name}: {error}") from error
     joined = PtychoDataContainer.concatenate(containers)
@@ -226,11 +233,14 @@ def _read_groups(path: Path, sizes: Sequence[int], channels: int) -> list[IntArr
     return np.split(rows, np.flatnonzero(np.diff(index)) + 1)
 
 
-def _container(stored: StoredScan, rows: IntArray, model: ModelConfig, normalize: str | None) -> PtychoDataContainer:
+def _container(stored: StoredScan, rows: IntArray, model: ModelConfig, description: Description) -> PtychoDataContainer:
     scan = prepare_counted_scan(
         stored.patterns, stored.photons, stored.probeGuess, model, rows, stored.bad_pixels, stored.labels
     )
-    scan, factors = _normalised(scan, stored.photons[rows], model.N, normalize)
+    if not description.probe_normalize:
+        scan = replace(scan, probe=as_mode_stack(stored.probeGuess))
+    scan = replace(scan, phase_subtraction=description.phase_subtraction)
+    scan, factors = _normalised(scan, stored.photons[rows], model.N, description.normalize)
     coords = group_coordinates(stored.xcoords, stored.ycoords, rows)[0]
     nominal = coords
     if stored.xcoords_start is not None and stored.ycoords_start is not None:

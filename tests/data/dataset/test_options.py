@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
-from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset
+from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset, open_dataset
 from ptychopinn_backend.data.grouping import GroupingOptions
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.errors import ConfigError, DataError, UnsupportedOptionError
 from ptychopinn_backend.torch_config_sets import DataConfig
 
 
@@ -85,6 +86,83 @@ def test_options_of_a_pytorch_native_configuration(scans: list[Path], tmp_path: 
     assert 0 < seeds < 40
 
 
+def test_probes_may_keep_their_scale(scans: list[Path], tmp_path: Path, model: ModelConfig) -> None:
+    options = DatasetOptions.from_data_config(DataConfig(N=32, n_subsample=1, probe_normalize=False))
+    dataset = create_dataset(scans, tmp_path / "set", model, options)
+    for index, path in enumerate(scans):
+        given = RawData.from_file(path).probeGuess
+        assert given is not None
+        np.testing.assert_array_equal(dataset.probes[index][: len(given)], given)
+    np.testing.assert_array_equal(open_dataset(tmp_path / "set").probes, dataset.probes)
+
+
+def test_labels_lose_the_mean_phase_of_their_group(scans: list[Path], tmp_path: Path, model: ModelConfig) -> None:
+    members = dict(np.load(scans[0]))
+    members["objectGuess"] = members["objectGuess"] * np.exp(0.7j)
+    np.savez(scans[0], **members)
+    # The phase is subtracted unless a configuration says otherwise.
+    flat = DatasetOptions.from_data_config(DataConfig(N=32, subsample_seed=1), with_labels=True)
+    whole = DatasetOptions.from_data_config(
+        DataConfig(N=32, subsample_seed=1, phase_subtraction=False), with_labels=True
+    )
+    labels = create_dataset(scans[0], tmp_path / "flat", model, flat).Y
+    expected = create_dataset(scans[0], tmp_path / "whole", model, whole).Y
+    assert labels is not None
+    assert expected is not None
+    assert np.abs(np.angle(expected.sum(axis=(1, 2, 3)))).max() > 0.1
+    np.testing.assert_allclose(np.angle(labels.sum(axis=(1, 2, 3))), 0, atol=1e-4)
+    # One phase a group: everything else stays as it was.
+    turn = (expected / labels).reshape(len(labels), -1)
+    np.testing.assert_allclose(turn, np.broadcast_to(turn[:, :1], turn.shape), atol=1e-4)
+    np.testing.assert_allclose(np.abs(turn), 1, atol=1e-5)
+    split = open_dataset(tmp_path / "flat").split(0.2, seed=0)[0]
+    np.testing.assert_allclose(np.angle(split.Y.sum(axis=(1, 2, 3))), 0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"data_scaling": "Max"}, r"data_scaling = 'Max' is not offered.*Set data_scaling to 'Parseval'"),
+        ({"scan_pattern": "Rectangular"}, r"scan_pattern = 'Rectangular' is not offered.*'4_quadrant'"),
+        ({"grid_size": (2, 3)}, r"grid_size = \(2, 3\) is not square.*Use \(2, 2\)"),
+    ],
+)
+def test_what_data_sets_do_not_do_is_refused_by_name(option: dict[str, object], words: str) -> None:
+    with pytest.raises(UnsupportedOptionError, match=words):
+        DatasetOptions.from_data_config(DataConfig(**option))  # type: ignore[arg-type]
+
+
+def test_every_option_of_a_data_configuration_has_an_effect_or_is_refused() -> None:
+    elsewhere = {"nphotons", "N", "C", "probe_scale"}  # of the training and of the model
+    changed = {
+        "K": 7,
+        "K_quadrant": 9,
+        "n_subsample": 2,
+        "subsample_seed": 3,
+        "grid_size": (1, 1),
+        "neighbor_function": "Min_dist",
+        "min_neighbor_distance": 1.0,
+        "max_neighbor_distance": 9.0,
+        "scan_pattern": "Rectangular",
+        "normalize": "Group",
+        "probe_normalize": False,
+        "data_scaling": "Max",
+        "phase_subtraction": False,
+        "x_bounds": (0.2, 0.8),
+        "y_bounds": (0.2, 0.8),
+        "measurement_domain": "count_intensity",
+    }
+    assert {item.name for item in fields(DataConfig)} == elsewhere | changed.keys()
+    plain = DatasetOptions.from_data_config(DataConfig(), with_labels=True)
+    for name, value in changed.items():
+        given = DataConfig(**{name: value})
+        if name in ("scan_pattern", "data_scaling"):
+            with pytest.raises(UnsupportedOptionError, match=f"^{name} = "):
+                DatasetOptions.from_data_config(given)
+        else:
+            assert DatasetOptions.from_data_config(given, with_labels=True) != plain, name
+
+
 def test_options_of_a_training_configuration(model: ModelConfig) -> None:
     config = TrainingConfig(model=model, n_groups=12, neighbor_count=5, n_subsample=20, subsample_seed=9)
     options = DatasetOptions.from_training(config, seed=1, x_bounds=(0.2, 0.9))
@@ -100,6 +178,8 @@ def test_options_of_a_training_configuration(model: ModelConfig) -> None:
         ({"n_subsample": 0}, "n_subsample = 0"),
         ({"subsample_seed": -1}, "subsample_seed = -1"),
         ({"with_labels": 1}, "with_labels = 1"),
+        ({"probe_normalize": 1}, "probe_normalize = 1"),
+        ({"phase_subtraction": 1}, "phase_subtraction = 1"),
     ],
 )
 def test_invalid_options_are_refused(options: dict[str, object], words: str) -> None:
