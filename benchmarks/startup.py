@@ -49,5 +49,5 @@ def _first_predictions(table: Table) -> None:
             times, peaks = interleaved_processes({"child": child, "framework": framework}, 3, warm_ups=0)
             pairs = zip(times["child"].seconds, times["framework"].seconds, strict=True)
             beyond = Times(tuple(child - framework for child, framework in pairs))
-            title = f"first patches of a fresh process, {backend}"
+            title = f"first pattern predicted in a fresh process, {backend}"
             table.add(title, times["child"].figure, f"{FRAMEWORK_IMPORTS[backend]}", beyond.figure, 1.0, peaks["child"])
