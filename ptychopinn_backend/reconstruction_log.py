@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from ptychopinn_backend.arrays import Complex64Array, IntArray
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.source import GroupSource, SelectedGroups
-from ptychopinn_backend.epoch_log import EpochLog
+from ptychopinn_backend.epoch_log import EpochLog, open_log
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.interface import Backend, EpochCallback, EpochReport
@@ -90,6 +92,28 @@ class ReconstructionLog:
             backend=self._backend.name,
             positions_xy=everywhere,
         )
+
+
+def picture_log(execution: ExecutionConfig, folder: Path | None) -> EpochLog:
+    """Return the log that takes the pictures.
+
+    Args:
+        execution: names the logger.
+        folder: of the run, or None.
+
+    Returns:
+        The log.
+
+    Raises:
+        ConfigError: there is no log to put them in.
+    """
+    if folder is None or execution.logger_backend == "none":
+        missing = "logger_backend is 'none'" if folder is not None else "no checkpoint_folder was given"
+        raise ConfigError(
+            f"recon_log_every_n_epochs = {execution.recon_log_every_n_epochs} asks for pictures in the log of the run, "
+            f"and there is none: {missing}. Give a folder and a logger, or set recon_log_every_n_epochs to None."
+        )
+    return open_log(execution.logger_backend, folder)
 
 
 def chosen_groups(execution: ExecutionConfig, n_groups: int) -> IntArray:

@@ -20,7 +20,6 @@ from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import default_intensity_scale
 from ptychopinn_backend.data.source import GroupSource
-from ptychopinn_backend.epoch_log import open_log
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.factory import create_backend, resolve_backend
@@ -29,7 +28,7 @@ from ptychopinn_backend.params_bridge import update_legacy_dict
 from ptychopinn_backend.process_rank import is_first_process
 from ptychopinn_backend.reconstruct import reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
-from ptychopinn_backend.reconstruction_log import ReconstructionLog
+from ptychopinn_backend.reconstruction_log import ReconstructionLog, picture_log
 from ptychopinn_backend.trained_model import BestArchive, TrainedModel, legacy_snapshot
 from ptychopinn_backend.training_data import fit_to_data, group_scans
 from ptychopinn_backend.training_lock import training_lock
@@ -154,9 +153,8 @@ def train_source(
         if best_archive is not None:
             best = BestEpoch(config, execution, loss_keys(config, validated=validation is not None))
             on_epoch = BestArchive(TrainedModel(computing, {}, snapshot, name), best_archive, best, on_epoch)
-        if execution.recon_log_every_n_epochs is not None and checkpoint_folder is not None:
-            log = open_log(execution.logger_backend, checkpoint_folder)
-            on_epoch = ReconstructionLog(computing, training, log, on_epoch)
+        if execution.recon_log_every_n_epochs is not None:
+            on_epoch = ReconstructionLog(computing, training, picture_log(execution, checkpoint_folder), on_epoch)
         result = computing.fit(
             training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
         )
@@ -181,6 +179,7 @@ def train_cdi_model(
     *,
     execution: ExecutionConfig | None = None,
     on_epoch: EpochCallback | None = None,
+    init: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train the model of `config.backend`, and leave `params.cfg` as legacy readers expect it.
 
@@ -190,6 +189,7 @@ def train_cdi_model(
         config: what to train; archive and checkpoints go to `config.output_dir`.
         execution: run-time options.
         on_epoch: called after every epoch; True stops training.
+        init: archive of either backend to start from, or None.
 
     Returns:
         'model' (`TrainedModel`), 'history' (dict of lists), 'backend' (name), 'intensity_scale'.
@@ -202,6 +202,7 @@ def train_cdi_model(
         validation=[_as_scan(test_data)] if test_data is not None else [],
         on_epoch=on_epoch,
         checkpoint_folder=Path(config.output_dir) / "checkpoints",
+        init=init,
     )
     params.cfg["backend"] = model.backend_name
     params.cfg["intensity_scale"] = model.intensity_scale

@@ -72,6 +72,7 @@ def _refuse_with_fsdp(setup: BackendSetup) -> None:
         "gradient_clip_val": (setup.training.gradient_clip_val, None),
         "precision": (setup.execution.precision, "32-true"),
         "epochs_fine_tune": (setup.training.epochs_fine_tune, 0),
+        "recon_log_every_n_epochs": (setup.execution.recon_log_every_n_epochs, None),
     }
     for name, (value, needed) in refused.items():
         if value != needed:

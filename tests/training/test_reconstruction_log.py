@@ -138,3 +138,10 @@ def test_groups_without_positions_cannot_be_put_together() -> None:
     backend = backend_for("pytorch", source, recon_log_every_n_epochs=1, recon_log_stitch=True)
     with pytest.raises(ConfigError, match=r"recon_log_stitch = True needs groups that know their positions.*False"):
         ReconstructionLog(backend, source, Pictures())
+
+
+@pytest.mark.parametrize(("logger", "words"), [("none", "logger_backend is 'none'"), ("csv", "no checkpoint_folder")])
+def test_pictures_need_a_log(logger: str, words: str, scan: Any, tmp_path: Path) -> None:
+    folder = tmp_path if logger == "none" else None
+    with pytest.raises(ConfigError, match=rf"recon_log_every_n_epochs = 2 asks for pictures.*{words}.*to None"):
+        trained(scan, "pytorch", folder, recon_log_every_n_epochs=2, logger_backend=logger)
