@@ -18,6 +18,8 @@ from benchmarks.machine import describe
 from benchmarks.tables import Table, markdown
 
 RESULTS = Path(__file__).parent / "results"
+QUICK_RESULTS = Path(__file__).parents[1] / "build" / "benchmarks"
+"""Apart, because they mean nothing."""
 TOPICS = (
     "startup",
     "grouping",
@@ -127,7 +129,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="a few seconds, to see that it runs; the numbers mean nothing"
     )
-    parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="folder for latest.json and latest.md")
+    parser.add_argument("-o", "--output", type=Path, help="folder for latest.json and latest.md")
     parser.add_argument("--topic", choices=(*TOPICS, *ON_REQUEST), help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -144,13 +146,14 @@ def main() -> int:
         print(f"{topic} ...", end=" ", flush=True)
         topics.append(run_apart(topic, arguments.quick))
         print(f"{topics[-1]['seconds']} s", flush=True)
-    latest = arguments.output / "latest.json"
+    output = arguments.output or (QUICK_RESULTS if arguments.quick else RESULTS)
+    latest = output / "latest.json"
     before = json.loads(latest.read_text()) if arguments.only and latest.is_file() else None
     result = merged(before, describe(), topics)
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
     latest.write_text(json.dumps(result, indent=1) + "\n")
-    (arguments.output / "latest.md").write_text(as_markdown(result))
-    print(f"Written to {arguments.output / 'latest.md'}.")
+    (output / "latest.md").write_text(as_markdown(result))
+    print(f"Written to {output / 'latest.md'}.")
     return int(any(topic["error"] for topic in topics))
 
 
