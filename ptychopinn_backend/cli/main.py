@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "pretrain": "Train a model on simulated objects with the probe of a scan.",
     "infer": "Reconstruct a scan with a trained model.",
     "evaluate": "Measure a reconstruction against counts, truth or a reference.",
+    "convert": "Write scans as an NPZ of this package, or as a data set on disk.",
     "inspect": "Show what an archive holds.",
     "parity-report": "Train both backends on the same scan and compare.",
 }

@@ -1,0 +1,106 @@
+"""`ptychopinn convert`: scans of any kind that is read, as an NPZ of specs/data.md or as a data set on disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ptychopinn_backend.cli.options import measurement_option, quiet_option
+from ptychopinn_backend.errors import ConfigError
+
+
+@click.command("convert", short_help="Write scans as an NPZ of this package, or as a data set on disk.")
+@click.argument("sources", metavar="SCAN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="An NPZ file, or the folder of a data set."
+)
+@measurement_option
+@click.option(
+    "--shift",
+    "shift_px",
+    type=float,
+    help="Add this to all positions, in pixels; 0.5 for an NPZ that Ptychodus alone exported. NPZ only.  [0]",
+)
+@click.option("--gridsize", type=int, help="Data set: neighbouring patterns of a group along each side.  [1]")
+@click.option("--groups", "n_groups", type=int, help="Data set: groups drawn from each scan.  [one per scan point]")
+@click.option("--neighbors", "neighbor_count", type=int, help="Data set: nearest neighbours a group is drawn from.")
+@click.option("--neighbor-function", help="Data set: Nearest, Min_dist or 4_quadrant.  [Nearest]")
+@click.option("--normalize", help="Data set: Batch, Group or None.  [Batch]")
+@click.option("--seed", type=int, help="Data set: seed of the draw.  [42]")
+@click.option("--labels", "with_labels", is_flag=True, default=None, help="Data set: keep ground-truth patches too.")
+@quiet_option
+def command(
+    sources: tuple[Path, ...],
+    output: Path,
+    measurement: str | None,
+    shift_px: float | None,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Read SCAN and write it in this package's format.
+
+    Read are NPZ files with counts or amplitudes, patterns first or last, integers or floating point, and training data
+    that Ptychodus exports as HDF5. With OUTPUT ending in .npz, the one SCAN becomes an NPZ that says what it holds: float32
+    amplitudes, positions, probe, object and bad pixels. Otherwise all SCANs, files and folders, become a data set on
+    disk in the folder OUTPUT, which 'ptychopinn train --dataset OUTPUT' trains on.
+
+    \b
+      ptychopinn convert training.h5 -o scan.npz
+      ptychopinn convert night/ -o dataset --gridsize 2
+    """  # noqa: D301 - click looks for the character, not for its escape
+    given = {name: value for name, value in options.items() if value is not None}
+    if output.suffix == ".npz":
+        said = _to_npz(sources, output, measurement, shift_px or 0.0, given)
+    else:
+        said = _to_dataset(sources, output, measurement, shift_px, given)
+    if not quiet:
+        click.echo(said)
+
+
+def _to_npz(
+    sources: tuple[Path, ...], output: Path, measurement: str | None, shift_px: float, given: dict[str, Any]
+) -> str:
+    from ptychopinn_backend.data.raw_data import RawData
+
+    if len(sources) > 1:
+        raise ConfigError(f"-o {output} names one scan, and {len(sources)} are given. Name a folder for a data set.")
+    if given:
+        raise ConfigError(f"-o {output} names one scan; {', '.join(given)} concern data sets. Name a folder for one.")
+    raw = RawData.from_file(sources[0], measurement)
+    moved = {
+        name: value + shift_px
+        for name in ("xcoords", "ycoords", "xcoords_start", "ycoords_start")
+        if (value := getattr(raw, name)) is not None
+    }
+    replace(raw, **moved).to_file(output)
+    read_as = "counts" if raw.measured_as_counts else "amplitudes"
+    return f"Wrote {output}: {raw.n_patterns} patterns of {raw.N} x {raw.N} pixels, read as {read_as}."
+
+
+def _to_dataset(
+    sources: tuple[Path, ...], output: Path, measurement: str | None, shift_px: float | None, given: dict[str, Any]
+) -> str:
+    from ptychopinn_backend.config import ModelConfig
+    from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset
+    from ptychopinn_backend.data.dataset.sources import list_sources, read_scan_file
+    from ptychopinn_backend.data.grouping import GroupingOptions
+
+    if shift_px is not None:
+        raise ConfigError(f"--shift {shift_px:g} is for one NPZ, and '{output}' is a folder. Convert the scan first.")
+    files = list_sources(list(sources))
+    model = ModelConfig(N=read_scan_file(files[0]).N, gridsize=given.pop("gridsize", 1))
+    normalize, with_labels = given.pop("normalize", "Batch"), given.pop("with_labels", False)
+    grouping = {"seed": 42, "neighbor_count": max(4, model.channels), **given}
+    options = DatasetOptions(
+        grouping=GroupingOptions(gridsize=model.gridsize, **grouping),
+        measurement=measurement,
+        normalize=None if normalize == "None" else normalize,
+        with_labels=with_labels,
+    )
+    dataset = create_dataset(files, output, model, options)
+    return (
+        f"{output} holds {dataset.n_groups} groups of {dataset.n_patterns} patterns from {len(dataset.names)} scan(s)."
+    )
