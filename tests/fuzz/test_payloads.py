@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from ptychopinn_backend.archive import read_archive, read_metadata
 from ptychopinn_backend.config_file import load_run_config
@@ -145,3 +146,18 @@ def test_an_array_larger_than_its_file_is_not_made(tmp_path: Path, watch: Watch)
     path = tmp_path / "scan.npz"
     members = {"diffraction.npy": header.getvalue(), "xcoords.npy": b"", "ycoords.npy": b""}
     assert not watch.reads(RawData.from_file, path, zipped(members), DataError)
+
+
+def test_an_image_of_too_many_pixels_is_not_unfolded(tmp_path: Path, watch: Watch) -> None:
+    image = io.BytesIO()
+    Image.new("L", (20_000, 5_000)).save(image, "png")
+    assert len(image.getvalue()) < 2**18
+    form = next(form for form in FORMATS if form.name == "object image")
+    assert not watch.reads(form.read, tmp_path / form.file_name, image.getvalue(), DataError)
+
+
+def test_a_narrow_object_is_not_enlarged_without_end(tmp_path: Path, watch: Watch) -> None:
+    narrow = io.BytesIO()
+    np.save(narrow, np.ones((2, 10**6), np.float16))
+    form = next(form for form in FORMATS if form.name == "object array")
+    assert not watch.reads(form.read, tmp_path / form.file_name, narrow.getvalue(), DataError)

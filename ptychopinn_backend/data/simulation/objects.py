@@ -21,6 +21,8 @@ _EDGE_BLUR_PX: Final = 0.7
 _LEAF_COVERAGE: Final = 5.0
 _FIELD_EXPONENT: Final = 4.0
 _LINE_COVERAGE: Final = 0.35
+_LARGEST_PX: Final = 2**24
+"""Pixels an image file may have, and an object that is enlarged from one."""
 
 
 def make_object(spec: SimulationConfig, shape: Shape, rng: np.random.Generator) -> Complex64Array:
@@ -193,16 +195,14 @@ def _load(path: Path) -> AnyArray:
         elif path.suffix == ".npy":
             array = np.load(path, allow_pickle=False)
         else:
-            from matplotlib.image import imread  # heavy, and needed for images only
-
-            array = imread(path)
+            array = _read_image(path)
     except DataError:
         raise
     except Exception as error:  # every image reader has its own classes
         raise DataError(f"object_file '{path}' cannot be read ({error}). Give an image, NPY or NPZ file.") from error
     if array.ndim == 3 and array.shape[2] in (3, 4) and not np.iscomplexobj(array):
         array = array[..., :3].mean(axis=2)
-    if array.ndim != 2 or array.dtype.kind not in "biufc" or min(array.shape) < 2 or not np.isfinite(array).all():
+    if array.ndim != 2 or array.dtype.kind not in "biufc" or min(array.shape) < 2 or not _is_finite(array):
         raise DataError(
             f"object_file '{path}' holds {array.dtype} of shape {array.shape}; expected finite numbers, (row, column)."
             " Convert it first."
@@ -210,11 +210,35 @@ def _load(path: Path) -> AnyArray:
     return np.asarray(array)
 
 
+def _read_image(path: Path) -> AnyArray:
+    # Heavy, and needed for images only.
+    from matplotlib.image import imread
+    from PIL import Image
+
+    with Image.open(path) as image:
+        columns, rows = image.size
+    if rows * columns > _LARGEST_PX:
+        raise DataError(
+            f"object_file '{path}' has {rows} x {columns} pixels; an image may have {_LARGEST_PX}. Crop or reduce it."
+        )
+    return imread(path)
+
+
+def _is_finite(array: AnyArray) -> bool:
+    # What single precision cannot hold would become infinite later.
+    return bool(np.all(np.abs(array) <= np.finfo(np.float32).max))
+
+
 def _fit(array: AnyArray, shape: Shape) -> AnyArray:
     """Return the middle of `array`, enlarged first where it is smaller than `shape`; real images are also reduced."""
     factor = max(wanted / length for wanted, length in zip(shape, array.shape, strict=True))
     if factor > 1 or not np.iscomplexobj(array):
         zoom = [max(wanted, round(n * factor)) / n for n, wanted in zip(array.shape, shape, strict=True)]
+        if factor > 1 and array.size * zoom[0] * zoom[1] > _LARGEST_PX:
+            raise DataError(
+                f"An object of shape {array.shape} cannot be enlarged to {shape}: one side is too short for the other. "
+                "Crop it first."
+            )
         kind = np.complex128 if np.iscomplexobj(array) else np.float64
         array = ndimage.zoom(array.astype(kind), zoom, order=1, mode="nearest", grid_mode=True)
     top, left = ((n - wanted) // 2 for n, wanted in zip(array.shape, shape, strict=True))
