@@ -43,9 +43,9 @@ def command(
     """Read SCAN and write it in this package's format.
 
     Read are NPZ files with counts or amplitudes, patterns first or last, integers or floating point, and training data
-    that Ptychodus exports as HDF5. With OUTPUT ending in .npz, the one SCAN becomes an NPZ that says what it holds: float32
-    amplitudes, positions, probe, object and bad pixels. Otherwise all SCANs, files and folders, become a data set on
-    disk in the folder OUTPUT, which 'ptychopinn train --dataset OUTPUT' trains on.
+    that Ptychodus exports as HDF5. With OUTPUT ending in .npz, the one SCAN becomes an NPZ that says what it holds:
+    float32 amplitudes, positions, probe, object and bad pixels. Otherwise all SCANs, files and folders, become a data
+    set on disk in the folder OUTPUT, which 'ptychopinn train --dataset OUTPUT' trains on.
 
     \b
       ptychopinn convert training.h5 -o scan.npz

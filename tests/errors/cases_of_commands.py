@@ -6,6 +6,9 @@ from .workshop import SMALL, TRAIN, Case, cut, scan_with, text
 
 RUN = (*TRAIN, *SMALL)
 SIMULATE = ("simulate", "-o", "new.npz", "--size", "32", "--patterns", "8")
+INFER = ("infer", "model", "-o", "out")
+CONVERT = ("convert", "scan.npz")
+SEVERAL = ("--devices", "2", "--num-nodes", "2")
 EVALUATE = ("evaluate", "result/reconstruction.npz", "scan.npz")
 PLAN = ("simulate", "-o", "scans", "--config", "plan.yaml")
 
@@ -42,6 +45,14 @@ CASES = (
         "cannot name a file",
         text("plan.yaml", "scans: [{name: ../a}]\n"),
     ),
+    Case("A share of scans that is none", (*INFER, "scan.npz", "--share", "4/4"), "must be I/N"),
+    Case("A scan is named twice", (*INFER, "--scans", "scan.npz", "scan.npz"), "is named twice"),
+    Case("Several scans for one converted file", ("convert", "scan.npz", "scan.npz", "-o", "new.npz"), "names one scan"),
+    Case("Data-set options for one file", (*CONVERT, "-o", "new.npz", "--gridsize", "2"), "concern data sets"),
+    Case("Shifted positions for a data set", (*CONVERT, "-o", "set", "--shift", "0.5"), "is for one NPZ"),
+    Case("Weights split over CPUs", (*RUN, "--devices", "2", "--strategy", "fsdp"), "splits a model over CUDA devices"),
+    Case("Spawned on several machines", (*RUN, *SEVERAL, "--strategy", "ddp_spawn"), "on one machine"),
+    Case("Machines that do not know one another", (*RUN, *SEVERAL), "NODE_RANK, MASTER_ADDR, MASTER_PORT are not set"),
     Case("The output folder is a file", (*RUN, "-o", "scan.npz"), "could not be written|scan.npz", exit_code=1),
     Case("The output lies below a file", (*SIMULATE[:2], "scan.npz/new.npz", *SIMULATE[3:]), "scan.npz", exit_code=1),
     Case("The network is larger than memory", (*RUN, "--filters-scale", "4000"), "Not enough memory", exit_code=1),
