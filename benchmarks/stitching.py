@@ -26,13 +26,16 @@ def measure(quick: bool) -> list[Table]:
         "object, 100,000 patches in 20 s and 1 GiB.",
     )
     found = []
+    prediction = _prediction()
     cases = [(patches, align, 1.0) for patches in (1_000, 10_000, 100_000) for align in (False, True)]
     cases.append((10_000, False, 4.0))
     for patches, align, spread in [(200, True, 1.0)] if quick else cases:
         repeats = 1 if quick or patches == 100_000 else 5
         positions, frame = _positions(patches, spread)
         times = interleaved(
-            {"stitch": lambda p=positions, f=frame, a=align: _stitch(p, f, a)}, repeats, warm_ups=int(repeats > 1)
+            {"stitch": lambda p=positions, f=frame, a=align: _stitch(prediction, p, f, a)},
+            repeats,
+            warm_ups=int(repeats > 1),
         )["stitch"]
         found.append((patches, align, frame, times, peak_mib()))
     # Afterwards, because its arrays would hide the peak of stitching.
@@ -63,12 +66,18 @@ def _positions(patches: int, spread: float) -> tuple[np.ndarray, ObjectFrame]:
     return positions, ObjectFrame.covering(positions, N)
 
 
-def _stitch(positions: np.ndarray, frame: ObjectFrame, align: bool) -> None:
+def _prediction() -> tuple[np.ndarray, np.ndarray]:
+    """Return a batch of patches with phases of their own, and the weight of their pixels."""
     rng = np.random.default_rng(SEED)
-    patches = (1 + 0.1 * rng.normal(size=(BATCH, N, N)) + 0.1j * rng.normal(size=(BATCH, N, N))).astype(np.complex64)
-    patches *= np.exp(2j * np.pi * rng.random((BATCH, 1, 1))).astype(np.complex64)
+    patches = 1 + 0.1 * rng.normal(size=(BATCH, N, N)) + 0.1j * rng.normal(size=(BATCH, N, N))
+    patches *= np.exp(2j * np.pi * rng.random((BATCH, 1, 1)))
     y, x = np.mgrid[:N, :N] - N / 2 + 0.5
-    assembler = ObjectAssembler(frame, N, np.exp(-(x**2 + y**2) / 200).astype(np.float32), align_phases=align)
+    return patches.astype(np.complex64), np.exp(-(x**2 + y**2) / 200).astype(np.float32)
+
+
+def _stitch(prediction: tuple[np.ndarray, np.ndarray], positions: np.ndarray, frame: ObjectFrame, align: bool) -> None:
+    patches, weight = prediction
+    assembler = ObjectAssembler(frame, N, weight, align_phases=align)
     for start in range(0, len(positions), BATCH):
         some = positions[start : start + BATCH]
         assembler.add(patches[: len(some)], some)
