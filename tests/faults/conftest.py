@@ -1,22 +1,19 @@
-"""A small scan, a small and a read-only disk, and the command line in a process of its own."""
+"""A small scan, a small and a read-only disk, and the command line in processes of its own."""
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 
-from .fork_server import ROOT, ForkServer, has_processes, users_environment
+from .fork_server import ForkServer
 
-ENTRY_POINT = "import sys; from ptychopinn_backend.cli import main; sys.exit(main())"
 DiskMaker = Callable[[int], Path]
 
 
@@ -63,10 +60,21 @@ class BackendServer:
         self.backend = backend
         self._server = server
 
-    def train(self, scan: Path, output: Path, *more: str, kill_after_s: float | None = None) -> tuple[int, list[str]]:
+    def run(self, function: str, *arguments: Any) -> int:
+        """Run 'module:function' with the backend's name and further arguments; return the exit code."""
+        return self._server.run(function, self.backend, *arguments)
+
+    def train(
+        self,
+        scan: Path,
+        output: Path,
+        *more: str,
+        meanwhile: Callable[[int], None] | None = None,
+        memory_mib: int | None = None,
+    ) -> tuple[int, list[str]]:
         """Train the smallest network; return exit code and lines on standard error."""
         words = [str(word) for word in training(self.backend, scan, output, *more)]
-        code = self._server.run("ptychopinn_backend.cli:main", words, kill_after_s=kill_after_s)
+        code = self._server.run("tests.faults.victims:command_line", words, memory_mib, meanwhile=meanwhile)
         return code, self._server.said().splitlines()
 
 
@@ -79,30 +87,3 @@ def training(backend: str, scan: Path, output: Path, *more: str) -> list[str | P
 def make_read_only(disk: Path) -> None:
     """Forbid writing on a mounted disk; permissions alone do not stop a superuser."""
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True, capture_output=True)
-
-
-class CommandLine:
-    """One run of `ptychopinn` in a process group of its own."""
-
-    def __init__(self, *arguments: str | Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", ENTRY_POINT, *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-            env=users_environment(),
-            cwd=ROOT,
-        )
-        self.pid = self._process.pid
-
-    def finish(self, seconds: float = 120) -> tuple[int, list[str]]:
-        """Return exit code and lines on standard error, after making sure that no process is left."""
-        try:
-            _, error = self._process.communicate(timeout=seconds)
-            assert not has_processes(self.pid), "the command left a process behind"
-        finally:
-            if has_processes(self.pid):
-                os.killpg(self.pid, signal.SIGKILL)
-        return self._process.returncode, error.splitlines()

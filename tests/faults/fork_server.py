@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -46,15 +46,17 @@ class ForkServer:
         self._process.communicate()
         self._log.close()
 
-    def run(self, function: str, *arguments: Any, kill_after_s: float | None = None) -> int:
-        """Run 'module:function' and return its exit code, minus the signal where it was killed."""
+    def run(self, function: str, *arguments: Any, meanwhile: Callable[[int], None] | None = None) -> int:
+        """Run 'module:function' and return its exit code, minus the signal where it was killed.
+
+        `meanwhile` is called with the id of the process, which no other one takes before it returns.
+        """
         self._before = self._log.seek(0, os.SEEK_END)
         self._ask(json.dumps([function, arguments]))
         pid = int(self._answer())
-        if kill_after_s is not None:
-            time.sleep(kill_after_s)
-            # The server waits for the process only afterwards, so its id cannot belong to another one.
-            os.kill(pid, signal.SIGKILL)
+        if meanwhile is not None:
+            meanwhile(pid)
+        # Only now the server waits for the process.
         self._ask("")
         code = int(self._answer())
         assert not has_processes(pid), "it left a process behind"
@@ -80,9 +82,19 @@ def users_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
+def killed_after(seconds: float) -> Callable[[int], None]:
+    """Return what kills a process after a while."""
+
+    def kill(pid: int) -> None:
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGKILL)
+
+    return kill
+
+
 def has_processes(group: int) -> bool:
-    """Return whether a process group is still there after a moment."""
-    for _ in range(50):
+    """Return whether a process group is still there after a moment; a worker looks every 5 s whether it is orphaned."""
+    for _ in range(120):
         try:
             os.killpg(group, 0)
         except ProcessLookupError:

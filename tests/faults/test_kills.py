@@ -21,7 +21,7 @@ from ptychopinn_backend.data.dataset.options import DatasetOptions
 
 from . import victims
 from .conftest import BackendServer
-from .fork_server import ForkServer
+from .fork_server import ForkServer, killed_after
 
 KILLS = int(os.environ.get("FAULT_KILLS", "20"))
 VICTIMS = "tests.faults.victims"
@@ -35,11 +35,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
 
 
 def kill_again_and_again(
-    server: ForkServer, kills: int, longest_s: float, check: Callable[[], None], function: str, *arguments: str
+    server: ForkServer, kills: int, longest_s: float, check: Callable[[], object], function: str, *arguments: str
 ) -> None:
     rng = np.random.default_rng(kills)
     for _ in range(kills):
-        code = server.run(f"{VICTIMS}:{function}", *arguments, kill_after_s=float(rng.uniform(0.0, longest_s)))
+        moment = float(rng.uniform(0.0, longest_s))
+        code = server.run(f"{VICTIMS}:{function}", *arguments, meanwhile=killed_after(moment))
         assert code == -signal.SIGKILL, server.said()
         check()
 
@@ -77,7 +78,7 @@ def test_data_sets(server: ForkServer, scan_file: Path, tmp_path: Path) -> None:
 
 def test_training_goes_on_to_the_same_model(backend_server: BackendServer, scan_file: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
-    more = ("--epochs", str(EPOCHS), "--resume")
+    more = ("--epochs", str(EPOCHS), "--resume", "--batch-size", "32", "--set", "validation_fraction=0")
     started = time.perf_counter()
     assert backend_server.train(scan_file, tmp_path / "whole", *more) == (0, [])
     needed_s = time.perf_counter() - started
@@ -86,7 +87,7 @@ def test_training_goes_on_to_the_same_model(backend_server: BackendServer, scan_
     while killed < max(1, 3 * KILLS // 20):
         model = tmp_path / f"model{runs}"
         moment = float(rng.uniform(0.1, 0.9)) * needed_s
-        code, _ = backend_server.train(scan_file, model, *more, kill_after_s=moment)
+        code, _ = backend_server.train(scan_file, model, *more, meanwhile=killed_after(moment))
         killed += code != 0
         # Every few kills the training is left alone.
         if code == 0 or killed % 3 == 0:
@@ -95,6 +96,24 @@ def test_training_goes_on_to_the_same_model(backend_server: BackendServer, scan_
             assert list(model.rglob(TEMPORARY_PATTERN)) == []
             runs += 1
     assert runs > 0
+
+
+def test_training_killed_after_every_epoch_of_every_phase_ends_the_same(
+    backend_server: BackendServer, scan_file: Path, tmp_path: Path
+) -> None:
+    def train(folder: Path, last_epoch: int) -> int:
+        return backend_server.run(f"{VICTIMS}:train_in_phases", str(scan_file), str(folder), last_epoch)
+
+    assert train(tmp_path / "whole", 0) == 0
+    for epoch in range(1, victims.PHASES.total_epochs):
+        assert train(tmp_path / "killed", epoch) == -signal.SIGKILL
+        assert not (tmp_path / "killed" / "wts.h5.zip").exists()
+    assert train(tmp_path / "killed", 0) == 0
+    found, expected = (read_archive(tmp_path / name) for name in ("killed", "whole"))
+    assert len(found.history["loss"]) == victims.PHASES.total_epochs
+    assert found.history == expected.history
+    for name, array in expected.weights.items():
+        np.testing.assert_array_equal(found.weights[name], array)
 
 
 def require_same_model(found: ArchiveContent, expected: ArchiveContent) -> None:
