@@ -121,7 +121,7 @@ def output_folders(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
         DataError: a file is named twice.
     """
     full = [path.resolve() for path in scans]
-    doubled = next((path for path in full if full.count(path) > 1), None)
+    doubled = next((path for path, place in zip(scans, full, strict=True) if full.count(place) > 1), None)
     if doubled is not None:
         raise DataError(f"{doubled} is named twice. Name every scan once.")
     shared = Path(os.path.commonpath([path.parent for path in full]))

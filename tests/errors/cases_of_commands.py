@@ -47,7 +47,7 @@ CASES = (
     ),
     Case("A share of scans that is none", (*INFER, "scan.npz", "--share", "4/4"), "must be I/N"),
     Case("A scan is named twice", (*INFER, "--scans", "scan.npz", "scan.npz"), "is named twice"),
-    Case("Several scans for one converted file", ("convert", "scan.npz", "scan.npz", "-o", "new.npz"), "names one scan"),
+    Case("Several scans for one converted file", (*CONVERT, "scan.npz", "-o", "new.npz"), "names one scan"),
     Case("Data-set options for one file", (*CONVERT, "-o", "new.npz", "--gridsize", "2"), "concern data sets"),
     Case("Shifted positions for a data set", (*CONVERT, "-o", "set", "--shift", "0.5"), "is for one NPZ"),
     Case("Weights split over CPUs", (*RUN, "--devices", "2", "--strategy", "fsdp"), "splits a model over CUDA devices"),
