@@ -25,8 +25,8 @@ from ptychopinn_backend.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
 
-# More would leave the cache of a CPU: 64 groups of 128 x 128 pixels take half as long again.
-DEFAULT_INFERENCE_BATCH = 16
+# More would leave the cache of a CPU: with 64 groups of 128 x 128 pixels a pass takes half as long again.
+DEFAULT_INFERENCE_BATCH = 8
 DEFAULT_POLISH_STEPS = 8
 """Steps of the last polish; docs/fidelity.md has what they do."""
 ASSEMBLIES = ("probe", "central")
@@ -55,7 +55,7 @@ def reconstruct(
         scan: the scan; its probe and positions place the patches.
         n_groups: groups to reconstruct from; None takes one for every scan point, more than that several for each.
         neighbor_count: nearest neighbours a group is drawn from; None takes the training value.
-        batch_size: groups per pass; None takes the execution option, then 16.
+        batch_size: groups per pass; None takes the execution option, then 8.
         assembly: 'probe' weighs patches by the probe's intensity, 'central' averages their central N/2.
         frame: array the object is returned in; None covers the scan.
         polish_steps: data-consistency steps on the stitched object (`polish.polish`); 0 leaves it as the network and

@@ -36,7 +36,7 @@ _USAGE_ERROR: Final = 2
 @backend_option
 @click.option("--groups", "n_groups", type=int, help="Groups to reconstruct from.  [one per scan point]")
 @click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours a group is drawn from.  [as trained]")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Groups per pass; memory grows with it.  [16]")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Groups per pass; memory grows with it.  [8]")
 @click.option(
     "--assembly",
     type=click.Choice(["probe", "central"]),

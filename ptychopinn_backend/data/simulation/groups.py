@@ -109,12 +109,12 @@ class SimulatedGroups:
     @property
     def N(self) -> int:
         """Pattern side in pixels."""
-        return self._probes.shape[-1]
+        return int(self._probes.shape[-1])
 
     @property
     def channels(self) -> int:
         """Patterns per group."""
-        return self._scans[0].positions_xy.shape[1]
+        return int(self._scans[0].positions_xy.shape[1])
 
     @property
     def probes(self) -> Complex64Array:
