@@ -82,10 +82,14 @@ def users_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
-def killed_after(seconds: float) -> Callable[[int], None]:
-    """Return what kills a process after a while."""
+def killed_after(seconds: float, file: Path | None = None) -> Callable[[int], None]:
+    """Return what kills a process after a while, counted from when a file is there; sooner if it never comes."""
 
     def kill(pid: int) -> None:
+        for _ in range(600):
+            if file is None or file.exists():
+                break
+            time.sleep(0.05)
         time.sleep(seconds)
         os.kill(pid, signal.SIGKILL)
 

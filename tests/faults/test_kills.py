@@ -26,6 +26,7 @@ from .fork_server import ForkServer, killed_after
 KILLS = int(os.environ.get("FAULT_KILLS", "20"))
 VICTIMS = "tests.faults.victims"
 EPOCHS = 5
+LAST = {"pytorch": "last.ckpt", "tensorflow": "last.npz"}
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +87,11 @@ def test_training_goes_on_to_the_same_model(backend_server: BackendServer, scan_
     killed = runs = 0
     while killed < max(1, 3 * KILLS // 20):
         model = tmp_path / f"model{runs}"
-        moment = float(rng.uniform(0.1, 0.9)) * needed_s
-        code, _ = backend_server.train(scan_file, model, *more, meanwhile=killed_after(moment))
+        moment = float(rng.uniform(0.0, 0.7)) * needed_s
+        # Every second kill comes when there is a state to go on from.
+        kill = killed_after(moment, model / "checkpoints" / LAST[backend_server.backend] if killed % 2 else None)
+        code, error = backend_server.train(scan_file, model, *more, meanwhile=kill)
+        assert code in {0, -signal.SIGKILL}, error
         killed += code != 0
         # Every few kills the training is left alone.
         if code == 0 or killed % 3 == 0:
