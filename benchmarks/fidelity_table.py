@@ -131,7 +131,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         by_network = found.setdefault(tuple(row[key] for key in keys), {})
         by_network.setdefault(row["architecture"], []).append(row)
     lines = [
-        "| N | probe | photons | gridsize | CPU s | network | epochs | phase PSNR, SSIM | amplitude PSNR, SSIM | FRC | R |",
+        "| N | probe | photons | gridsize | CPU s | network | epochs | phase | amplitude | FRC | R |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for cell, by_network in found.items():

@@ -66,7 +66,8 @@ def polish(
     momentum = 1.0
     for _ in range(steps):
         next_momentum = (1 + float(np.sqrt(1 + 4 * momentum**2))) / 2
-        moved = current + np.float32((momentum - 1) / next_momentum) * (current - before)
+        ahead = np.float32((momentum - 1) / next_momentum)
+        moved = np.asarray(current + ahead * (current - before), np.complex64)
         change = np.zeros_like(obj)
         for batch, correction in _corrections(moved, frame, probe, positions, amplitudes, inside, valid_pixels):
             add_patches(change, correction, frame.origin_rc, positions[batch])
