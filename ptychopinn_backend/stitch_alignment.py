@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.linalg.blas import caxpy
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
@@ -37,24 +38,37 @@ def add_aligned(canvas: Complex64Array, windows: Complex64Array, corners: IntArr
         return
     side = windows.shape[-1]
     order = growth_order(corners, side, _coverage(canvas, corners, side)).tolist()
-    overlapping = [(canvas[inside], windows[k][within]) for k, (inside, within) in enumerate(places)]
-    factors = [1 + 0j] * len(windows)
+    overlapping = [(canvas[inside], windows[k][within].ravel()) for k, (inside, within) in enumerate(places)]
+    order = [k for k in order if overlapping[k][1].size]
+    factors = [0j] * len(windows)
     for k in order:
-        covered, window = overlapping[k]
-        factors[k] = _phase_factor(complex(np.vdot(window, covered)))
-        covered += window * np.complex64(factors[k])
+        _turn(overlapping[k], factors, k, norm=0.0, otherwise=1.0)
     norms = [np.vdot(window, window).real for _, window in overlapping]
     for _ in range(_MAX_SWEEPS):
-        largest_turn = 0.0
-        for k in order:
-            covered, window = overlapping[k]
-            others = complex(np.vdot(window, covered)) - factors[k] * norms[k]
-            change = _phase_factor(others, otherwise=factors[k]) - factors[k]
-            covered += window * np.complex64(change)
-            factors[k] += change
-            largest_turn = max(largest_turn, abs(change))
-        if largest_turn < _SETTLED_RAD:
+        changes = [_turn(overlapping[k], factors, k, norms[k], otherwise=factors[k]) for k in order]
+        if max(changes, default=0.0) < _SETTLED_RAD:
             break
+
+
+def _turn(
+    overlap: tuple[Complex64Array, Complex64Array], factors: list[complex], k: int, norm: float, otherwise: complex
+) -> float:
+    """Turn window k to the phase of what else lies under it; return how far its factor moved.
+
+    Args:
+        overlap: the part of the canvas under the window, changed in place, and the window as a row.
+        factors: with which the windows are in the canvas now (0: not yet); entry k is changed.
+        k: number of the window.
+        norm: sum of the window's squared moduli, which it adds to its own overlap.
+        otherwise: the factor where nothing else lies under it.
+    """
+    canvas, window = overlap
+    under = canvas.ravel()
+    factor = _phase_factor(complex(np.vdot(window, under)) - factors[k] * norm, otherwise)
+    change, factors[k] = factor - factors[k], factor
+    # On a contiguous copy, in one pass: rows of the canvas are short and far apart.
+    canvas[...] = caxpy(window, under, a=change).reshape(canvas.shape)
+    return abs(change)
 
 
 def growth_order(corners: IntArray, side: int, coverage: Float64Array) -> IntArray:
@@ -95,6 +109,6 @@ def _coverage(canvas: Complex64Array, corners: IntArray, side: int) -> Float64Ar
     return np.abs(canvas[centres[:, 0], centres[:, 1]]).astype(np.float64)
 
 
-def _phase_factor(overlap: complex, otherwise: complex = 1.0) -> complex:
+def _phase_factor(overlap: complex, otherwise: complex) -> complex:
     magnitude = abs(overlap)
     return overlap / magnitude if magnitude > 0 else otherwise
