@@ -32,6 +32,8 @@ def test_links(page: str) -> None:
         name, _, anchor = target.partition("#")
         file = source.parent / name if name else source
         assert file.exists(), f"{page} links to '{target}', which is not there"
+        if page.startswith("docs/"):
+            assert file.resolve().is_relative_to(ROOT / "docs"), f"{page} links to '{target}', which the site lacks"
         if anchor:
             assert anchor in anchors(file), f"{page} links to '{target}', a heading that is not there"
 
