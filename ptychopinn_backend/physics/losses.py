@@ -131,7 +131,8 @@ def normalised_amplitude_mae(amplitude: FloatArray, measured: FloatArray, valid:
     count = weight.sum(axis=(1, 2), keepdims=True)
 
     def by_own_size(values: FloatArray) -> FloatArray:
-        return values / np.sqrt((values**2 * weight).sum(axis=(1, 2), keepdims=True) / count + MODULUS_FLOOR)
+        power = np.sum(values**2 * weight, axis=(1, 2), keepdims=True) / count
+        return np.asarray(values / np.sqrt(power + MODULUS_FLOOR))
 
     return weighted_mean(np.abs(by_own_size(amplitude) - by_own_size(measured)), weight)
 

@@ -60,6 +60,12 @@ class _EpochReporter(Checkpoint):  # type: ignore[misc]
 class _BestCheckpoint(ModelCheckpoint):  # type: ignore[misc]
     """Keeps the best epochs among those with the same loss: where a stage changes the loss, they start anew."""
 
+    best_k_models: dict[str, Any]
+    kth_value: Any
+    kth_best_model_path: str
+    best_model_score: Any
+    best_model_path: str
+
     def __init__(self, training: TrainingConfig, **options: Any) -> None:
         super().__init__(**options)
         self._training = training
