@@ -6,18 +6,20 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ptychodus_plugin.options import CUSTOM, PRESET_CHOICES, decided_by
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.config import PATTERN_SIZES, ModelConfig, TrainingConfig
 from ptychopinn_backend.config_checks import require_choice
-from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.generators import uses_back_projection
 from ptychopinn_backend.presets import preset_options
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.data.raw_data import RawData
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 

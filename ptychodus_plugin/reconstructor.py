@@ -140,7 +140,12 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
         Raises:
             ArchiveError: it is not an archive of ours, or cannot be used; the message says what it is.
         """
-        metadata = read_metadata(file_path)
+        try:
+            metadata = read_metadata(file_path)
+        except PtychoPINNError as error:
+            # The window shows the error too; a batch run of the host ends with a traceback, and needs the sentence.
+            logger.error("Load failed: %s", error)
+            raise
         model = metadata["model"]
         logger.info(
             "Model %s: trained with %s as %s, %d x %d patterns, grid size %d.",

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ptychodus.api.io import load_product
 
 from ptychodus_plugin.product import save_training_data
+from tests.faults.fork_server import has_processes
 from tests.ptychodus.scenes import make_input, write_batch_folder
 
 pytestmark = pytest.mark.slow
@@ -25,19 +30,49 @@ def settings(backend: str, algorithm: str = "ptychopinn_pinn") -> dict[str, dict
     }
 
 
-def run_batch(action: str, folder: Path, output: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("ptychodus")
-    return subprocess.run(
-        [str(program), "-b", action, "-i", str(folder), "-o", str(output)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        check=False,
-    )
+@dataclass
+class Done:
+    """What a batch run left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def last_error(done: subprocess.CompletedProcess[str]) -> str:
+class Batch:
+    """A batch run of the host, in a process group of its own."""
+
+    def __init__(self, action: str, folder: Path, output: Path, **environment: str) -> None:
+        program = Path(sys.executable).with_name("ptychodus")
+        self._process = subprocess.Popen(
+            [str(program), "-b", action, "-i", str(folder), "-o", str(output)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        )
+
+    def finish(self) -> Done:
+        """Wait for its end, and make sure that it leaves no process."""
+        try:
+            said, error = self._process.communicate(timeout=300)
+            assert not has_processes(self._process.pid), "the batch run left a process behind"
+        finally:
+            self.kill()
+        return Done(self._process.returncode, said, error)
+
+    def kill(self) -> None:
+        """End it with all its processes."""
+        if has_processes(self._process.pid):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def run_batch(action: str, folder: Path, output: Path, **environment: str) -> Done:
+    return Batch(action, folder, output, **environment).finish()
+
+
+def last_error(done: Done) -> str:
     """The line in which the host says why a batch run failed."""
     return [line for line in done.stdout.splitlines() if "ptychodus.model.core: " in line and "failed" in line][-1]
 
@@ -102,3 +137,48 @@ def test_unreadable_training_data_fails_with_one_clear_line(tmp_path: Path) -> N
     assert done.returncode != 0
     assert "Training failed: DataError" in last_error(done)
     assert "is not an NPZ file" in last_error(done)
+
+
+def test_foreign_model_file_fails_with_one_clear_line(tmp_path: Path) -> None:
+    parameters, _ = make_input(step_px=12.0)
+    folder = write_batch_folder(tmp_path / "in", parameters, settings("pytorch"))
+    (folder / "model.zip").write_text("hello")
+    done = run_batch("reconstruct", folder, tmp_path / "out")
+    assert done.returncode != 0
+    (line,) = [line for line in done.stdout.splitlines() if "Load failed: " in line]
+    assert "model.zip" in line
+    assert "seems to be a text file" in line
+
+
+def test_two_hosts_reconstruct_with_one_archive_at_once(archive: Path, tmp_path: Path) -> None:
+    parameters, _ = make_input(step_px=10.0)
+    folder = write_batch_folder(tmp_path / "in", parameters, settings("pytorch"))
+    shutil.copy(archive, folder / "model.zip")
+    both = [Batch("reconstruct", folder, tmp_path / name) for name in ("one", "other")]
+    for run in both:
+        done = run.finish()
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    one, other = (load_product(tmp_path / name / "product.000100.h5").object_ for name in ("one", "other"))
+    np.testing.assert_array_equal(one.get_array(), other.get_array())
+
+
+def test_two_hosts_train_into_one_folder_and_the_second_is_refused(tmp_path: Path) -> None:
+    parameters, _ = make_input(step_px=10.0)
+    chosen = settings("pytorch")
+    chosen["PtychoPINNTraining"]["NumEpochs"] = "100000"
+    folder = write_batch_folder(tmp_path / "in", parameters, chosen)
+    save_training_data(folder / "train_data.npz", parameters)
+    first = Batch("train", folder, tmp_path / "out")
+    try:
+        ends = time.monotonic() + 120
+        while not (tmp_path / "out" / "checkpoints" / "best.zip").is_file():
+            assert time.monotonic() < ends, "the first training has not begun"
+            time.sleep(0.1)
+        second = run_batch("train", folder, tmp_path / "out")
+    finally:
+        first.kill()
+    first.finish()
+    assert second.returncode != 0
+    assert "Training failed: TrainingError" in last_error(second)
+    assert "is in use by another training. Wait until that one ends" in last_error(second)
+    assert not (tmp_path / "out" / "model.zip").exists()
