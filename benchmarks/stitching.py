@@ -22,7 +22,7 @@ def measure(quick: bool) -> list[Table]:
         "Stitching",
         ("patches", "phases", "object", "s", "µs a patch", "GB/s", "copy GB/s", "bound is faster by", "peak MiB"),
         f"Patches of {N} x {N}, added in batches of {BATCH} from one buffer, sub-pixel positions. GB/s counts the "
-        f"least traffic, {TRAFFIC_BYTES[False] / 1024:.0f} KiB a patch, {TRAFFIC_BYTES[True] / 1024:.0f} KiB where phases "
+        f"least traffic, {TRAFFIC_BYTES[False] / 1024:.0f} KiB a patch, {TRAFFIC_BYTES[True] / 1024:.0f} where phases "
         "are aligned, which needs two to five passes. Targets: the bound at most 4 times faster, linear in patches, "
         "independent of the size of the object, 100,000 patches in 20 s and 1 GiB.",
     )
