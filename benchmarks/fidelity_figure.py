@@ -42,7 +42,7 @@ def main(scan_file: Path, reference_file: Path, figure: Path, labelled: tuple[st
     limits = [
         np.quantile(part, (0.005, 0.995)) for part in (metrics.relative_phases(target, target)[0], np.abs(target))
     ]
-    canvas = Figure(figsize=(INCHES * len(images), 2 * INCHES + 0.4), layout="constrained", dpi=110)
+    canvas = Figure(figsize=(INCHES * len(images), 2 * INCHES + 0.4), layout="constrained", dpi=80)
     axes = canvas.subplots(2, len(images), squeeze=False)
     for column, (label, obj) in enumerate(images):
         for row, part in enumerate((metrics.relative_phases(obj, target)[0], np.abs(obj))):

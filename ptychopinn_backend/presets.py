@@ -53,6 +53,9 @@ PRETRAINING: Final[Mapping[str, Any]] = MappingProxyType(
 )
 """Options of pre-training on simulated objects, where an epoch is only a number of groups."""
 
+EPOCH_PATTERNS: Final = 1024
+"""Most patterns an epoch of a preset visits, so that a large scan takes no longer than a small one."""
+
 AUTO: Final = "auto"
 """The preset that is chosen from the scans by `choose_preset`."""
 DEFAULT_PRESET: Final = AUTO
@@ -198,7 +201,8 @@ def preset_options(name: str, scans: Sequence[DescribedScan], gridsize: int | No
         gridsize: given explicitly, or None for the preset's own.
 
     Returns:
-        Option name -> value. An epoch of a preset with groups visits about as many patterns as the scans hold.
+        Option name -> value. An epoch of a preset with groups visits about as many patterns as the scans hold, but no
+        more than `EPOCH_PATTERNS`, drawn anew every time.
 
     Raises:
         ConfigError: unknown name.
@@ -214,7 +218,8 @@ def preset_options(name: str, scans: Sequence[DescribedScan], gridsize: int | No
         return options
     options["gridsize"] = _possible_gridsize(chosen or options["gridsize"], scans) if gridsize is None else gridsize
     members = options["gridsize"] ** 2
-    options["groups_per_epoch"] = max(1, math.ceil(sum(scan.n_patterns for scan in scans) / members))
+    visited = min(sum(scan.n_patterns for scan in scans), EPOCH_PATTERNS)
+    options["groups_per_epoch"] = max(1, math.ceil(visited / members))
     if members == 1:
         options["batch_size"] = 8
     return options

@@ -11,7 +11,7 @@ import pytest
 from ptychopinn_backend.arrays import Complex64Array, Float64Array
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.physics.probe import pixel_distance
-from ptychopinn_backend.presets import AUTO, FLAT_PROBE, choose_preset, preset_options, scan_traits
+from ptychopinn_backend.presets import AUTO, EPOCH_PATTERNS, FLAT_PROBE, choose_preset, preset_options, scan_traits
 
 N = 64
 
@@ -95,6 +95,12 @@ def test_choice_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> N
     (message,) = caplog.messages
     assert "Preset fast chosen: 36 patterns, probe 38 px (wider than N/2) with a flat phase, 79% overlap" in message
     assert "1e+05 photons" in message
+
+
+def test_large_scans_take_no_longer_than_small_ones() -> None:
+    small, large = Scan(disk(40), raster(8, side=20)), Scan(disk(40), raster(8, side=60))
+    assert preset_options("fast", [small])["groups_per_epoch"] == -(-400 // 9)
+    assert preset_options("fast", [large])["groups_per_epoch"] == -(-EPOCH_PATTERNS // 9)
 
 
 def test_given_gridsize_wins() -> None:
