@@ -138,13 +138,8 @@ def train_source(
     config = replace(config, backend=name, n_images=None)
     execution = execution or ExecutionConfig()
     with training_lock(checkpoint_folder if is_first_process(execution) else None):
-        setup = BackendSetup(
-            model=config.model,
-            training=config,
-            execution=execution,
-            intensity_scale=default_intensity_scale(config.nphotons, config.model.N),
-            probes=training.probes,
-        )
+        intensity_scale = default_intensity_scale(config.nphotons, config.model.N)
+        setup = BackendSetup(config.model, config, execution, intensity_scale, training.probes)
         computing = create_backend(name, setup)
         logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(training.probes))
         snapshot = legacy_snapshot(config, setup.intensity_scale)

@@ -85,9 +85,8 @@ class _BestCheckpoint(ModelCheckpoint):  # type: ignore[misc]
 def build_trainer(
     setup: BackendSetup,
     device: torch.device,
-    *,
-    validated: bool,
     monitor: str,
+    validated: bool,
     on_epoch: EpochCallback | None,
     folder: Path | None,
 ) -> Trainer:
@@ -96,8 +95,8 @@ def build_trainer(
     Args:
         setup: gives the execution options and the number of epochs.
         device: kind of device to train on.
-        validated: whether there are groups to validate on.
         monitor: history key that decides which checkpoint is the best.
+        validated: whether there are groups to validate on.
         on_epoch: called after every epoch, or None.
         folder: where checkpoints and logs go; None writes nothing.
 

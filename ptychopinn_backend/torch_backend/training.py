@@ -55,9 +55,7 @@ def train(
     keys = loss_keys(setup.training, validated=validation is not None)
     progress = TrainingProgress(BestEpoch(setup.training, setup.execution, keys))
     fingerprint = run_fingerprint(setup, training, validation)
-    last = None if checkpoint_folder is None else checkpoint_folder / LAST_CHECKPOINT
-    if not (resume and last is not None and last.is_file()):
-        last = None
+    last = _last_checkpoint(checkpoint_folder) if resume else None
     if last is not None:
         progress.restore(read_checkpoint(last, fingerprint)["progress"])
     elif checkpoint_folder is not None and setup.execution.enable_checkpointing:
@@ -69,12 +67,7 @@ def train(
         try:
             with contained_settings(), quiet_framework():
                 trainer = build_trainer(
-                    setup,
-                    device,
-                    validated=validation is not None,
-                    monitor=progress.best.monitor,
-                    on_epoch=on_epoch,
-                    folder=checkpoint_folder,
+                    setup, device, progress.best.monitor, validation is not None, on_epoch, checkpoint_folder
                 )
                 trainer.fit(module, ckpt_path=last, weights_only=True)
         except (SystemExit, ValueError) as error:
@@ -87,6 +80,11 @@ def train(
     else:
         _take_best(model, progress)
     return TrainingResult(progress.history, progress.best.epoch, progress.stop_reason)
+
+
+def _last_checkpoint(folder: Path | None) -> Path | None:
+    path = None if folder is None else folder / LAST_CHECKPOINT
+    return path if path is not None and path.is_file() else None
 
 
 def _take_best(model: PtychographyModel, progress: TrainingProgress) -> None:
