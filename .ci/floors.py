@@ -1,8 +1,9 @@
-"""Prints the lowest versions that pyproject.toml claims, as pins: of all that the base package needs, or of those named.
+"""Prints the lowest versions that pyproject.toml claims, as pins: of what the base package needs, or of those named.
 
 `floors.py` prints numpy==1.26.0 and so on; `floors.py torch lightning numpy` prints these three.
 """
 
+import itertools
 import re
 import sys
 import tomllib
@@ -10,7 +11,7 @@ from pathlib import Path
 
 project = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
 floors = {}
-for requirement in [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]:
+for requirement in itertools.chain(project["dependencies"], *project["optional-dependencies"].values()):
     if match := re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", requirement):
         floors[match[1]] = match[2]
 base = [re.match(r"[\w-]+", requirement)[0] for requirement in project["dependencies"]]

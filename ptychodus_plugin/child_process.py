@@ -62,7 +62,7 @@ def run_child(entry_point: str, payload: Any, stop: threading.Event) -> Iterator
     process.start()
     # The child must hold the only writing end: its death then ends the pipe.
     sender.close()
-    state = _RunState(process, _Messages(receiver, process, stop))  # type: ignore[arg-type]
+    state = _RunState(process, _Messages(receiver, process, stop))
     try:
         yield from _iter_events(state)
     finally:
@@ -110,7 +110,7 @@ class _Outbox:
 
 
 def _run(entry_point: str, payload: Any, sender: Connection[Any, Any], level: int) -> None:
-    _child_main(entry_point, payload, _Outbox(sender), level)  # type: ignore[arg-type]
+    _child_main(entry_point, payload, _Outbox(sender), level)
 
 
 def _how(exit_code: int | None) -> str:

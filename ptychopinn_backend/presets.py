@@ -161,12 +161,13 @@ def scan_traits(scan: DescribedScan) -> ScanTraits | None:
     enclosed = np.searchsorted(np.cumsum(light.ravel()[order]), _LIGHT_FRACTION * total)
     power = np.sum(np.abs(modes[0]) ** 2)
     positions = scan.positions_xy
+    distances: Float64Array = np.asarray(cKDTree(positions).query(positions, k=2)[0])
     return ScanTraits(
         N=scan.N,
         n_patterns=scan.n_patterns,
         probe_width_px=max(1.0, 2 * float(distance[order[min(enclosed, len(order) - 1)]])),
         flatness=float(abs(np.sum(modes[0] * np.abs(modes[0]))) / power) if power > 0 else 1.0,
-        step_px=float(np.median(cKDTree(positions).query(positions, k=2)[0][:, 1])),
+        step_px=float(np.median(distances[:, 1])),
         photons=scan.mean_photons,
     )
 

@@ -89,7 +89,7 @@ class _CheckedStream(io.RawIOBase):
         if end > self._size:
             raise ValueError(f"it refers to byte {end} of {self._size}")
         read = self._stream.readinto(view)
-        if view[:4] == b"HEAP" and len(view) >= _HEAP.size:
+        if bytes(view[:4]) == b"HEAP" and len(view) >= _HEAP.size:
             self._require_ending_free_list(*_HEAP.unpack_from(view)[2:])
         return read
 

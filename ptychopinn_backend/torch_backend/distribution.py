@@ -139,7 +139,9 @@ def train_in_processes(
         options,
     )
     with environment(QUIET):
-        processes = start_processes(_train_one, arguments, count, join=False, start_method="spawn")
+        processes = start_processes(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            _train_one, arguments, count, join=False, start_method="spawn"
+        )
     for _, theirs in pipes:
         theirs.close()
     try:
