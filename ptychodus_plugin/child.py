@@ -23,6 +23,7 @@ from ptychopinn_backend.interface import EpochReport
 from ptychopinn_backend.reconstruct import reconstruct
 from ptychopinn_backend.reconstruction_file import Reconstruction
 from ptychopinn_backend.trained_model import TrainedModel
+from ptychopinn_backend.warm_start import archived_model_options
 from ptychopinn_backend.workflows import measured_photons, train_scans
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
@@ -64,6 +65,7 @@ def run_reconstruct(payload: ReconstructPayload, queue: Any) -> None:
         n_groups=scan.n_patterns * payload.groups_per_position if many else None,
         neighbor_count=min(payload.neighbor_count, max(scan.n_patterns - 1, 1)),
         assembly=payload.assembly,
+        polish_steps=payload.polish_steps,
         frame=object_frame(product.object_),
         on_progress=on_progress,
     )
@@ -71,6 +73,20 @@ def run_reconstruct(payload: ReconstructPayload, queue: Any) -> None:
         "Reconstructed with %s from %d groups around %d positions.", reconstruction.backend, groups, scan.n_patterns
     )
     send(reconstruction, RECONSTRUCT_GOAL)
+
+
+def network_to_start_from(payload: TrainPayload) -> dict[str, Any]:
+    """Return the network of the archive a training starts from, as options; empty without one.
+
+    Args:
+        payload: what to train on and how.
+
+    Returns:
+        Field of `ModelConfig` -> value; what the network is trained for stays the reconstructor's.
+    """
+    options = {} if payload.init is None else archived_model_options(payload.init)
+    options.pop("model_type", None)
+    return options
 
 
 def run_train(payload: TrainPayload, queue: Any) -> None:
@@ -84,7 +100,7 @@ def run_train(payload: TrainPayload, queue: Any) -> None:
     validation = [RawData.from_file(path) for path in payload.validation_files]
     N = scans[0].N
     config = replace(payload.config, n_images=None, model=replace(payload.config.model, N=N))
-    config = fit_preset(config, payload.preset, scans)
+    config = fit_preset(config, payload.preset, scans, network_to_start_from(payload))
     check_patterns(scans[0].diff3d.shape, N, config.model.gridsize)
     if payload.measure_photons:
         config = replace(config, nphotons=measured_photons(scans))
@@ -118,6 +134,7 @@ def run_train(payload: TrainPayload, queue: Any) -> None:
         on_epoch=on_epoch,
         checkpoint_folder=checkpoints,
         best_archive=best,
+        init=payload.init,
     )
     archive = model.save(payload.output_path / MODEL_FILE)
     logger.info("Model written to %s.", archive)

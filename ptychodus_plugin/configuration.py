@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
-TRAINING_FILE: Final = "train_data.npz"
-VALIDATION_FILE: Final = "test_data.npz"
+TRAINING_FILES: Final = ("train_data.npz", "train_data.h5")
+VALIDATION_FILES: Final = ("test_data.npz", "test_data.h5")
 DEFAULT_PHOTONS: Final = 1e6
 """The host's default, which its own view never showed and every settings file holds: it stands for 'measure'."""
 NEIGHBOR_CACHE_SUFFIX: Final = ".groups_cache.npz"
@@ -40,6 +40,7 @@ class ReconstructPayload:
     neighbor_count: int
     groups_per_position: int
     assembly: str
+    polish_steps: int
     parameters: Any
     """The host's `ReconstructInput`."""
 
@@ -59,6 +60,8 @@ class TrainPayload:
     """Take `nphotons` from the data."""
     preset: str
     """Preset that the child fits to the scans, or 'custom'."""
+    init: Path | None
+    """Archive whose network and weights to start from."""
     output_path: Path
 
 
@@ -137,20 +140,23 @@ def chosen_by_preset(config: type, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 
-def fit_preset(config: TrainingConfig, preset: str, scans: Sequence[RawData]) -> TrainingConfig:
+def fit_preset(
+    config: TrainingConfig, preset: str, scans: Sequence[RawData], network: Mapping[str, Any] | None = None
+) -> TrainingConfig:
     """Return a configuration with a preset fitted to the scans, neighbours raised to what its groups need.
 
     Args:
         config: what the settings say, for patterns of the scans' size.
         preset: its name, or 'custom', which changes nothing.
         scans: the scans to train on.
+        network: options of the network to start from, which win; None starts from a new one.
 
     Returns:
         The configuration to train with.
     """
-    if preset == CUSTOM:
-        return config
-    options = preset_options(preset, scans)
+    network = network or {}
+    options = {} if preset == CUSTOM else preset_options(preset, scans, network.get("gridsize"))
+    options = {**options, **network}
     if config.is_staged:
         options.pop("nepochs", None)
     model = replace(config.model, **chosen_by_preset(ModelConfig, options))
@@ -210,6 +216,7 @@ def reconstruct_payload(
         neighbor_count=neighbor_count(settings.value("Inference", "NumNearestNeighbors"), gridsize**2),
         groups_per_position=settings.value("Inference", "NumSamples"),
         assembly=settings.value("Inference", "PatchAssembly"),
+        polish_steps=settings.value("Inference", "PolishSteps"),
         parameters=parameters,
     )
 
@@ -263,7 +270,9 @@ def check_patterns(shape: tuple[int, ...], N: int, gridsize: int) -> None:
         )
 
 
-def train_payload(settings: LibrarySettings, reconstructor: str, input_path: Path, output_path: Path) -> TrainPayload:
+def train_payload(
+    settings: LibrarySettings, reconstructor: str, input_path: Path, output_path: Path, model: Path | None = None
+) -> TrainPayload:
     """Find the training data, check the settings and put both together for the child.
 
     Args:
@@ -271,12 +280,13 @@ def train_payload(settings: LibrarySettings, reconstructor: str, input_path: Pat
         reconstructor: 'pinn' or 'supervised'.
         input_path: folder with the training data.
         output_path: folder for the model.
+        model: the model in use, or None.
 
     Returns:
         The payload.
 
     Raises:
-        ConfigError: a setting breaks its rule.
+        ConfigError: a setting breaks its rule, or training shall start from a model and there is none.
         DataError: the folder holds no training data.
     """
     training, validation = find_training_files(input_path)
@@ -288,6 +298,7 @@ def train_payload(settings: LibrarySettings, reconstructor: str, input_path: Pat
         all_positions=settings.value("Training", "NumGroups") == 0,
         measure_photons=settings.value("Training", "NumPhotons") == DEFAULT_PHOTONS,
         preset=settings.selection(reconstructor).preset,
+        init=require_model(model) if settings.value("Training", "StartFromModel") else None,
         output_path=output_path,
     )
 
@@ -296,26 +307,32 @@ def find_training_files(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...
     """Return the scans to train on and to validate on.
 
     Args:
-        folder: holds `train_data.npz` and perhaps `test_data.npz`, or any NPZ files, which are all trained on except
-            `test_data.npz`.
+        folder: holds `train_data` and perhaps `test_data`, as NPZ or as the host's training HDF5; or any NPZ files,
+            which are all trained on except `test_data.npz`.
 
     Returns:
-        (training files, validation files); the second is empty without `test_data.npz`.
+        (training files, validation files); the second is empty without `test_data`.
 
     Raises:
         DataError: there is nothing to train on; says how to export it.
     """
-    validation = tuple(path for path in (folder / VALIDATION_FILE,) if path.is_file())
-    if (folder / TRAINING_FILE).is_file():
-        return (folder / TRAINING_FILE,), validation
+    validation = _first_there(folder, VALIDATION_FILES)
+    training = _first_there(folder, TRAINING_FILES)
+    if training:
+        return training, validation
     scans = tuple(
         path
         for path in sorted(folder.glob("*.npz"))
-        if path.name != VALIDATION_FILE and not path.name.endswith(NEIGHBOR_CACHE_SUFFIX)
+        if path.name not in VALIDATION_FILES and not path.name.endswith(NEIGHBOR_CACHE_SUFFIX)
     )
     if not scans:
         raise DataError(
-            f"The folder '{folder}' holds no training data; looked for {TRAINING_FILE} and for any other *.npz. "
-            f"Write one with 'Export Training Data...' in the Action menu, for example as {TRAINING_FILE}."
+            f"The folder '{folder}' holds no training data; looked for {' and '.join(TRAINING_FILES)} and for any "
+            f"other *.npz. Write one with 'Export Training Data...' in the Action menu, for example as "
+            f"{TRAINING_FILES[0]}."
         )
     return scans, validation
+
+
+def _first_there(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    return tuple(path for name in names if (path := folder / name).is_file())[:1]

@@ -37,6 +37,13 @@ INFERENCE_OPTIONS: Final = (
         choices=("probe", "central"),
     ),
     Option(
+        "PolishSteps",
+        8,
+        "Polish Steps:",
+        "Steps that bring the finished object closer to the measured counts; 0 leaves it as the network made it.",
+        minimum=0,
+    ),
+    Option(
         "BatchSize",
         0,
         "Batch Size:",

@@ -6,7 +6,6 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +19,13 @@ from ptychodus.model.processing.subprocess_reconstructor import (
 )
 
 from ptychodus_plugin.child_process import run_child
-from ptychodus_plugin.configuration import ReconstructPayload, reconstruct_payload, require_model, train_payload
+from ptychodus_plugin.configuration import (
+    ReconstructPayload,
+    TrainPayload,
+    reconstruct_payload,
+    require_model,
+    train_payload,
+)
 from ptychodus_plugin.options import decided_by
 from ptychodus_plugin.settings import LibrarySettings
 from ptychodus_plugin.training_folder import remove_temporary_files
@@ -52,7 +57,6 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
             name: 'PINN' or 'Supervised'.
             settings: the library's settings.
         """
-        kind = name.lower()
         super().__init__(
             name=name,
             reconstruct_entry_point=RECONSTRUCT_ENTRY_POINT,
@@ -60,7 +64,7 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
             build_reconstruct_payload=self._reconstruct_payload,
             is_trainable=True,
             train_entry_point=TRAIN_ENTRY_POINT,
-            build_train_payload=partial(train_payload, settings, kind),
+            build_train_payload=self._train_payload,
             model_file_filter="PtychoPINN Model (*.zip)",
             model_file_extension=".zip",
             training_data_file_filter="NumPy Zipped Archive (*.npz)",
@@ -189,7 +193,7 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
                 yield content
 
     def _train(self, input_path: Path, output_path: Path) -> Iterator[TrainOutput]:
-        payload = train_payload(self._settings, self.name.lower(), input_path, output_path)
+        payload = self._train_payload(input_path, output_path)
         try:
             for tag, content in self._messages(TRAIN_ENTRY_POINT, payload):
                 if tag == TAG_GOAL:
@@ -204,6 +208,9 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
     def _messages(self, entry_point: str, payload: Any) -> Iterator[tuple[Any, ...]]:
         self._stop.clear()
         return run_child(entry_point, payload, self._stop)
+
+    def _train_payload(self, input_path: Path, output_path: Path) -> TrainPayload:
+        return train_payload(self._settings, self.name.lower(), input_path, output_path, self._model())
 
     def _current_goal(self) -> int:
         return self._goal

@@ -40,6 +40,12 @@ def _weight(key: str, label: str, text: str, field: str, default: float = 0.0, *
 
 _GROUPS: Final = (
     Option(
+        "StartFromModel",
+        False,
+        "Start from Model:",
+        "Training goes on from the weights of the model in use, whose network is taken over; off: from new ones.",
+    ),
+    Option(
         "BatchSize",
         16,
         "Batch Size:",

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ptychodus.api.geometry import PixelGeometry
+from ptychodus.api.io import save_training_data
 from ptychodus.api.probe import ProbeSequence
 from ptychodus.api.probe_positions import ProbePositionSequence
 from ptychodus.api.reconstruct import ReconstructInput
 from ptychodus.model import ModelCore
 
 from ptychodus_plugin.configuration import find_training_files
+from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.errors import (
     ArchiveError,
     ConfigError,
@@ -157,3 +159,39 @@ def test_training_files_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "train_data.npz").touch()
     training, _ = find_training_files(tmp_path)
     assert [path.name for path in training] == ["train_data.npz"]
+
+
+def test_training_hdf5_of_the_host_is_trained_on(tmp_path: Path) -> None:
+    for name in ("train_data.h5", "test_data.h5", "diffraction.h5", "product.h5"):
+        (tmp_path / name).touch()
+    training, validation = find_training_files(tmp_path)
+    assert [path.name for path in (*training, *validation)] == ["train_data.h5", "test_data.h5"]
+
+
+def test_starting_from_a_model_needs_one(host: ModelCore, tmp_path: Path) -> None:
+    parameters, _ = make_input(step_px=12.0)
+    product = product_in(host, parameters, tmp_path)
+    (tmp_path / "train_data.npz").touch()
+    host.settings_registry["PtychoPINNTraining"].parameters()["StartFromModel"].set_value(True)
+    with pytest.raises(ConfigError, match="No PtychoPINN model is loaded"):
+        product.train_reconstructor_local(tmp_path, tmp_path, block=True)
+
+
+def test_training_starts_from_the_loaded_model(
+    host: ModelCore, archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parameters, _ = make_input(step_px=10.0)
+    product = product_in(host, parameters, tmp_path)
+    save_training_data(tmp_path / "train_data.h5", parameters)
+    for group, key, value in (
+        ("PtychoPINNTraining", "StartFromModel", True),
+        ("PtychoPINNTraining", "NumEpochs", 1),
+        ("PtychoPINNModel", "Accelerator", "cpu"),
+        ("PtychoPINNModel", "Backend", "pytorch"),
+    ):
+        host.settings_registry[group].parameters()[key].set_value(value)
+    host.processing_core.processing_api.load_model_from_file(archive)
+    with caplog.at_level(logging.INFO, "ptychopinn_backend"):
+        product.train_reconstructor_local(tmp_path, tmp_path / "out", block=True)
+    assert f"Starting from '{archive}'" in caplog.text
+    assert read_metadata(tmp_path / "out" / "model.zip")["model"]["gridsize"] == 2

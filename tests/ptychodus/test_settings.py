@@ -25,6 +25,7 @@ from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.presets import PRESETS
+from ptychopinn_backend.reconstruct import DEFAULT_POLISH_STEPS
 from tests.ptychodus.scenes import make_input
 
 
@@ -140,6 +141,21 @@ def test_defaults_of_new_keys_are_those_of_the_engine(settings: LibrarySettings)
     }
     # The host's own default of nphotons and of the neighbours; the seed is one setting for all that is drawn.
     assert different == {"nphotons", "neighbor_count", "subsample_seed"}
+
+
+def test_default_of_the_polish_is_that_of_the_engine(settings: LibrarySettings) -> None:
+    assert settings.value("Inference", "PolishSteps") == DEFAULT_POLISH_STEPS
+
+
+def test_network_to_start_from_wins_over_preset_and_settings(settings: LibrarySettings) -> None:
+    settings.tables[0].parameter("GridSize").set_value(1)
+    scan = raw_data_of(make_input(step_px=5.0)[0])
+    network = {"architecture": "cnn", "gridsize": 2, "n_filters_scale": 1}
+    for preset in ("custom", "fast"):
+        settings.tables[0].parameter("Preset").set_value(preset)
+        config = fit_preset(training_config(settings, "pinn"), preset, [scan], network)
+        assert (config.model.architecture, config.model.gridsize, config.model.n_filters_scale) == ("cnn", 2, 1)
+    assert config.groups_per_epoch == -(-scan.n_patterns // 4)
 
 
 def test_settings_reach_the_configuration(settings: LibrarySettings) -> None:
