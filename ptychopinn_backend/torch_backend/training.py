@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -65,15 +67,11 @@ def train(
         trained = copy.deepcopy(model) if setup.execution.strategy == "fsdp" else model
         module = TrainingModule(trained, setup, training, validation, progress, fingerprint)
         try:
-            with contained_settings(), quiet_framework():
+            with contained_settings(), quiet_framework(), _interrupts_as_such():
                 trainer = build_trainer(
                     setup, device, progress.best.monitor, validation is not None, on_epoch, checkpoint_folder
                 )
                 trainer.fit(module, ckpt_path=last, weights_only=True)
-        except (SystemExit, ValueError) as error:
-            if _was_interrupted(error):
-                raise KeyboardInterrupt from None
-            raise
         finally:
             module.freeze_encoder(False)
             _take_best(model, progress)
@@ -92,6 +90,12 @@ def _take_best(model: PtychographyModel, progress: TrainingProgress) -> None:
         model.load_state_dict(progress.best_weights)
 
 
-def _was_interrupted(error: BaseException) -> bool:
+@contextmanager
+def _interrupts_as_such() -> Iterator[None]:
     # Lightning turns an interrupt into SystemExit(1), and outside the main thread fails to set the signal handler.
-    return isinstance(error.__context__, KeyboardInterrupt)
+    try:
+        yield
+    except (SystemExit, ValueError) as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
