@@ -135,7 +135,7 @@ def test_what_all_processes_refuse_is_said_once(scan: str, tmp_path: Path) -> No
     refused = started(scan, "-o", str(tmp_path), "--devices", "2", "--set", "checkpoint_monitor_metric=val_los")
     _, errors = refused.communicate(timeout=120)
     assert refused.returncode == 2
-    assert errors.count("checkpoint_monitor_metric = 'val_los' is not a history key") == 1
+    assert errors.count("checkpoint_monitor_metric = 'val_los' is not a loss of this run") == 1
     assert "Traceback" not in errors
 
 

@@ -65,7 +65,8 @@ def test_a_failing_scan_is_reported_and_the_others_finished(
             np.load(tmp_path / "1" / name / "reconstruction.npz") as one,
             np.load(tmp_path / "2" / name / "reconstruction.npz") as two,
         ):
-            np.testing.assert_array_equal(one["object"], two["object"])
+            # Processes compute with fewer threads, which sum in another order.
+            np.testing.assert_allclose(one["object"], two["object"], atol=2e-5)
 
 
 def test_shares_make_up_the_whole(folder: Path, tmp_path: Path) -> None:
