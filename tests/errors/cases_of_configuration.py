@@ -118,6 +118,12 @@ BACKEND_CASES = (
     ),
     Case("No GPU is there", (*RUN, "--accelerator", "mps"), "mps"),
     Case(
+        "No C++ compiler for a compiled network",
+        (*RUN, "--set", "compile_model=true"),
+        "needs a C",
+        environment="CXX=no-compiler",
+    ),
+    Case(
         "The loss is not finite",
         (*RUN, "--learning-rate", "1e18", "--set", "validation_fraction=0", "--batch-size", "32", "--epochs", "4"),
         "finite",
