@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ptychodus.api.settings import SettingsRegistry
 
+from ptychodus_plugin.child_process import run_child
 from ptychodus_plugin.configuration import check_patterns, require_model, train_payload
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
@@ -25,7 +30,17 @@ def _train(values: dict[tuple[str, str], object], folder: str = ".") -> Callable
     return train
 
 
+def killed(payload: object, outbox: Any) -> None:
+    """End this process as a system without memory does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _child() -> object:
+    return list(run_child(f"{__name__}:{killed.__name__}", None, threading.Event()))
+
+
 CASES = (
+    Case("The system kills the computing process", call=_child, expected="signal SIGKILL"),
     Case("Infer without a model", call=partial(require_model, None), expected="No PtychoPINN model is loaded"),
     Case(
         "A foreign file is loaded as a model",
