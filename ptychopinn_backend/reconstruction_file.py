@@ -189,7 +189,7 @@ def _from_members(members: Mapping[str, AnyArray]) -> Reconstruction:
     if not isinstance(info, dict):
         raise DataError(f"'info' holds {info!r}; expected an object of names and values. Write it with save_npz.")
     # What single precision cannot hold becomes infinite, which the reconstruction refuses.
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         probe = members["probe"].astype(np.complex64)
         return Reconstruction(
             object=members["object"].astype(np.complex64),

@@ -174,7 +174,7 @@ def check_pattern_values(name: str, patterns: AnyArray, good_pixels: BoolArray |
             if wrong.any():
                 pattern, row, column = (int(i) for i in np.argwhere(wrong)[0])
                 raise DataError(
-                    f"{name} holds {values[pattern, row, column]} in pattern {first + piece.start + pattern} at "
+                    f"{name} holds {_text(values[pattern, row, column])} in pattern {first + piece.start + pattern} at "
                     f"row {row}, column {column}; patterns must be {rule}. Repair it, or mark the pixel in bad_pixels."
                 )
 
@@ -273,8 +273,9 @@ def check_scan_index(values: AnyArray | None, n_patterns: int) -> IntArray:
         )
     with np.errstate(invalid="ignore"):
         indices = array.astype(np.int32)
-    if not np.array_equal(indices, array):
-        raise DataError(f"scan_index holds {array[indices != array][0]}; expected whole numbers. Round it first.")
+        differing = array[indices != array]
+    if len(differing):
+        raise DataError(f"scan_index holds {_text(differing[0])}; expected whole numbers. Round it first.")
     return indices
 
 
@@ -343,9 +344,15 @@ def _require_finite(name: str, array: AnyArray) -> None:
     if not finite.all():
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise DataError(
-            f"{name} holds {array[where]} at index {where}; every value must be finite (no NaN, no infinity). "
+            f"{name} holds {_text(array[where])} at index {where}; every value must be finite (no NaN, no infinity). "
             "Remove or repair it."
         )
+
+
+def _text(value: object) -> str:
+    # A NaN that signals warns when it is converted.
+    with np.errstate(invalid="ignore"):
+        return str(value)
 
 
 def _is_finite(array: AnyArray) -> BoolArray:

@@ -32,7 +32,7 @@ def as_mode_stack(probe: AnyArray) -> Complex64Array:
         raise DataError(
             f"The probe has shape {np.shape(probe)}; expected (N, N) or (mode, N, N). Check the probe array."
         )
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         stack = stack.astype(np.complex64)
     if not np.isfinite(stack).all():
         raise DataError("The probe holds values that are not finite (NaN or infinity). Repair it before training.")

@@ -58,6 +58,16 @@ def test_explicit_measurement_and_metadata(scan_file, members):
     assert told.metadata["nphotons"] == 1e6
 
 
+@pytest.mark.parametrize("name", ["xcoords", "scan_index", "diffraction", "probeGuess", "objectGuess", "Y"])
+def test_a_signalling_nan_is_refused_without_a_warning(scan_file, members, name):
+    kind = np.complex64 if name in {"probeGuess", "objectGuess", "Y"} else np.float32
+    shape = {"xcoords": (20,), "scan_index": (20,), "probeGuess": (32, 32), "objectGuess": (80, 80)}
+    values = np.zeros(shape.get(name, (20, 32, 32)), kind)
+    values.view(np.uint32)[...] = 0x7F800001
+    with pytest.raises(DataError, match=r"nan|not finite"):
+        RawData.from_file(scan_file(**{name: values}))
+
+
 @pytest.mark.parametrize("text", ["{broken", "[" * 100_000, "9" * 5000])
 def test_metadata_that_is_no_json_is_skipped(scan_file, text):
     with pytest.warns(UserWarning, match="not JSON text of a mapping"):
