@@ -105,6 +105,11 @@ TRAINING_RULES: list[Rule] = [
     *((name, BAD_NOT_NEGATIVE, NOT_NEGATIVE) for name in ("weight_decay", "plateau_min_lr", "plateau_threshold")),
     ("scheduler", ("default",), "Did you mean 'Default'?"),
     *((name, (-1, 0.5, None), WHOLE_OR_ZERO) for name in ("lr_warmup_epochs", "plateau_patience")),
+    *((name, (-1, 0.5, None), WHOLE_OR_ZERO) for name in ("stage_1_epochs", "stage_2_epochs", "stage_3_epochs")),
+    ("epochs_fine_tune", (-1, 0.5, None), WHOLE_OR_ZERO),
+    *((name, BAD_POSITIVE, POSITIVE) for name in ("stage_3_lr_factor", "fine_tune_gamma")),
+    ("physics_weight_schedule", ("Cosine",), "is not one of 'linear', 'cosine', 'exponential'. Did you mean 'cosine'?"),
+    *(("scheduler", (name,), "follows the stages of a training") for name in ("MultiStage", "Adaptive")),
 ]
 
 INFERENCE_RULES: list[Rule] = [

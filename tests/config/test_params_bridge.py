@@ -24,6 +24,8 @@ DROPPED_KEYS = {"learned_input_channels", "torch_mae_pred_l2_match_target"}
 ADDED_KEYS = {
     *("tv_weight", "mean_deviation_weight", "mse_weight", "validation_fraction"),
     *(*CNN_OPTIONS, "decoder_spatial_kernel"),
+    *("stage_1_epochs", "stage_2_epochs", "stage_3_epochs", "physics_weight_schedule", "stage_3_lr_factor"),
+    *("epochs_fine_tune", "fine_tune_gamma"),
 }
 
 FULL_TRAINING = TrainingConfig(
