@@ -27,6 +27,8 @@ def refuse_unsupported(execution: ExecutionConfig) -> None:
         "num_nodes": (execution.num_nodes > 1, "1"),
         "devices": (execution.devices not in (1, "auto"), "1"),
         "accelerator": (execution.accelerator == "mps", "'auto', 'cpu' or 'gpu'"),
+        # XLA has no reproducible gradient of max pooling.
+        "deterministic": (execution.compile_model and execution.deterministic is True, "False with compile_model,"),
     }
     for name, (is_refused, remedy) in refused.items():
         if is_refused:
