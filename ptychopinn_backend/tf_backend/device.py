@@ -27,12 +27,15 @@ def refuse_unsupported(execution: ExecutionConfig) -> None:
         "num_nodes": (execution.num_nodes > 1, "1"),
         "devices": (execution.devices not in (1, "auto"), "1"),
         "accelerator": (execution.accelerator == "mps", "'auto', 'cpu' or 'gpu'"),
-        # XLA has no reproducible gradient of max pooling.
-        "deterministic": (execution.compile_model and execution.deterministic is True, "False with compile_model,"),
     }
     for name, (is_refused, remedy) in refused.items():
         if is_refused:
             raise _not_offered(execution, name, remedy)
+    if execution.compile_model and execution.deterministic is True:
+        raise UnsupportedOptionError(
+            "compile_model = True and deterministic = True do not go together on the tensorflow backend, because XLA has "
+            "no reproducible gradient of max pooling. Set one of them to False, or use the pytorch backend."
+        )
 
 
 def _not_offered(execution: ExecutionConfig, name: str, remedy: str) -> UnsupportedOptionError:
