@@ -36,6 +36,11 @@ def test_what_is_not_offered_is_refused_by_name(options: dict[str, Any], remedy:
         backend_for("tensorflow", source_for({}), **options)
 
 
+def test_xla_is_refused_where_training_must_be_reproducible() -> None:
+    with pytest.raises(UnsupportedOptionError, match=r"compile_model = True and deterministic = True.*Set one of them"):
+        backend_for("tensorflow", source_for({}), compile_model=True)
+
+
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_refused_and_auto_takes_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ConfigError, match=r"accelerator = 'gpu' asks for a GPU, but TensorFlow sees none.*'cpu'"):
