@@ -33,7 +33,7 @@ def refuse_unsupported(execution: ExecutionConfig) -> None:
             raise _not_offered(execution, name, remedy)
     if execution.compile_model and execution.deterministic is True:
         raise UnsupportedOptionError(
-            "compile_model = True and deterministic = True do not go together on the tensorflow backend, because XLA has "
+            "compile_model = True and deterministic = True do not go together on the tensorflow backend: XLA has "
             "no reproducible gradient of max pooling. Set one of them to False, or use the pytorch backend."
         )
 
