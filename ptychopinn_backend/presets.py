@@ -49,7 +49,15 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 """Preset name -> option name -> value."""
 
 PRETRAINING: Final[Mapping[str, Any]] = MappingProxyType(
-    {**_BACK_PROJECTION, "nepochs": 15, "lr_warmup_epochs": 1, "groups_per_epoch": 200}
+    {
+        **_BACK_PROJECTION,
+        "nepochs": 15,
+        "lr_warmup_epochs": 1,
+        "groups_per_epoch": 200,
+        # Objects differ so much from group to group that twice this rate, or a longer memory, blew training up.
+        "learning_rate": 1e-3,
+        "adam_beta2": 0.99,
+    }
 )
 """Options of pre-training on simulated objects, where an epoch is only a number of groups."""
 

@@ -28,7 +28,7 @@ from ptychopinn_backend.cli.progress import EpochProgress
 @click.option("--epochs", "nepochs", type=int, help="Rounds of simulated groups.  [15]")
 @click.option("--groups", "groups_per_epoch", type=int, help="Groups simulated in an epoch.  [200]")
 @click.option("--gridsize", type=int, help="Neighbouring patterns of a group along each side.  [3]")
-@click.option("--learning-rate", type=float, help="Highest learning rate.  [0.002]")
+@click.option("--learning-rate", type=float, help="Highest learning rate.  [0.001]")
 @click.option("--seed", type=int, help="Seed of objects, noise and weights.  [42]")
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
