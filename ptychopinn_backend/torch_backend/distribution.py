@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
@@ -92,9 +91,7 @@ def cluster_environments(setup: BackendSetup) -> list[ClusterEnvironment]:
 def must_spawn(setup: BackendSetup) -> bool:
     """Return whether a training is to create its processes itself, from what is in memory now."""
     execution = setup.execution
-    if execution.strategy not in ("auto", "ddp_spawn") or are_processes_given():
-        return False
-    return execution.num_nodes == 1 and process_count(execution) > 1
+    return not are_processes_given() and execution.num_nodes == 1 and process_count(execution) > 1
 
 
 def train_in_processes(
@@ -123,7 +120,6 @@ def train_in_processes(
         ProcessLostError: one of them was ended from outside.
     """
     count = process_count(setup.execution)
-    setup = replace(setup, execution=replace(setup.execution, strategy="ddp"))
     weights = _arrays(model)
     context = torch.multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in range(count)]

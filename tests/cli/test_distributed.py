@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -33,8 +34,8 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def started(*arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def started(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     command = [sys.executable, "-c", PROGRAM, "train", *arguments, *COMMON]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -100,6 +101,27 @@ def test_two_processes_give_the_loss_curve_of_one_with_the_doubled_batch(
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=TOLERANCE, err_msg=name)
     assert read_archive(tmp_path / "two").history.keys() == expected.keys() - {"epoch"}
+
+
+def test_the_tasks_of_two_nodes_of_slurm_train_one_model(scan: str, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2", "SLURM_JOB_ID": "4711"}
+    shared |= {"SLURM_NODELIST": "127.0.0.1", "SLURM_JOB_NAME": "ptychopinn", "MASTER_PORT": port}
+    options = ["--epochs", "2", "--batch-size", "4", "--num-nodes", "2", "--strategy", "ddp"]
+    tasks = [
+        started(scan, "-o", str(tmp_path), *options, **shared, SLURM_PROCID=rank, SLURM_NODEID=rank, SLURM_LOCALID="0")
+        for rank in ("0", "1")
+    ]
+    said = [task.communicate(timeout=200) for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], said
+    assert "Trained with pytorch" in said[0][0]
+    assert said[1] == ("", "")
+    one = ["train", scan, "-o", str(tmp_path / "one"), *COMMON, "--epochs", "2", "--batch-size", "8", "--quiet"]
+    assert main([*one, "--learning-rate", str(1e-3 * 2**0.5)]) == 0
+    found, expected = columns(tmp_path), columns(tmp_path / "one")
+    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=TOLERANCE)
 
 
 def test_a_killed_process_ends_the_training_in_one_sentence(running: subprocess.Popen[str]) -> None:
