@@ -1,6 +1,6 @@
 """Export, train, save, load and infer through the host, in a process of its own; writes what the tests then look at.
 
-Arguments: output folder, backend, 'PINN' or 'Supervised'.
+Arguments: output folder, backend, 'PINN' or 'Supervised', and 'fresh' for the settings a new user finds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SETTINGS = {
 }
 
 
-def main(folder: Path, backend: str, reconstructor: str) -> None:
+def main(folder: Path, backend: str, reconstructor: str, *, fresh: bool) -> None:
     """Run the cycle."""
     folder.mkdir(parents=True, exist_ok=True)
     parameters, truth = make_input(step_px=4.0, modes=2, bad_pixels=True)
@@ -31,7 +31,7 @@ def main(folder: Path, backend: str, reconstructor: str) -> None:
         parameters, truth = make_input(step_px=4.0, guess=truth)
     with ModelCore() as model:
         for group, values in SETTINGS.items():
-            for key, value in values.items():
+            for key, value in () if fresh else values.items():
                 model.settings_registry[group].parameters()[key].set_value(value)
         model.settings_registry["PtychoPINNModel"].parameters()["Backend"].set_value(backend)
         model.processing_core.algorithm_parameter.set_value(f"ptychopinn_{reconstructor.lower()}")
@@ -71,4 +71,4 @@ def main(folder: Path, backend: str, reconstructor: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], fresh="fresh" in sys.argv[4:])

@@ -41,9 +41,9 @@ def cycle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return run_cycle(folder, request.param, "PINN")
 
 
-def run_cycle(folder: Path, backend: str, reconstructor: str) -> Cycle:
+def run_cycle(folder: Path, backend: str, reconstructor: str, *more: str) -> Cycle:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.ptychodus.cycle_program", str(folder), backend, reconstructor],
+        [sys.executable, "-m", "tests.ptychodus.cycle_program", str(folder), backend, reconstructor, *more],
         capture_output=True,
         text=True,
         timeout=500,
@@ -120,6 +120,18 @@ def test_product_carries_the_training_history(cycle: Cycle) -> None:
     values = [loss.value for loss in losses]
     assert min(values) > 0, "the host draws them on a logarithmic axis"
     np.testing.assert_allclose(np.diff(values), np.diff(cycle.report["training"][-1][2]), rtol=1e-6, atol=1e-6)
+
+
+def test_fresh_settings_give_an_object_that_lies_on_the_truth(tmp_path: Path) -> None:
+    done = run_cycle(tmp_path, "pytorch", "PINN", "fresh")
+    metadata = read_metadata(tmp_path / "saved.zip")
+    assert metadata["model"]["architecture"] == "backprojection_unet"
+    progress, goal, losses, _ = done.report["training"][-1]
+    assert progress == goal == len(losses)
+    truth = done.arrays()["truth"][INNER]
+    obj = load_product(tmp_path / "result.h5").object_.get_layer(0)[INNER]
+    assert max(np.abs(shift_px(obj, truth))) < 1.0
+    assert np.abs(np.vdot(obj, truth)) / np.linalg.norm(obj) / np.linalg.norm(truth) > 0.97
 
 
 def test_supervised_learns_from_the_object_of_the_product(tmp_path: Path) -> None:

@@ -191,7 +191,8 @@ def test_training_starts_from_the_loaded_model(
     ):
         host.settings_registry[group].parameters()[key].set_value(value)
     host.processing_core.processing_api.load_model_from_file(archive)
-    with caplog.at_level(logging.INFO, "ptychopinn_backend"):
+    # The host passes on what the child logs from the level of the root logger on.
+    with caplog.at_level(logging.INFO):
         product.train_reconstructor_local(tmp_path, tmp_path / "out", block=True)
     assert f"Starting from '{archive}'" in caplog.text
     assert read_metadata(tmp_path / "out" / "model.zip")["model"]["gridsize"] == 2
