@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import singledispatch
 from typing import cast
@@ -26,7 +27,11 @@ BATCH_NORM_EPSILON = 1e-5
 
 
 class SpectralModule(nn.Module):
-    """A spectral convolution along one or both axes of an image; see `SpectralConvolution`."""
+    """A spectral convolution along one or both axes of an image; see `SpectralConvolution`.
+
+    Few frequencies are kept, so they are computed as products with cosines and sines: the same on every device, in
+    real numbers that compile, and no transform of frequencies that are dropped.
+    """
 
     def __init__(self, plan: SpectralConvolution) -> None:
         """Make room for the weights, (out, in, row frequency, column frequency).
@@ -37,7 +42,6 @@ class SpectralModule(nn.Module):
         super().__init__()
         rows, columns, in_maps, out_maps = next(iter(plan.shapes.values()))
         self._modes = plan.row_modes, plan.column_modes
-        # Two real tensors: optimisers, clipping and reduction over processes then need no special case.
         self.kernel_real = nn.Parameter(torch.empty(out_maps, in_maps, rows, columns))
         self.kernel_imaginary = nn.Parameter(torch.empty(out_maps, in_maps, rows, columns))
 
@@ -51,32 +55,56 @@ class SpectralModule(nn.Module):
             (group, out, row, column) float32.
         """
         with torch.autocast(maps.device.type, enabled=False):
-            signal = maps.float().contiguous()
-            kernel = torch.complex(self.kernel_real.float().contiguous(), self.kernel_imaginary.float().contiguous())
-            row_modes, column_modes = self._modes
-            if row_modes and column_modes:
-                return _filtered_image(signal, kernel, row_modes, column_modes)
-            return _filtered_lines(signal, kernel, axis=-2 if row_modes else -1)
+            signal, (row_modes, column_modes) = maps.float(), self._modes
+            # As real numbers: (out, real or imaginary, in, real or imaginary, row frequency, column frequency).
+            real, imaginary = self.kernel_real, self.kernel_imaginary
+            of_real, of_imaginary = torch.stack((real, imaginary), dim=1), torch.stack((-imaginary, real), dim=1)
+            kernel = torch.stack((of_real, of_imaginary), dim=3)
+            if column_modes == 0:
+                return _filtered_lines(signal.mT, kernel.squeeze(5), row_modes).mT
+            if row_modes == 0:
+                return _filtered_lines(signal, kernel.squeeze(4), column_modes)
+            return _filtered_image(signal, kernel, row_modes, column_modes)
+
+
+def _waves(frequencies: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Return cosines and sines of the unitary transform, (frequency, side)."""
+    turns = frequencies[:, None] * torch.arange(side, device=frequencies.device) % side
+    angle = turns * (2 * math.pi / side)
+    return torch.cos(angle) / math.sqrt(side), torch.sin(angle) / math.sqrt(side)
+
+
+def _line_transforms(side: int, modes: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the matrix to the lowest frequencies of a real line, (side, part * frequency), and the one back."""
+    cosines, sines = _waves(torch.arange(modes, device=device), side)
+    # A negative frequency adds as much to a real line as the positive one; the mean has none.
+    weight = torch.full((modes, 1), 2.0, device=device)
+    weight[0] = 1.0
+    return torch.cat((cosines, -sines)).mT, torch.cat((weight * cosines, -weight * sines))
+
+
+def _filtered_lines(signal: Tensor, kernel: Tensor, modes: int) -> Tensor:
+    groups, in_maps, rows, columns = signal.shape
+    forth, back = _line_transforms(columns, modes, signal.device)
+    spectrum = (signal @ forth).view(groups, in_maps, rows, 2, modes)
+    mixed = torch.einsum("girpc,oqipc->gorqc", spectrum, kernel)
+    return mixed.reshape(groups, -1, rows, 2 * modes) @ back
 
 
 def _filtered_image(signal: Tensor, kernel: Tensor, row_modes: int, column_modes: int) -> Tensor:
-    rows, columns = signal.shape[-2:]
-    spectrum = torch.fft.rfft2(signal, norm="ortho")
-    low = torch.cat((spectrum[..., :row_modes, :column_modes], spectrum[..., -row_modes:, :column_modes]), dim=-2)
-    mixed = torch.einsum("girc,oirc->gorc", low, kernel)
-    between = mixed.new_zeros(*mixed.shape[:2], rows - 2 * row_modes, column_modes)
-    full = torch.cat((mixed[..., :row_modes, :], between, mixed[..., row_modes:, :]), dim=-2)
-    # irfft2 takes missing high column frequencies as zeros.
-    filtered: Tensor = torch.fft.irfft2(full, s=(rows, columns), norm="ortho")
-    return filtered
-
-
-def _filtered_lines(signal: Tensor, kernel: Tensor, axis: int) -> Tensor:
-    spectrum = torch.fft.rfft(signal, dim=axis, norm="ortho").narrow(axis, 0, kernel.shape[axis])
-    equation = "girc,oir->gorc" if axis == -2 else "girc,oic->gorc"
-    mixed = torch.einsum(equation, spectrum, kernel.squeeze(-1 if axis == -2 else -2))
-    filtered: Tensor = torch.fft.irfft(mixed, n=signal.shape[axis], dim=axis, norm="ortho")
-    return filtered
+    groups, in_maps, rows, columns = signal.shape
+    out_maps, modes = len(kernel), 2 * row_modes
+    forth, back = _line_transforms(columns, column_modes, signal.device)
+    index = torch.arange(modes, device=signal.device)
+    cosines, sines = _waves(torch.where(index < row_modes, index, index - modes), rows)
+    # From (row, part) to (part, frequency); its transpose is the way back.
+    to_real, to_imaginary = torch.stack((cosines, sines), dim=2), torch.stack((-sines, cosines), dim=2)
+    across = torch.stack((to_real, to_imaginary)).view(2 * modes, 2 * rows)
+    lines = (signal.reshape(-1, columns) @ forth).view(groups * in_maps, 2 * rows, column_modes)
+    low = (across @ lines).view(groups, 2 * in_maps, modes, column_modes)
+    flat_kernel = kernel.reshape(2 * out_maps, 2 * in_maps, modes, column_modes)
+    mixed = torch.einsum("girc,oirc->gorc", low, flat_kernel).reshape(-1, 2 * modes, column_modes)
+    return ((across.mT @ mixed).view(-1, 2 * column_modes) @ back).view(groups, out_maps, rows, columns)
 
 
 class BatchNormalisationModule(nn.Module):
