@@ -308,7 +308,7 @@ def save_reconstruction(
     Args:
         reconstruction: what to write.
         folder: made when missing.
-        truth: (row, column) object in the frame of the scan, shown beside it, or None.
+        truth: (row, column) object in the frame of the scan, shown beside it where they share enough, or None.
         losses: training loss of every epoch, kept in the product.
 
     Returns:
@@ -320,7 +320,13 @@ def save_reconstruction(
     written = [folder / f"reconstruction.{suffix}" for suffix in ("npz", "h5", "png")]
     reconstruction.save_npz(written[0])
     reconstruction.save_hdf5(written[1], losses=losses)
-    save_reconstruction_figure(reconstruction, written[2], truth=truth)
+    try:
+        save_reconstruction_figure(reconstruction, written[2], truth=truth)
+    except DataError as error:
+        if truth is None:
+            raise
+        logger.warning("The figure shows the reconstruction alone, without the truth. %s", error)
+        save_reconstruction_figure(reconstruction, written[2])
     return written
 
 

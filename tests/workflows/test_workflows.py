@@ -27,6 +27,7 @@ from ptychopinn_backend.workflows import (
     load_inference_bundle,
     run_cdi_example,
     save_outputs,
+    save_reconstruction,
     train_cdi_model,
     train_scans,
 )
@@ -119,6 +120,14 @@ def test_object_times_probe_gives_the_measured_counts(results: dict[str, Any], s
     found: Reconstruction = results["reconstruction"]
     model = scan_intensities(found.object, found.origin_rc, found.probe, scan.positions_xy)
     assert float(model.sum()) == pytest.approx(float(np.sum(scan.diff3d.astype(np.float64) ** 2)), rel=1e-3)
+
+
+def test_a_truth_too_small_to_compare_with_is_left_out_of_the_figure(
+    results: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    written = save_reconstruction(results["reconstruction"], tmp_path, truth=np.ones((4, 4), np.complex64))
+    assert all(path.stat().st_size > 0 for path in written)
+    assert "without the truth" in caplog.text
 
 
 def test_the_product_file_holds_object_probe_and_losses(results: dict[str, Any], tmp_path: Path) -> None:
