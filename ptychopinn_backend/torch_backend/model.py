@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.interface import BackendSetup
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE, check_weights
 from ptychopinn_backend.physics.forward import forward_constants
@@ -20,6 +19,7 @@ from ptychopinn_backend.torch_backend import losses
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
 from ptychopinn_backend.torch_backend.network import build_generator
 from ptychopinn_backend.torch_backend.physics import FarField, Patches, group_patches
+from ptychopinn_backend.training_run import require_labels
 
 _KERNEL_TO_CANONICAL = (2, 3, 1, 0)
 _KERNEL_TO_TORCH = (3, 2, 0, 1)
@@ -137,11 +137,8 @@ class PtychographyModel(nn.Module):
                 if self.loss_weights.is_staged:
                     terms["normalised"] = losses.normalised_amplitude_mae(intensity, target, valid)
             if self.loss_weights.realspace_mae > 0:
-                if batch.labels is None:
-                    raise DataError(
-                        "The groups carry no labels Y, and the loss compares with them. "
-                        "Give labels, or train model_type 'pinn' with realspace_mae_weight = 0."
-                    )
+                require_labels(self.loss_weights, batch.labels is not None)
+                assert batch.labels is not None
                 terms["realspace_mae"] = losses.complex_mae(patches, batch.labels, self.get_buffer("_label_window"))
             if self.loss_weights.tv > 0:
                 terms["tv"] = losses.total_variation(patches)
