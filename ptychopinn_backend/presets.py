@@ -51,7 +51,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 PRETRAINING: Final[Mapping[str, Any]] = MappingProxyType(
     {
         **_BACK_PROJECTION,
-        "nepochs": 15,
+        "nepochs": 10,
         "lr_warmup_epochs": 1,
         "groups_per_epoch": 200,
         # Objects differ so much from group to group that twice this rate, or a longer memory, blew training up.

@@ -25,7 +25,7 @@ from ptychopinn_backend.cli.progress import EpochProgress
 @backend_option
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML file with configuration keys.")
 @click.option("--objects", type=click.IntRange(min=1), default=64, show_default=True, help="Objects for each scan.")
-@click.option("--epochs", "nepochs", type=int, help="Rounds of simulated groups.  [15]")
+@click.option("--epochs", "nepochs", type=int, help="Rounds of simulated groups.  [10]")
 @click.option("--groups", "groups_per_epoch", type=int, help="Groups simulated in an epoch.  [200]")
 @click.option("--gridsize", type=int, help="Neighbouring patterns of a group along each side.  [3]")
 @click.option("--learning-rate", type=float, help="Highest learning rate.  [0.001]")
