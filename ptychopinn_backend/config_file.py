@@ -64,6 +64,18 @@ _Loader.add_implicit_resolver(
 )
 
 
+def yaml_value(text: str) -> Any:
+    """Return what YAML text says, with numbers such as '1e-3' read as numbers.
+
+    Args:
+        text: YAML; aliases and doubled keys are refused.
+
+    Raises:
+        yaml.YAMLError: it is not valid.
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
 def load_yaml_config(path: str | Path) -> dict[str, Any]:
     """Read a YAML file as a mapping.
 
@@ -82,7 +94,7 @@ def load_yaml_config(path: str | Path) -> dict[str, Any]:
     if not file.is_file():
         raise FileNotFoundError(f"Configuration file '{file}' does not exist. Check the path.")
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
+        content = yaml_value(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ConfigSyntaxError(

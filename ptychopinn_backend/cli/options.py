@@ -9,13 +9,16 @@ import yaml
 
 
 def _read_settings(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    # Here, because the help is shown without NumPy, which the configuration needs.
+    from ptychopinn_backend.config_file import yaml_value
+
     settings: dict[str, Any] = {}
     for text in values:
         key, separator, value = text.partition("=")
         if not separator or not key.strip():
             raise click.BadParameter(f"{text!r} is not KEY=VALUE; write for example batch_size=32.", context, parameter)
         try:
-            settings[key.strip()] = yaml.safe_load(value)
+            settings[key.strip()] = yaml_value(value)
         except yaml.YAMLError:
             raise click.BadParameter(f"the value of {text!r} cannot be read; quote it.", context, parameter) from None
     return settings

@@ -106,6 +106,15 @@ def test_resume_goes_on_to_the_same_weights(folder: Path) -> None:
         np.testing.assert_array_equal(part.weights[name], array)
 
 
+def test_set_reads_a_number_without_a_point(folder: Path, tmp_path: Path) -> None:
+    from ptychopinn_backend.archive import read_archive
+
+    settings = ["--set", "lr_min_ratio=1e-3", "--set", "plateau_min_lr=5E-6", "--set", "learning_rate=1e-3"]
+    assert main(["train", str(folder / "scan.npz"), "-o", str(tmp_path), *TRAIN, "--epochs", "1", *settings]) == 0
+    training = read_archive(tmp_path).training
+    assert (training.lr_min_ratio, training.plateau_min_lr) == (1e-3, 5e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
