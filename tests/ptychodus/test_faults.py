@@ -20,7 +20,7 @@ from ptychodus_plugin.product import save_training_data
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN
 from ptychopinn_backend.errors import InsufficientMemoryError, OutputError, TrainingError
-from tests.faults.conftest import DiskMaker
+from tests.faults.conftest import DiskMaker, make_read_only
 from tests.ptychodus.scenes import analytic_object, make_input, product_in
 
 pytestmark = pytest.mark.slow
@@ -136,6 +136,13 @@ def test_too_little_memory_for_the_child(backend: str, host: ModelCore, tmp_path
 def test_a_full_disk(scan: Scan, small_disk: DiskMaker) -> None:
     disk = small_disk(100 * 2**10)
     with pytest.raises(OutputError, match=r"No space left on device.* Free space"):
+        scan.train(disk)
+
+
+def test_a_folder_that_may_not_be_written(scan: Scan, small_disk: DiskMaker) -> None:
+    disk = small_disk(100 * 2**10)
+    make_read_only(disk)
+    with pytest.raises(OutputError, match=r"Read-only file system\. Check the path, and that you may .* write there"):
         scan.train(disk)
 
 
