@@ -30,7 +30,9 @@ _BACK_PROJECTION: Final = {
     "weight_decay": 0.01,
     "scheduler": "WarmupCosine",
     "lr_min_ratio": 0.01,
-    "learning_rate": 2e-3,
+    "learning_rate": 1e-3,
+    # Gradients of single groups differ much in size: twice this rate, or a longer memory of squares, can blow training up.
+    "adam_beta2": 0.99,
     "gradient_clip_val": 1.0,
     # A patch of this generator carries its own scale; a second, shared one only makes every step noisier.
     "intensity_scale_trainable": False,
@@ -49,15 +51,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 """Preset name -> option name -> value."""
 
 PRETRAINING: Final[Mapping[str, Any]] = MappingProxyType(
-    {
-        **_BACK_PROJECTION,
-        "nepochs": 10,
-        "lr_warmup_epochs": 1,
-        "groups_per_epoch": 200,
-        # Objects differ so much from group to group that twice this rate, or a longer memory, blew training up.
-        "learning_rate": 1e-3,
-        "adam_beta2": 0.99,
-    }
+    {**_BACK_PROJECTION, "nepochs": 10, "lr_warmup_epochs": 1, "groups_per_epoch": 200}
 )
 """Options of pre-training on simulated objects, where an epoch is only a number of groups."""
 
