@@ -31,7 +31,7 @@ _BACK_PROJECTION: Final = {
     "scheduler": "WarmupCosine",
     "lr_min_ratio": 0.01,
     "learning_rate": 1e-3,
-    # Gradients of single groups differ in size: twice this rate, or a longer memory of squares, can let training diverge.
+    # Gradients of single groups differ in size: twice this rate, or a longer memory of squares, may diverge.
     "adam_beta2": 0.99,
     "gradient_clip_val": 1.0,
     # A patch of this generator carries its own scale; a second, shared one only makes every step noisier.
