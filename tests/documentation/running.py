@@ -26,9 +26,9 @@ from ptychopinn_backend.data.simulation.plan import read_plan
 from .blocks import ROOT, SHOWN, Block
 
 SHORTENED: Final = {
-    "simulate": ("--patterns", "24"),
+    "simulate": ("--patterns", "16"),
     "train": ("--epochs", "1"),
-    "demo": ("--patterns", "24", "--epochs", "1"),
+    "demo": ("--patterns", "16", "--epochs", "1"),
     "parity-report": ("--training-groups", "8", "--test-groups", "8", "--epochs", "1"),
 }
 """Options given after those of the page, so that they win."""
@@ -42,7 +42,7 @@ def prepare(folder: Path) -> None:
         folder: an empty folder.
     """
     for seed, name in enumerate(("scan.npz", "other.npz")):
-        assert main(["simulate", "-o", str(folder / name), "--patterns", "24", "--seed", str(seed)]) == 0
+        assert main(["simulate", "-o", str(folder / name), "--patterns", "16", "--seed", str(seed)]) == 0
     words = ["-o", str(folder / "model"), "--backend", "pytorch", "--epochs", "1", "--quiet"]
     assert main(["train", str(folder / "scan.npz"), *words]) == 0
 
