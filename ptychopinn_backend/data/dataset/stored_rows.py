@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, IntArray
 from ptychopinn_backend.data.measurement import to_amplitudes
 from ptychopinn_backend.errors import DataError
+
+_LARGEST: Final = 1e18
+"""The square of a larger amplitude does not fit single precision."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class StoredRows:
             (*rows.shape, N, N).
 
         Raises:
-            DataError: the file was removed or cut short.
+            DataError: the file was removed, cut short or altered.
             IndexError: there is no such row.
         """
         wanted = np.asarray(rows)
@@ -96,8 +99,13 @@ class StoredRows:
                         raise EOFError(f"row {row} is missing")
         except (OSError, EOFError) as error:
             raise _damaged(self.path, error) from error
-        if self.measurement is not None:
-            values = to_amplitudes(values, self.measurement, None)
+        with np.errstate(invalid="ignore", over="ignore"):
+            if self.measurement is not None:
+                values = to_amplitudes(values, self.measurement, None)
+            # Checked when they were stored; what a disk or a person altered since must not reach a training.
+            is_sound = self.dtype.kind == "u" or bool((np.abs(values) < _LARGEST).all())
+        if not is_sound:
+            raise _damaged(self.path, f"it holds values that are not finite or beyond {_LARGEST:g}")
         return values.reshape(*wanted.shape, *self.shape[1:])
 
 

@@ -211,6 +211,20 @@ def test_value_of_another_type_in_the_description_is_refused(
         open_dataset(tmp_path / "set")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 1e38])
+def test_altered_values_of_patterns_are_noticed(
+    scans: list[Path], tmp_path: Path, model: ModelConfig, value: float
+) -> None:
+    reader = create_dataset(scans[:1], tmp_path / "set", model, OPTIONS)
+    patterns = next((tmp_path / "set").glob("patterns-*/scan-00000-patterns.npy"))
+    altered = np.load(patterns).astype(np.float64)
+    altered[:, 3, 4] = value
+    np.save(patterns, altered)
+    reopened = open_dataset(tmp_path / "set")
+    with pytest.raises(DataError, match=r"values that are not finite or beyond 1e\+18"):
+        reopened.batch(np.arange(reader.n_groups))
+
+
 def test_data_set_replaced_under_a_reader_is_noticed(scans: list[Path], tmp_path: Path, model: ModelConfig) -> None:
     reader = create_dataset(scans, tmp_path / "set", model)
     create_dataset(scans[:1], tmp_path / "set", model)
