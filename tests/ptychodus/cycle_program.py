@@ -26,7 +26,7 @@ SETTINGS = {
 def main(folder: Path, backend: str, reconstructor: str, *, fresh: bool) -> None:
     """Run the cycle."""
     folder.mkdir(parents=True, exist_ok=True)
-    parameters, truth = make_input(step_px=4.0, modes=2, bad_pixels=True)
+    parameters, truth = make_input(step_px=6.0 if fresh else 4.0, modes=2, bad_pixels=True)
     if reconstructor == "Supervised":
         parameters, truth = make_input(step_px=4.0, guess=truth)
     with ModelCore() as model:
