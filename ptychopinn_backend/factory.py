@@ -100,17 +100,24 @@ def backend_class(name: str) -> type[Backend]:
             f"Backend {name!r} is not one of {', '.join(BACKENDS)}.{nearest_name(name, BACKENDS)} Use one of these."
         )
     provider = _PROVIDERS[name]
+    # A package that is imported only to train must be missed here, not after hours of preparing data.
+    missing = [package for package in provider.packages if find_spec(package) is None]
+    if missing:
+        raise _unavailable(provider, missing[0])
     try:
         module = import_module(provider.module)
     except ImportError as error:
-        missing = error.name or ""
-        if missing.partition(".")[0] not in provider.packages:
+        if (error.name or "").partition(".")[0] not in provider.packages:
             raise
-        raise BackendUnavailableError(
-            f"{provider.title} backend selected, but the package '{missing}' is not installed. "
-            f"Install it with: pip install 'ptychopinn-backend[{provider.extra}]', or select another backend."
-        ) from error
+        raise _unavailable(provider, error.name or "") from error
     return cast(type[Backend], getattr(module, provider.class_name))
+
+
+def _unavailable(provider: _Provider, package: str) -> BackendUnavailableError:
+    return BackendUnavailableError(
+        f"{provider.title} backend selected, but the package '{package}' is not installed. "
+        f"Install it with: pip install 'ptychopinn-backend[{provider.extra}]', or select another backend."
+    )
 
 
 def create_backend(name: str, setup: BackendSetup) -> Backend:
