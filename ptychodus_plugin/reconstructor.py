@@ -28,7 +28,12 @@ from ptychodus_plugin.configuration import (
 )
 from ptychodus_plugin.options import decided_by
 from ptychodus_plugin.settings import LibrarySettings
-from ptychodus_plugin.training_folder import remove_temporary_files
+from ptychodus_plugin.training_folder import (
+    BEST_MODEL_FILE,
+    CHECKPOINT_FOLDER,
+    best_model_time_ns,
+    remove_temporary_files,
+)
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.errors import InsufficientMemoryError, OutputError, PtychoPINNError, sentence_of
 
@@ -194,15 +199,19 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
 
     def _train(self, input_path: Path, output_path: Path) -> Iterator[TrainOutput]:
         payload = self._train_payload(input_path, output_path)
+        earlier, told = best_model_time_ns(output_path), False
         try:
             for tag, content in self._messages(TRAIN_ENTRY_POINT, payload):
                 if tag == TAG_GOAL:
                     self._goal = content
                 elif tag == TAG_MODEL_SAVED:
-                    self._loaded_model_path = Path(content)
+                    self._loaded_model_path, told = Path(content), True
                 elif tag == TAG_TRAIN_OUTPUT:
                     yield content
         finally:
+            # A child may be killed when it has written its first model and not yet said so.
+            if not told and best_model_time_ns(output_path) != earlier:
+                self._loaded_model_path = output_path / CHECKPOINT_FOLDER / BEST_MODEL_FILE
             remove_temporary_files(output_path)
 
     def _messages(self, entry_point: str, payload: Any) -> Iterator[tuple[Any, ...]]:

@@ -17,6 +17,16 @@ MODEL_FILE: Final = "model.zip"
 """What a batch run looks for in its input folder."""
 
 
+def best_model_time_ns(folder: Path) -> int | None:
+    """Return when the best model of a training was last written, in nanoseconds; None where there is none.
+
+    Args:
+        folder: output folder of a training.
+    """
+    best = folder / CHECKPOINT_FOLDER / BEST_MODEL_FILE
+    return best.stat().st_mtime_ns if best.is_file() else None
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Remove what a child that was killed or stopped left half-written, unless another training is in the folder.
 
