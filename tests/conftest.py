@@ -7,11 +7,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Every run draws the same examples, so that a failure belongs to the change that made it; `make fuzz` draws new ones.
+settings.register_profile("same_examples", derandomize=True)
+if "FUZZ_INPUTS" not in os.environ:
+    settings.load_profile("same_examples")
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import struct
 import warnings
 import zipfile
@@ -218,18 +219,33 @@ def require_file(path: Path) -> None:
         DataFileNotFoundError: nothing lies there.
         DataError: it is a folder or something else.
     """
-    if not path.exists():
-        raise DataFileNotFoundError(f"{path} does not exist; a scan is read from an NPZ file. Check the path.")
-    if not path.is_file():
+    # One question: between two, another process may put a file here or take it away.
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise _missing(path) from error
+    except OSError as error:
+        raise _not_readable(path, error) from error
+    if not stat.S_ISREG(mode):
         raise DataError(f"{path} is not a file; a scan is read from an NPZ file. Name a file inside it.")
+
+
+def _missing(path: Path) -> DataFileNotFoundError:
+    return DataFileNotFoundError(f"{path} does not exist; a scan is read from an NPZ file. Check the path.")
+
+
+def _not_readable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path} cannot be opened ({error.strerror}). Make it readable first.")
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
     require_file(path)
     try:
         return zipfile.ZipFile(path)
+    except FileNotFoundError as error:  # removed meanwhile
+        raise _missing(path) from error
     except PermissionError as error:
-        raise DataError(f"{path} cannot be opened ({error.strerror}). Make it readable first.") from error
+        raise _not_readable(path, error) from error
     except _BROKEN_ZIP as error:
         with path.open("rb") as stream:
             starts_as_zip = stream.read(2) == b"PK"

@@ -26,6 +26,8 @@ from ptychopinn_backend.physics.probe import as_mode_stack
 
 FORMAT: Final = "ptychopinn-backend data set"
 VERSION: Final = 1
+# A data set that is rebuilt this often while it is opened is being written by something that went astray.
+_OPENINGS: Final = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,10 +150,31 @@ def open_dataset(folder: str | Path, model: ModelConfig | None = None) -> ScanDa
 
     Raises:
         DataFileNotFoundError: no data set lies there.
-        DataError: it is damaged, of a newer version, or was made for another N or gridsize.
+        DataError: it is damaged, of a newer version, was made for another N or gridsize, or is rebuilt all the time.
     """
     folder = Path(folder)
-    description = read_description(folder)
+    for _ in range(_OPENINGS):
+        written, description = _last_written(folder), read_description(folder)
+        try:
+            return _open_described(folder, description, model)
+        except DataError:
+            # Another process may have rebuilt the data set after its description was read, and removed those files.
+            if written == _last_written(folder):
+                raise
+    raise DataError(
+        f"The data set {folder} was rebuilt {_OPENINGS} times while it was opened. Wait until its builder has ended."
+    )
+
+
+def _last_written(folder: Path) -> tuple[int, int]:
+    try:
+        status = (folder / DESCRIPTION_NAME).stat()
+    except OSError:
+        return 0, 0
+    return status.st_ino, status.st_mtime_ns
+
+
+def _open_described(folder: Path, description: Description, model: ModelConfig | None) -> ScanDataset:
     made_for = _model_of(description, folder)
     model = made_for if model is None else model
     if (model.N, model.gridsize) != (made_for.N, made_for.gridsize):
