@@ -37,7 +37,19 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> str:
 def started(*arguments: str, **variables: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     command = [sys.executable, "-c", PROGRAM, "train", *arguments, *COMMON]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        # A suite that a shell started in the background ignores interrupts, and its children would too.
+        preexec_fn=heed_interrupts,
+    )
+
+
+def heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def processes_of(launcher: int) -> list[int]:
