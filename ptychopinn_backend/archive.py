@@ -30,7 +30,7 @@ from ptychopinn_backend.archive_container import (
 )
 from ptychopinn_backend.archive_json import dump_json, load_json
 from ptychopinn_backend.archive_weights import dump_arrays, load_arrays
-from ptychopinn_backend.arrays import AnyArray, is_plain_dtype
+from ptychopinn_backend.arrays import PLAIN_DTYPES, AnyArray
 from ptychopinn_backend.config import BACKENDS, ModelConfig, TrainingConfig, find_archive
 from ptychopinn_backend.errors import (
     ArchiveError,
@@ -254,10 +254,7 @@ def _check_metadata(metadata: dict[str, Any]) -> None:
 
 def _is_description(entry: dict[str, Any]) -> bool:
     shape = _member(entry, "shape", list)
-    try:
-        plain = is_plain_dtype(np.dtype(_member(entry, "dtype", str)))
-    except (TypeError, ValueError, SyntaxError):
-        return False
+    plain = _member(entry, "dtype", str) in PLAIN_DTYPES
     return plain and len(shape) <= MAX_RANK and all(type(n) is int and 0 <= n < 2**48 for n in shape)
 
 

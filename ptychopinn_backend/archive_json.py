@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray, is_plain_dtype
+from ptychopinn_backend.arrays import PLAIN_DTYPES, AnyArray, is_plain_dtype
 from ptychopinn_backend.errors import ArchiveError
 
 TAG: Final = "__type__"
@@ -117,10 +117,9 @@ def _decode(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
 def _numpy_scalar(dtype_name: str, value: Any) -> Any:
     if not isinstance(value, (bool, int, float, complex)):
         raise ValueError(f"{value!r} is not a number")
+    if dtype_name not in PLAIN_DTYPES:
+        raise ValueError(f"{dtype_name[:40]!r} is not a number type")
     try:
-        dtype = np.dtype(dtype_name)
-        if not is_plain_dtype(dtype):
-            raise ValueError(f"{dtype_name!r} is not a number type")
-        return dtype.type(value)
+        return PLAIN_DTYPES[dtype_name].type(value)
     except OverflowError as error:
         raise ValueError(f"{value!r} does not fit {dtype_name!r}") from error

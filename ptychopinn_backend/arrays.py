@@ -6,8 +6,9 @@ Axis words used in every docstring: `pattern` (scan point), `group` (a set of ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,17 @@ AnyArray: TypeAlias = npt.NDArray[Any]
 def is_plain_dtype(dtype: np.dtype[Any]) -> bool:
     """Return whether `dtype` is a bool, integer, float or complex number of a width HDF5 keeps exactly."""
     return dtype.kind in "biufc" and dtype.itemsize <= (16 if dtype.kind == "c" else 8)
+
+
+# Asking NumPy what a name from a file means would parse that name as a Python literal.
+PLAIN_DTYPES: Final[Mapping[str, np.dtype[Any]]] = MappingProxyType(
+    {
+        dtype.name: dtype
+        for dtype in map(np.dtype, np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?")
+        if is_plain_dtype(dtype)
+    }
+)
+"""Name -> type of number, of all that an archive may hold."""
 
 
 def require_shape(name: str, array: AnyArray, expected: Sequence[int | None], axes: str) -> None:

@@ -7,9 +7,9 @@ import math
 from typing import Any
 
 import click
-import numpy as np
 
 from ptychopinn_backend.archive import read_metadata
+from ptychopinn_backend.arrays import PLAIN_DTYPES
 
 
 @click.command("inspect", short_help="Show what a trained model's archive holds.")
@@ -35,7 +35,9 @@ def summarise(metadata: dict[str, Any]) -> dict[str, Any]:
         final_losses (metric -> last value, None when not finite), weights (arrays, parameters, bytes), model, training.
     """
     history = metadata["history"]
-    shapes = [(math.prod(entry["shape"]), np.dtype(entry["dtype"]).itemsize) for entry in metadata["weights"].values()]
+    shapes = [
+        (math.prod(entry["shape"]), PLAIN_DTYPES[entry["dtype"]].itemsize) for entry in metadata["weights"].values()
+    ]
     return {
         **{key: metadata[key] for key in ("backend", "format_version", "package_version", "versions", "created")},
         "intensity_scale": metadata["intensity_scale"],

@@ -147,6 +147,8 @@ def with_metadata(archive: Path, **changes: Any) -> bytes:
         ({"training": {"model": {}}}, "has a field 'model'"),
         ({"model": {"__type__": "evil"}}, r"metadata\.json is not valid JSON \(unknown tag 'evil'\)"),
         ({"model": {"__type__": "scalar", "dtype": "O", "value": 1}}, "'O' is not a number type"),
+        # NumPy would read the number of repetitions as a Python literal.
+        ({"model": {"__type__": "scalar", "dtype": "9" * 5000 + "f4", "value": 1}}, "is not a number type"),
         ({"checksums": {}}, "params.json does not match its checksum"),
     ],
 )

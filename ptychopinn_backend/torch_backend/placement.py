@@ -1,0 +1,190 @@
+"""Placement of patches into the frames of their groups, and extraction; the formula is that of `physics.placement`.
+
+A graphics processor does it by products with the hat-function matrices. On a processor their zeros cost more than the
+whole physics: there a patch is spread over the pixels around it and added where it belongs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, cast
+
+import torch
+from torch import Tensor
+
+
+class Placement(Protocol):
+    """Moves the patches of a batch of groups; the two directions are exactly adjoint."""
+
+    def place(self, images: Tensor) -> Tensor:
+        """Add the images of every group up on a canvas.
+
+        Args:
+            images: (group, channel, plane, N, N).
+
+        Returns:
+            (group, plane, canvas, canvas).
+        """
+        ...
+
+    def cut(self, canvases: Tensor) -> Tensor:
+        """Cut the image of every channel out of the canvas of its group.
+
+        Args:
+            canvases: (group, plane, canvas, canvas).
+
+        Returns:
+            (group, channel, plane, N, N).
+        """
+        ...
+
+
+def placement(local_offsets: Tensor, canvas_px: int, N: int) -> Placement:
+    """Return how to move the patches of a batch of groups on its device.
+
+    Args:
+        local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
+        canvas_px: canvas side.
+        N: patch side.
+
+    Returns:
+        The way that is fast there.
+    """
+    if local_offsets.device.type == "cpu":
+        windows = _Windows.of(local_offsets, canvas_px, N)
+        if windows.fit:
+            return WindowPlacement(windows)
+    return MatrixPlacement(local_offsets, canvas_px, N)
+
+
+def _interpolation_matrices(shift_px: Tensor, n_out: int, n_in: int) -> Tensor:
+    margin = (n_out - n_in) // 2
+    out_index = torch.arange(n_out, device=shift_px.device, dtype=torch.float32)
+    in_index = torch.arange(n_in, device=shift_px.device, dtype=torch.float32)
+    lag = out_index[:, None] - in_index - margin
+    return (1 - (lag - shift_px[..., None, None]).abs()).clamp_min(0)
+
+
+class MatrixPlacement:
+    """Two batched products; the sum over channels is part of one of them."""
+
+    def __init__(self, local_offsets: Tensor, canvas_px: int, N: int) -> None:
+        """Compute the matrices.
+
+        Args:
+            local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
+            canvas_px: canvas side.
+            N: patch side.
+        """
+        self._N, self._canvas_px = N, canvas_px
+        self._along_rows = _interpolation_matrices(-local_offsets[:, 0, 1], canvas_px, N)
+        along_columns = _interpolation_matrices(-local_offsets[:, 0, 0], canvas_px, N)
+        # (group, canvas, channel * N)
+        self._along_columns = along_columns.transpose(1, 2).reshape(len(local_offsets), canvas_px, -1)
+
+    def place(self, images: Tensor) -> Tensor:
+        """Add images up; see `Placement.place`."""
+        groups, channels, planes, N = *images.shape[:3], self._N
+        side_by_side = images.transpose(2, 3).reshape(groups, channels, N, planes * N)
+        placed = (self._along_rows @ side_by_side).view(groups, channels, self._canvas_px, planes, N)
+        stacked = placed.permute(0, 3, 2, 1, 4).reshape(groups, planes * self._canvas_px, channels * N)
+        return (stacked @ self._along_columns.mT).view(groups, planes, self._canvas_px, self._canvas_px)
+
+    def cut(self, canvases: Tensor) -> Tensor:
+        """Cut images out; see `Placement.cut`."""
+        (groups, planes), channels, N = canvases.shape[:2], self._along_rows.shape[1], self._N
+        cut = canvases.reshape(groups, planes * self._canvas_px, self._canvas_px) @ self._along_columns
+        by_channel = cut.view(groups, planes, self._canvas_px, channels, N).permute(0, 3, 2, 1, 4)
+        images = self._along_rows.mT @ by_channel.reshape(groups, channels, self._canvas_px, planes * N)
+        return images.view(groups, channels, N, planes, N).transpose(2, 3)
+
+
+class _Windows(NamedTuple):
+    """Where the N + 1 pixels around every patch lie on the canvas, and how much each of four corners takes."""
+
+    corners: list[list[list[int]]]
+    """First row and column, for every group and channel."""
+    shares: list[tuple[int, int, Tensor]]
+    """Row and column of a corner, 0 or 1, and its share (group, channel, 1, 1, 1)."""
+    canvas_px: int
+    N: int
+    fit: bool
+    """No window leaves the canvas."""
+
+    @classmethod
+    def of(cls, local_offsets: Tensor, canvas_px: int, N: int) -> _Windows:
+        place = (canvas_px - N) // 2 - local_offsets[:, 0].flip(1).double()  # (group, row or column, channel)
+        # A patch of whole pixels that ends with the canvas begins its window a pixel before.
+        first = place.floor().clamp_max(canvas_px - N - 1)
+        fraction = place - first
+        fit = bool((first >= 0).all() and (fraction <= 1).all())
+        rows, columns = fraction.float()[..., None, None, None].unbind(1)
+        shares = [
+            (row, column, (rows if row else 1 - rows) * (columns if column else 1 - columns))
+            for row in (0, 1)
+            for column in (0, 1)
+        ]
+        return cls(first.int().movedim(1, 2).tolist(), shares, canvas_px, N, fit)
+
+    def place(self, images: Tensor) -> Tensor:
+        groups, channels, planes, N, _ = images.shape
+        windows = images.new_zeros(groups, channels, planes, N + 1, N + 1)
+        for row, column, share in self.shares:
+            windows[..., row : row + N, column : column + N].addcmul_(images, share)
+        canvases = images.new_zeros(groups, planes, self.canvas_px, self.canvas_px)
+        for canvas, of_group, corners in zip(canvases, windows, self.corners, strict=True):
+            for window, (row, column) in zip(of_group, corners, strict=True):
+                canvas[:, row : row + N + 1, column : column + N + 1] += window
+        return canvases
+
+    def cut(self, canvases: Tensor) -> Tensor:
+        (groups, planes), N = canvases.shape[:2], self.N
+        windows = canvases.new_empty(groups, len(self.corners[0]), planes, N + 1, N + 1)
+        for canvas, of_group, corners in zip(canvases, windows, self.corners, strict=True):
+            for window, (row, column) in zip(of_group, corners, strict=True):
+                window.copy_(canvas[:, row : row + N + 1, column : column + N + 1])
+        images = canvases.new_zeros(*windows.shape[:3], N, N)
+        for row, column, share in self.shares:
+            images.addcmul_(windows[..., row : row + N, column : column + N], share)
+        return images
+
+
+class WindowPlacement:
+    """Spreads every patch over four neighbouring pixels, and adds or reads windows of the canvas one by one."""
+
+    def __init__(self, windows: _Windows) -> None:
+        """Keep where the windows lie.
+
+        Args:
+            windows: they must fit.
+        """
+        self._windows = windows
+
+    def place(self, images: Tensor) -> Tensor:
+        """Add images up; see `Placement.place`."""
+        return cast(Tensor, _Place.apply(images, self._windows))  # type: ignore[no-untyped-call]
+
+    def cut(self, canvases: Tensor) -> Tensor:
+        """Cut images out; see `Placement.cut`."""
+        return cast(Tensor, _Cut.apply(canvases, self._windows))  # type: ignore[no-untyped-call]
+
+
+class _Place(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, windows: _Windows) -> Tensor:
+        ctx.windows = windows
+        return windows.place(images)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return ctx.windows.cut(gradients[0]), None
+
+
+class _Cut(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, canvases: Tensor, windows: _Windows) -> Tensor:
+        ctx.windows = windows
+        return windows.cut(canvases)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return ctx.windows.place(gradients[0]), None
