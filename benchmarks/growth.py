@@ -26,7 +26,7 @@ from ptychopinn_backend.training_data import group_scans_on_disk
 from ptychopinn_backend.workflows import train_source
 
 PATTERNS = (2_000, 4_000, 8_000)
-TRAINED = (1_000, 2_000, 4_000)
+TRAINED = (500, 1_000, 2_000)
 CONFIG = replace(
     cnn_config(64, 1, 1, nepochs=1),
     model=ModelConfig(N=64, gridsize=1, n_filters_scale=1, architecture="backprojection_unet"),

@@ -30,7 +30,7 @@ def measure(quick: bool) -> list[Table]:
         commands["import of the host's part (ptychodus.api)"] = "import ptychodus.api.reconstruct"
         commands["the plugin module"] = "import ptychodus_plugin.hook"
     times, peaks = interleaved_processes(
-        {name: [sys.executable, "-c", code] for name, code in commands.items()}, 1 if quick else 9
+        {name: [sys.executable, "-c", code] for name, code in commands.items()}, 1 if quick else 5
     )
     targets = {"import ptychopinn_backend": 0.15, "ptychopinn --help": 0.4, "the plugin module": 0.3}
     for name, taken in times.items():
