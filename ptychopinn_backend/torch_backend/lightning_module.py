@@ -102,6 +102,11 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         self._sources = {"training": training, "validation": validation}
         self._training_constants = SourceConstants(training, setup.model)
         self._validation_constants = None if validation is None else SourceConstants(validation, setup.model)
+        # Every process computes the constants for itself; complex ones could not be sent by gloo before PyTorch 2.5.
+        # DistributedDataParallel looks for this name.
+        self._ddp_params_and_buffers_to_ignore = [
+            name for name, _ in self.named_buffers() if name.partition(".")[0].endswith("_constants")
+        ]
         self._schedule: LearningRateSchedule | None = None
         self._schedule_state: dict[str, Any] | None = None
         self._training_mean, self._validation_mean = EpochMean(), EpochMean()

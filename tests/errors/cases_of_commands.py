@@ -8,6 +8,7 @@ RUN = (*TRAIN, *SMALL)
 SIMULATE = ("simulate", "-o", "new.npz", "--size", "32", "--patterns", "8")
 INFER = ("infer", "model", "-o", "out")
 CONVERT = ("convert", "scan.npz")
+PRETRAIN = ("pretrain", "-o", "out", "--quiet", "--backend", "pytorch", "--accelerator", "cpu")
 SEVERAL = ("--devices", "2", "--num-nodes", "2")
 EVALUATE = ("evaluate", "result/reconstruction.npz", "scan.npz")
 PLAN = ("simulate", "-o", "scans", "--config", "plan.yaml")
@@ -53,6 +54,16 @@ CASES = (
     Case("Weights split over CPUs", (*RUN, "--devices", "2", "--strategy", "fsdp"), "splits a model over CUDA devices"),
     Case("Spawned on several machines", (*RUN, *SEVERAL, "--strategy", "ddp_spawn"), "on one machine"),
     Case("Machines that do not know one another", (*RUN, *SEVERAL), "NODE_RANK, MASTER_ADDR, MASTER_PORT are not set"),
+    Case("Pre-training for no instrument", PRETRAIN, "Missing option '--probe-from'"),
+    Case(
+        "Pre-training with a scan that has no probe",
+        (*PRETRAIN, "--probe-from", "scan.npz"),
+        "has no probe",
+        scan_with(probeGuess=None),
+    ),
+    Case("Pre-training on no object", (*PRETRAIN, "--probe-from", "scan.npz", "--objects", "0"), "range x>=1"),
+    Case("Pre-training in larger groups", (*PRETRAIN, "--probe-from", "scan.npz", "--gridsize", "6"), "groups 36"),
+    Case("A negative number of steps of polish", (*INFER, "scan.npz", "--polish", "-1"), "-1"),
     Case("The output folder is a file", (*RUN, "-o", "scan.npz"), "could not be written|scan.npz", exit_code=1),
     Case("The output lies below a file", (*SIMULATE[:2], "scan.npz/new.npz", *SIMULATE[3:]), "scan.npz", exit_code=1),
     Case("The network is larger than memory", (*RUN, "--filters-scale", "4000"), "Not enough memory", exit_code=1),
