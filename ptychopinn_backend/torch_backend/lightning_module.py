@@ -102,7 +102,7 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         self._sources = {"training": training, "validation": validation}
         self._training_constants = SourceConstants(training, setup.model)
         self._validation_constants = None if validation is None else SourceConstants(validation, setup.model)
-        # Every process computes the constants for itself; complex ones could not be sent by gloo before PyTorch 2.5.
+        # Every process computes the constants for itself, and the gloo of PyTorch 2.4 cannot send complex ones.
         # DistributedDataParallel looks for this name.
         self._ddp_params_and_buffers_to_ignore = [
             name for name, _ in self.named_buffers() if name.partition(".")[0].endswith("_constants")

@@ -76,8 +76,7 @@ class GeneratorContract:
             np.testing.assert_array_equal(found[name], array, err_msg=name)
         before, after = (np.concatenate(list(item.predict(source, 3))) for item in (backend, opened.backend))
         np.testing.assert_array_equal(after, before)
-        for other in {name for name, installed in installed_backends().items() if installed} - set(
-            offering(CASES[case])
-        ):
+        installed = {name for name, is_there in installed_backends().items() if is_there}
+        for other in installed - set(offering(CASES[case])):
             with pytest.raises(UnsupportedOptionError, match=re.escape(refusal(CASES[case], other))):
                 TrainedModel.load(archive, other)
