@@ -22,9 +22,14 @@ def best_model_time_ns(folder: Path) -> int | None:
 
     Args:
         folder: output folder of a training.
+
+    Returns:
+        Time since 1970.
     """
-    best = folder / CHECKPOINT_FOLDER / BEST_MODEL_FILE
-    return best.stat().st_mtime_ns if best.is_file() else None
+    try:
+        return (folder / CHECKPOINT_FOLDER / BEST_MODEL_FILE).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def remove_temporary_files(folder: Path) -> None:

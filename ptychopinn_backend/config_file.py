@@ -70,6 +70,9 @@ def yaml_value(text: str) -> Any:
     Args:
         text: YAML; aliases and doubled keys are refused.
 
+    Returns:
+        The value.
+
     Raises:
         yaml.YAMLError: it is not valid.
     """

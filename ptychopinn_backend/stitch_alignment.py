@@ -61,6 +61,9 @@ def _turn(
         k: number of the window.
         norm: sum of the window's squared moduli, which it adds to its own overlap.
         otherwise: the factor where nothing else lies under it.
+
+    Returns:
+        Distance between the factor before and after.
     """
     canvas, window = overlap
     under = canvas.ravel()
