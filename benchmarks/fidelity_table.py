@@ -128,18 +128,38 @@ def cells() -> list[Cell]:
     return [Cell(N, probe, photons, gridsize, name) for N, gridsize, probe, photons, name in order]
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as Markdown, cnn and backprojection_unet side by side."""
-    keys = ("N", "probe", "photons", "gridsize", "seconds")
+def _by_cell(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, list[dict[str, Any]]]]:
+    keys = ("N", "gridsize", "probe", "photons", "seconds")
     found: dict[tuple[Any, ...], dict[str, list[dict[str, Any]]]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: tuple(row[key] for key in keys)):
         by_network = found.setdefault(tuple(row[key] for key in keys), {})
         by_network.setdefault(row["architecture"], []).append(row)
+    return found
+
+
+def ends(rows: list[dict[str, Any]]) -> str:
+    """Return the ends of the trainings as Markdown: cnn, then backprojection_unet, in each place."""
     lines = [
-        "| N | probe | photons | gridsize | CPU s | network | epochs | phase | amplitude | FRC | R |",
+        "| N | gridsize | probe | photons | phase PSNR, dB | amplitude PSNR, dB | FRC, px | R | polished: phase | "
+        "amplitude | R |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for cell, by_network in found.items():
+    figures = (("phase_psnr_db", ".1f"), ("amplitude_psnr_db", ".1f"), ("frc_half_bit_px", ".2f"), ("r_factor", ".3f"))
+    for (N, gridsize, probe, photons, _), by_network in _by_cell(rows).items():
+        both = [by_network[name][-2:] for name in PRESET_OF]
+        raw = [" / ".join(format(row[0][key], how) for row in both) for key, how in figures]
+        polished = [" / ".join(format(row[1][key], how) for row in both) for key, how in figures if "frc" not in key]
+        lines.append(f"| {N} | {gridsize} | {probe} | {photons:.0e} | {' | '.join(raw + polished)} |")
+    return "\n".join(lines) + "\n"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as Markdown, cnn and backprojection_unet side by side."""
+    lines = [
+        "| N | gridsize | probe | photons | CPU s | network | epochs | phase | amplitude | FRC | R |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for cell, by_network in _by_cell(rows).items():
         for name, entries in by_network.items():
             for row in entries:
                 how = f"{name} + polish" if row["polish_steps"] else name
@@ -182,7 +202,10 @@ def main(
         with atomic_file(results, "w") as file:
             json.dump(rows, file, indent=1)
     with atomic_file(results.with_suffix(".md"), "w") as file:
-        file.write(f"# Networks at equal computing time\n\n{INTRODUCTION}\n\n{table(rows)}")
+        file.write(
+            f"# Networks at equal computing time\n\n{INTRODUCTION}\n\n## At the end\n\n"
+            f"`cnn` / `backprojection_unet`.\n\n{ends(rows)}\n## On the way\n\n{table(rows)}"
+        )
 
 
 if __name__ == "__main__":

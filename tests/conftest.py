@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 # Every run draws the same examples, so that a failure belongs to the change that made it; `make fuzz` draws new ones.
-settings.register_profile("same_examples", derandomize=True)
+settings.register_profile("same_examples", derandomize=True, deadline=None)
 if "FUZZ_INPUTS" not in os.environ:
     settings.load_profile("same_examples")
 
