@@ -45,6 +45,10 @@ class Times:
         """Amount a second."""
         return Figure.of([amount / value for value in self.seconds])
 
+    def times(self, factor: float) -> Times:
+        """Every round as many times as long."""
+        return Times(tuple(factor * value for value in self.seconds))
+
     def relative_to(self, other: Times) -> Figure:
         """Ratio round by round: what slows one round slows both of its parts."""
         return Figure.of([mine / theirs for mine, theirs in zip(self.seconds, other.seconds, strict=True)])
@@ -107,9 +111,8 @@ def interleaved_processes(
     return interleaved({name: runner(name) for name in commands}, repeats, warm_ups), peaks
 
 
-def copy_gb_per_s(repeats: int = 5) -> Figure:
-    """Memory bandwidth of one thread: bytes read and written by a copy much larger than the caches."""
-    source = np.ones(2**26, np.float32)
+def memory_copy() -> tuple[Callable[[], None], int]:
+    """Return a copy much larger than the caches, by one thread, and the bytes it reads and writes."""
+    source = np.ones(2**25, np.float32)
     target = np.empty_like(source)
-    times = interleaved({"copy": lambda: np.copyto(target, source)}, repeats)["copy"]
-    return times.rate(2 * source.nbytes / 1e9)
+    return lambda: np.copyto(target, source), 2 * source.nbytes

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from benchmarks.measuring import Figure, copy_gb_per_s, interleaved, peak_mib
+from benchmarks.measuring import interleaved, memory_copy, peak_mib
 from benchmarks.scenes import SEED
 from benchmarks.tables import Table
 from ptychopinn_backend.stitch import ObjectAssembler, ObjectFrame
@@ -26,32 +28,29 @@ def measure(quick: bool) -> list[Table]:
         "are aligned, which needs two to five passes. Targets: the bound at most 4 times faster, linear in patches, "
         "independent of the size of the object, 100,000 patches in 20 s and 1 GiB.",
     )
-    found = []
     prediction = _prediction()
     cases = [(patches, align, 1.0) for patches in (1_000, 10_000, 100_000) for align in (False, True)]
     cases.append((10_000, False, 4.0))
+    runs = []
     for patches, align, spread in [(200, True, 1.0)] if quick else cases:
-        repeats = 1 if quick or patches == 100_000 else 5
         positions, frame = _positions(patches, spread)
-        times = interleaved(
-            {"stitch": lambda p=positions, f=frame, a=align: _stitch(prediction, p, f, a)},
-            repeats,
-            warm_ups=int(repeats > 1),
-        )["stitch"]
-        found.append((patches, align, frame, times, peak_mib()))
-    # Afterwards, because its arrays would hide the peak of stitching.
-    bandwidth = copy_gb_per_s()
-    for patches, align, frame, times, peak in found:
-        speed = times.rate(patches * TRAFFIC_BYTES[align] / 1e9)
+        stitch = partial(_stitch, prediction, positions, frame, align)
+        stitch()
+        runs.append((patches, align, frame, stitch, peak_mib()))
+    # Only now, because its arrays would hide the peak of stitching.
+    copy, copied_bytes = memory_copy()
+    for patches, align, frame, stitch, peak in runs:
+        traffic_bytes = patches * TRAFFIC_BYTES[align]
+        times = interleaved({"stitch": stitch, "copy": copy}, 1 if quick else 3 if patches == 100_000 else 9)
         table.add(
             patches,
             "aligned" if align else "as they are",
             f"{frame.shape[0]} x {frame.shape[1]}",
-            times.figure,
-            Figure.of([second / patches * 1e6 for second in times.seconds]),
-            speed,
-            bandwidth,
-            bandwidth.median / speed.median,
+            times["stitch"].figure,
+            times["stitch"].times(1e6 / patches).figure,
+            times["stitch"].rate(traffic_bytes / 1e9),
+            times["copy"].rate(copied_bytes / 1e9),
+            times["stitch"].relative_to(times["copy"].times(traffic_bytes / copied_bytes)),
             peak,
         )
     return [table]

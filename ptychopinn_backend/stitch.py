@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,22 +12,25 @@ from ptychopinn_backend.arrays import (
     Complex64Array,
     ComplexArray,
     Float32Array,
+    Float64Array,
     FloatArray,
+    IntArray,
     require_shape,
 )
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.physics.object_patches import (
+    Place,
+    WindowSpreader,
     add_patches,
     add_windows,
     corner_shares,
-    spread_windows,
     window_corners,
     window_places,
 )
 from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensities
 from ptychopinn_backend.stitch_alignment import add_aligned
 
-_ADDED_TOGETHER = 64
+_ADDED_TOGETHER = 16
 """Patches spread before they are added, few enough to stay in the processor's cache."""
 
 
@@ -150,6 +154,7 @@ class ObjectAssembler:
         self._sum = np.zeros(frame.shape, np.complex64)
         self._weight = np.zeros(frame.shape, np.float32)
         # Used again for every block of patches: fresh memory costs more than what is written to it.
+        self._spreader = WindowSpreader(N, np.complex64, self._patch_weight)
         capacity = max(1, hold_bytes // ((N + 1) ** 2 * 8)) if align_phases else _ADDED_TOGETHER
         self._held_windows = np.empty((capacity, N + 1, N + 1), np.complex64)
         self._held_corners = np.empty((capacity, 2), np.int64)
@@ -170,11 +175,14 @@ class ObjectAssembler:
         require_shape("patches", patches, (len(positions_xy), self._N, self._N), "(pattern, N, N)")
         corners, fractions = window_corners(self._frame.origin_rc, positions_xy, self._N)
         given = np.asarray(patches, np.complex64)
+        if not self._align_phases:
+            self._add_at_once(given, corners, fractions)
+            return
         start = 0
         while start < len(given):
             room = slice(self._n_held, min(self._n_held + len(given) - start, len(self._held_windows)))
             taken = slice(start, start + room.stop - room.start)
-            spread_windows(given[taken], fractions[taken], self._patch_weight, out=self._held_windows[room])
+            self._spreader.spread(given[taken], fractions[taken], self._held_windows[room])
             self._held_corners[room] = corners[taken]
             self._held_shares[room] = corner_shares(fractions[taken])
             self._n_held, start = room.stop, taken.stop
@@ -197,19 +205,27 @@ class ObjectAssembler:
         np.divide(self._sum, self._weight, out=stitched, where=enough)
         return StitchedObject(object=stitched, weight=self._weight.copy(), frame=self._frame)
 
+    def _add_at_once(self, patches: Complex64Array, corners: IntArray, fractions: Float64Array) -> None:
+        places = window_places(corners, self._N + 1, self._frame.shape)
+        for start in range(0, len(patches), _ADDED_TOGETHER):
+            some = slice(start, start + _ADDED_TOGETHER)
+            windows = self._held_windows[: len(patches[some])]
+            self._spreader.spread(patches[some], fractions[some], windows)
+            add_windows(self._sum, windows, places[some])
+        self._add_weights(corner_shares(fractions).astype(np.float32), places)
+
     def _add_held(self) -> None:
         windows, corners = self._held_windows[: self._n_held], self._held_corners[: self._n_held]
         places = window_places(corners, self._N + 1, self._frame.shape)
-        if self._align_phases:
-            add_aligned(self._sum, windows, corners, places)
-        else:
-            add_windows(self._sum, windows, places)
-        shares = self._held_shares[: self._n_held]
-        for start in range(0, self._n_held, _ADDED_TOGETHER):
+        add_aligned(self._sum, windows, corners, places)
+        self._add_weights(self._held_shares[: self._n_held], places)
+        self._n_held = 0
+
+    def _add_weights(self, shares: Float32Array, places: Sequence[Place]) -> None:
+        for start in range(0, len(shares), _ADDED_TOGETHER):
             some = slice(start, start + _ADDED_TOGETHER)
             weights = np.matmul(shares[some], self._shifted_weights, out=self._weight_rows[: len(shares[some])])
             add_windows(self._weight, weights.reshape(-1, self._N + 1, self._N + 1), places[some])
-        self._n_held = 0
 
 
 def _at_the_four_corners(weight: Float32Array) -> Float32Array:

@@ -19,8 +19,8 @@ from ptychopinn_backend.errors import DataError
 
 Scalar = TypeVar("Scalar", bound=np.inexact[Any])
 
-Place = tuple[tuple[slice, slice], tuple[slice, slice]]
-"""Where a window and an array overlap: slices of the array, slices of the window."""
+Place = tuple[tuple[slice, slice], tuple[slice, ...]]
+"""Where a window and an array overlap: slices of the array, and of the window (none: the whole window)."""
 
 _WORKING_SET_BYTES = 1 << 20
 """Patches are handled in chunks of about this size, so that intermediate arrays stay in the processor's cache."""
@@ -96,8 +96,10 @@ def add_patches(
     N = patches.shape[-1]
     require_shape("patches", patches, (len(positions_xy), N, N), "(pattern, N, N)")
     corners, fractions = window_corners(origin_rc, positions_xy, N)
+    spreader = WindowSpreader(N, canvas.dtype)
     for chunk in _chunks(len(corners), N, canvas.itemsize):
-        windows = spread_windows(patches[chunk].astype(canvas.dtype, copy=False), fractions[chunk])
+        windows = np.empty((len(corners[chunk]), N + 1, N + 1), canvas.dtype)
+        spreader.spread(patches[chunk].astype(canvas.dtype, copy=False), fractions[chunk], windows)
         add_windows(canvas, windows, window_places(corners[chunk], N + 1, canvas.shape))
 
 
@@ -110,46 +112,52 @@ def add_windows(canvas: npt.NDArray[Scalar], windows: npt.NDArray[Scalar], place
         places: of every window, from `window_places`.
     """
     for window, (inside, within) in zip(windows, places, strict=True):
-        canvas[inside] += window[within]
+        part = canvas[inside]
+        np.add(part, window[within], part)
 
 
-def spread_windows(
-    patches: npt.NDArray[Scalar],
-    fractions: Float64Array,
-    weight: Float32Array | None = None,
-    out: npt.NDArray[Scalar] | None = None,
-) -> npt.NDArray[Scalar]:
-    """Spread every patch over the window it touches; the adjoint of bilinear interpolation.
+class WindowSpreader:
+    """Spreads patches over the windows they touch, the adjoint of bilinear interpolation; keeps its working memory."""
 
-    Args:
-        patches: (pattern, N, N).
-        fractions: (pattern, 2), axis 1 = (row, column), in [0, 1), as from `window_corners`.
-        weight: the patches are multiplied by it first (N, N); None leaves them as they are.
-        out: filled and returned, contiguous (pattern, N + 1, N + 1) of the patches' type; None makes a new array.
+    def __init__(self, N: int, dtype: npt.DTypeLike, weight: Float32Array | None = None) -> None:
+        """Make room for a few patches.
 
-    Returns:
-        Windows (pattern, N + 1, N + 1) of the patches' type.
-    """
-    step, values = _as_real(patches)
-    n, N, width = values.shape
-    windows = np.empty((n, N + 1, N + 1), patches.dtype) if out is None else out
-    rows = windows.view(values.dtype).reshape(n, (N + 1) * (width + step))
-    weights = None if weight is None else np.repeat(weight.astype(values.dtype), step, axis=1)
-    shares = corner_shares(fractions).astype(values.dtype).reshape(n, 2, 2)
-    chunks = list(_chunks(n, N, 4 * patches.itemsize))
-    # A zero row and pixel before every patch, and after each of its rows: then the four corners of a window are four
-    # shifts of one long row, and adding shifted rows is fastest.
-    lead = width + step + step
-    padded = np.zeros((len(rows[chunks[0]]) if chunks else 0, lead + rows.shape[1]), values.dtype)
-    middle = padded[:, lead:].reshape(len(padded), N + 1, width + step)[:, :N, :width]
-    by_pattern, by_value = padded.strides
-    strides = (by_pattern, (width + step) * by_value, step * by_value, by_value)
-    shifted = as_strided(padded, (len(padded), 2, 2, rows.shape[1]), strides, writeable=False)
-    for chunk in chunks:
-        held = len(rows[chunk])
-        np.multiply(values[chunk], 1 if weights is None else weights, out=middle[:held])
-        np.einsum("nrc,nrcv->nv", shares[chunk], shifted[:held], out=rows[chunk])
-    return windows
+        Args:
+            N: patch side in pixels.
+            dtype: float or complex type of the patches.
+            weight: the patches are multiplied by it first (N, N); None leaves them as they are.
+        """
+        self._N, self._dtype = N, np.dtype(dtype)
+        real = np.empty(0, self._dtype).real.dtype
+        step = 2 if self._dtype.kind == "c" else 1
+        width, length = step * N, (N + 1) * (N + 1) * step
+        self._weights = None if weight is None else np.repeat(weight.astype(real), step, axis=1)
+        # A zero row and pixel before every patch, and after each of its rows: then the four corners of a window are
+        # four shifts of one long row, and adding shifted rows is fastest.
+        lead = width + step + step
+        self._size = max(1, _WORKING_SET_BYTES // (4 * length * real.itemsize))
+        padded = np.zeros((self._size, lead + length), real)
+        self._middle = padded[:, lead:].reshape(self._size, N + 1, width + step)[:, :N, :width]
+        by_pattern, by_value = padded.strides
+        strides = (by_pattern, (width + step) * by_value, step * by_value, by_value)
+        self._shifted = as_strided(padded, (self._size, 2, 2, length), strides, writeable=False)
+
+    def spread(self, patches: npt.NDArray[Scalar], fractions: Float64Array, out: npt.NDArray[Scalar]) -> None:
+        """Spread every patch over its window.
+
+        Args:
+            patches: (pattern, N, N).
+            fractions: (pattern, 2), axis 1 = (row, column), in [0, 1), as from `window_corners`.
+            out: filled with the windows, contiguous (pattern, N + 1, N + 1).
+        """
+        _, values = _as_real(patches)
+        rows = out.view(values.dtype).reshape(len(patches), self._shifted.shape[-1])
+        shares = corner_shares(fractions).astype(values.dtype).reshape(len(patches), 2, 2)
+        for start in range(0, len(patches), self._size):
+            some = slice(start, start + self._size)
+            held = len(rows[some])
+            np.multiply(values[some], 1 if self._weights is None else self._weights, out=self._middle[:held])
+            np.einsum("nrc,nrcv->nv", shares[some], self._shifted[:held], out=rows[some])
 
 
 def corner_shares(fractions: Float64Array) -> Float64Array:
@@ -179,9 +187,14 @@ def window_places(corners: IntArray, side: int, shape: tuple[int, ...]) -> list[
     first = np.clip(corners, 0, shape)
     last = np.clip(corners + side, 0, shape)
     bounds = np.concatenate((first, last, first - corners, last - corners), axis=1).tolist()
+    # Most windows lie inside, and taking the whole of an array is quicker without slices.
+    whole = [0, 0, side, side]
     return [
-        ((slice(top, bottom), slice(left, right)), (slice(wtop, wbottom), slice(wleft, wright)))
-        for top, left, bottom, right, wtop, wleft, wbottom, wright in bounds
+        (
+            (slice(top, bottom), slice(left, right)),
+            () if part == whole else (slice(part[0], part[2]), slice(part[1], part[3])),
+        )
+        for top, left, bottom, right, *part in bounds
     ]
 
 
