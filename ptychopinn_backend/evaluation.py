@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from scipy.ndimage import binary_fill_holes
 from scipy.ndimage import shift as spline_shift
 
 from ptychopinn_backend import metrics
@@ -259,7 +260,7 @@ def _common_region(
     if reconstruction.weight is not None and r1 > r0 and c1 > c0:
         start = np.rint(to_source).astype(int)
         weight = reconstruction.weight[r0 + start[0] : r1 + start[0], c0 + start[1] : c1 + start[1]]
-        top, bottom, left, right = _covered_rectangle(weight)
+        top, bottom, left, right = _compared_rectangle(weight)
         r0, r1, c0, c1 = r0 + top, r0 + bottom, c0 + left, c0 + right
     if min(r1 - r0, c1 - c0) < MIN_REGION_PX:
         raise DataError(
@@ -269,12 +270,23 @@ def _common_region(
     return slice(int(r0), int(r1)), slice(int(c0), int(c1))
 
 
-def _covered_rectangle(weight: Float32Array) -> tuple[int, int, int, int]:
-    """Return (top, bottom, left, right) after cutting the least covered edge until hardly a hole is left."""
+def _compared_rectangle(weight: Float32Array) -> tuple[int, int, int, int]:
+    """Return (top, bottom, left, right) of what the light covers.
+
+    Where patterns overlap too little there are holes everywhere; they are then a part of what is compared.
+    """
     positive = weight[weight > 0]
     covered = weight >= MIN_RELATIVE_WEIGHT * np.median(positive) if positive.size else np.zeros(weight.shape, bool)
+    top, bottom, left, right = _covered_rectangle(covered)
+    if min(bottom - top, right - left) < MIN_REGION_PX:
+        return _covered_rectangle(binary_fill_holes(covered))
+    return top, bottom, left, right
+
+
+def _covered_rectangle(covered: BoolArray) -> tuple[int, int, int, int]:
+    """Return (top, bottom, left, right) after cutting the least covered edge until hardly a hole is left."""
     top, left = 0, 0
-    bottom, right = weight.shape
+    bottom, right = covered.shape
     while bottom > top and right > left and covered[top:bottom, left:right].mean() < 0.998:
         edges = {
             "top": covered[top, left:right].mean(),

@@ -121,6 +121,15 @@ def test_report_is_json_and_ranks_reconstructions(scan: RawData) -> None:
     assert good["compared_with"] == "truth"
 
 
+def test_holes_everywhere_are_compared_too(scan: RawData) -> None:
+    # Where patterns hardly overlap, no rectangle is without the dark between them.
+    y, x = np.indices((SIDE, SIDE))
+    weight = np.where((y % 12 < 4) & (x % 12 < 4), 0, 1).astype(np.float32)
+    found = dataclasses.replace(Reconstruction(_band_limited_object(), (0, 0), _probe()), weight=weight)
+    aligned = align_objects(found, _band_limited_object(), (0, 0), scan.positions_xy)
+    assert min(aligned.object.shape) > SIDE - 60
+
+
 def test_messages(scan: RawData) -> None:
     obj = _band_limited_object()
     with pytest.raises(ConfigError, match="a truth and a reference are given"):
