@@ -74,24 +74,3 @@ assert core.PtychoPINNReconstructorLibrary is PtychoPINNLibrary
 """
     )
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.slow
-def test_start_up_grows_by_less_than_the_budget(run_python) -> None:
-    # Processor time, not wall time: other work on the machine must not decide. The better of two is compared.
-    program = """
-import sys, time
-import ptychodus.model.core as core
-if sys.argv[1] == "without":
-    import ptychodus.plugins.ptychopinn_backend as hook
-    hook.register_plugins = lambda registry: None
-    for name in [name for name in sys.modules if name.startswith(("ptychodus_plugin", "ptychopinn_backend"))]:
-        del sys.modules[name]
-started = time.process_time()
-core.ModelCore()
-print(time.process_time() - started)
-"""
-    seconds = {
-        mode: min(float(run_python(program, mode).stdout.split()[-1]) for _ in range(2)) for mode in ("with", "without")
-    }
-    assert seconds["with"] - seconds["without"] < 0.3
