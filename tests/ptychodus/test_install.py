@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-import pytest
-
 FRAMEWORKS = "torch lightning tensorflow keras"
 
 LIST_ALGORITHMS = f"""
