@@ -13,7 +13,7 @@ from benchmarks.fidelity_table import PATTERNS, SEED, Cell, measured, trained
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.presets import scan_traits
 
-STEPS_PER_DIAMETER = (0.25, 0.4, 0.55, 0.7, 0.85)
+STEPS_PER_DIAMETER = (0.25, 0.4, 0.55, 0.7, 0.85, 1.1)
 
 
 @click.command()
