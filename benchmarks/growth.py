@@ -25,7 +25,7 @@ from ptychopinn_backend.reconstruct import reconstruct
 from ptychopinn_backend.training_data import group_scans_on_disk
 from ptychopinn_backend.workflows import train_source
 
-PATTERNS = (2_000, 4_000, 8_000)
+PATTERNS = (1_500, 3_000, 6_000)
 TRAINED = (500, 1_000, 2_000)
 CONFIG = replace(
     cnn_config(64, 1, 1, nepochs=1),

@@ -41,7 +41,7 @@ def measure(quick: bool) -> list[Table]:
     copy, copied_bytes = memory_copy()
     for patches, align, frame, stitch, peak in runs:
         traffic_bytes = patches * TRAFFIC_BYTES[align]
-        times = interleaved({"stitch": stitch, "copy": copy}, 1 if quick else 3 if patches == 100_000 else 9)
+        times = interleaved({"stitch": stitch, "copy": copy}, 1 if quick else 3 if patches == 100_000 else 5)
         table.add(
             patches,
             "aligned" if align else "as they are",
