@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import click
 
-from benchmarks.fidelity_table import PATTERNS, SEED, Cell, measured, trained
+from benchmarks.fidelity_table import PATTERNS, SEED, Cell, epochs_within, measured, trained
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.presets import scan_traits
 
@@ -31,8 +31,7 @@ def main(seconds: float, photons: float) -> None:
         assert traits is not None
         for gridsize in (1, 3):
             cell = Cell(64, "zone_plate", photons, gridsize, "backprojection_unet")
-            trained(cell, scan, 1)
-            epochs = max(4, round(seconds / trained(cell, scan, 1)[2]))
+            epochs = epochs_within(cell, scan, seconds)
             model, _, _ = trained(cell, scan, epochs)
             found = measured(model, scan, 0)
             print(

@@ -108,14 +108,18 @@ def trained(
     return model, rows, time.process_time() - start - aside_s
 
 
+def epochs_within(cell: Cell, scan: RawData, seconds: float) -> int:
+    """Return how many epochs take about so much CPU time, at least four."""
+    # The first epoch of a process pays for what is compiled and allocated once.
+    trained(cell, scan, 1)
+    return max(4, round(seconds / trained(cell, scan, 1)[2]))
+
+
 def measure(cell: Cell, seconds: float) -> list[dict[str, Any]]:
     """Return the rows of a cell."""
     spec = SimulationConfig(size=cell.N, patterns=PATTERNS, photons=cell.photons, **PROBES[cell.probe])
     scan = simulate_scan(spec, SEED)
-    trained(cell, scan, 1)
-    # The first epoch of a process pays for what is compiled and allocated once.
-    _, _, epoch_s = trained(cell, scan, 1)
-    epochs = max(4, round(seconds / epoch_s))
+    epochs = epochs_within(cell, scan, seconds)
     model, rows, took_s = trained(cell, scan, epochs, seconds)
     for steps in (0, DEFAULT_POLISH_STEPS):
         rows.append({"epochs": epochs, "polish_steps": steps, **measured(model, scan, steps)})

@@ -49,9 +49,9 @@ def run(code: str) -> tuple[float, float]:
     return float(ready) - started, float(of_processor)
 
 
-def in_turn(start: str, first: int) -> tuple[tuple[float, float], tuple[float, float]]:
+def in_turn(start: str, plugin_first: bool) -> tuple[tuple[float, float], tuple[float, float]]:
     """Start without and with the plugin, the one or the other first; return what they took."""
-    if first:
+    if plugin_first:
         plugin = run(start)
         return run(HIDE + start), plugin
     return run(HIDE + start), run(start)
@@ -66,7 +66,7 @@ def main() -> None:
     print("| start of Ptychodus | measured by | without, s | with, s | added, s (quartiles) |\n|---|---|---|---|---|")
     for name, start in STARTS.items():
         run(HIDE + start), run(start)
-        rounds = [in_turn(start, first=index % 2) for index in range(repeats)]
+        rounds = [in_turn(start, plugin_first=index % 2 == 1) for index in range(repeats)]
         for index, clock in enumerate(("clock", "processor")):
             without, plugin = [less[index] for less, _ in rounds], [more[index] for _, more in rounds]
             added = Figure.of([more - less for less, more in zip(without, plugin, strict=True)])

@@ -12,7 +12,6 @@ from ptychopinn_backend.arrays import (
     Complex64Array,
     ComplexArray,
     Float32Array,
-    Float64Array,
     FloatArray,
     IntArray,
     require_shape,
@@ -174,17 +173,18 @@ class ObjectAssembler:
         """
         require_shape("patches", patches, (len(positions_xy), self._N, self._N), "(pattern, N, N)")
         corners, fractions = window_corners(self._frame.origin_rc, positions_xy, self._N)
+        shares = corner_shares(fractions).astype(np.float32)
         given = np.asarray(patches, np.complex64)
         if not self._align_phases:
-            self._add_at_once(given, corners, fractions)
+            self._add_at_once(given, corners, shares)
             return
         start = 0
         while start < len(given):
             room = slice(self._n_held, min(self._n_held + len(given) - start, len(self._held_windows)))
             taken = slice(start, start + room.stop - room.start)
-            self._spreader.spread(given[taken], fractions[taken], self._held_windows[room])
+            self._spreader.spread(given[taken], shares[taken], self._held_windows[room])
             self._held_corners[room] = corners[taken]
-            self._held_shares[room] = corner_shares(fractions[taken])
+            self._held_shares[room] = shares[taken]
             self._n_held, start = room.stop, taken.stop
             if self._n_held == len(self._held_windows):
                 self._add_held()
@@ -205,14 +205,14 @@ class ObjectAssembler:
         np.divide(self._sum, self._weight, out=stitched, where=enough)
         return StitchedObject(object=stitched, weight=self._weight.copy(), frame=self._frame)
 
-    def _add_at_once(self, patches: Complex64Array, corners: IntArray, fractions: Float64Array) -> None:
+    def _add_at_once(self, patches: Complex64Array, corners: IntArray, shares: Float32Array) -> None:
         places = window_places(corners, self._N + 1, self._frame.shape)
         for start in range(0, len(patches), _ADDED_TOGETHER):
             some = slice(start, start + _ADDED_TOGETHER)
             windows = self._held_windows[: len(patches[some])]
-            self._spreader.spread(patches[some], fractions[some], windows)
+            self._spreader.spread(patches[some], shares[some], windows)
             add_windows(self._sum, windows, places[some])
-        self._add_weights(corner_shares(fractions).astype(np.float32), places)
+        self._add_weights(shares, places)
 
     def _add_held(self) -> None:
         windows, corners = self._held_windows[: self._n_held], self._held_corners[: self._n_held]

@@ -96,10 +96,10 @@ def add_patches(
     N = patches.shape[-1]
     require_shape("patches", patches, (len(positions_xy), N, N), "(pattern, N, N)")
     corners, fractions = window_corners(origin_rc, positions_xy, N)
-    spreader = WindowSpreader(N, canvas.dtype)
+    spreader, shares = WindowSpreader(N, canvas.dtype), corner_shares(fractions)
     for chunk in _chunks(len(corners), N, canvas.itemsize):
         windows = np.empty((len(corners[chunk]), N + 1, N + 1), canvas.dtype)
-        spreader.spread(patches[chunk].astype(canvas.dtype, copy=False), fractions[chunk], windows)
+        spreader.spread(patches[chunk].astype(canvas.dtype, copy=False), shares[chunk], windows)
         add_windows(canvas, windows, window_places(corners[chunk], N + 1, canvas.shape))
 
 
@@ -142,22 +142,22 @@ class WindowSpreader:
         strides = (by_pattern, (width + step) * by_value, step * by_value, by_value)
         self._shifted = as_strided(padded, (self._size, 2, 2, length), strides, writeable=False)
 
-    def spread(self, patches: npt.NDArray[Scalar], fractions: Float64Array, out: npt.NDArray[Scalar]) -> None:
+    def spread(self, patches: npt.NDArray[Scalar], shares: FloatArray, out: npt.NDArray[Scalar]) -> None:
         """Spread every patch over its window.
 
         Args:
             patches: (pattern, N, N).
-            fractions: (pattern, 2), axis 1 = (row, column), in [0, 1), as from `window_corners`.
+            shares: (pattern, 4), from `corner_shares`.
             out: filled with the windows, contiguous (pattern, N + 1, N + 1).
         """
         _, values = _as_real(patches)
         rows = out.view(values.dtype).reshape(len(patches), self._shifted.shape[-1])
-        shares = corner_shares(fractions).astype(values.dtype).reshape(len(patches), 2, 2)
+        corners = shares.astype(values.dtype).reshape(len(patches), 2, 2)
         for start in range(0, len(patches), self._size):
             some = slice(start, start + self._size)
             held = len(rows[some])
             np.multiply(values[some], 1 if self._weights is None else self._weights, out=self._middle[:held])
-            np.einsum("nrc,nrcv->nv", shares[some], self._shifted[:held], out=rows[some])
+            np.einsum("nrc,nrcv->nv", corners[some], self._shifted[:held], out=rows[some])
 
 
 def corner_shares(fractions: Float64Array) -> Float64Array:

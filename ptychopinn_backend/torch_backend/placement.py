@@ -6,10 +6,14 @@ whole physics: there a patch is spread over the pixels around it and added where
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol, cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, cast
 
 import torch
 from torch import Tensor
+
+Map: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class Placement(Protocol):
@@ -50,9 +54,9 @@ def placement(local_offsets: Tensor, canvas_px: int, N: int) -> Placement:
         The way that is fast there.
     """
     if local_offsets.device.type == "cpu":
-        windows = _Windows.of(local_offsets, canvas_px, N)
-        if windows.fit:
-            return WindowPlacement(windows)
+        windows = WindowPlacement.fitting(local_offsets, canvas_px, N)
+        if windows is not None:
+            return windows
     return MatrixPlacement(local_offsets, canvas_px, N)
 
 
@@ -98,34 +102,54 @@ class MatrixPlacement:
         return images.view(groups, channels, N, planes, N).transpose(2, 3)
 
 
-class _Windows(NamedTuple):
-    """Where the N + 1 pixels around every patch lie on the canvas, and how much each of four corners takes."""
+@dataclass(frozen=True)
+class WindowPlacement:
+    """Spreads every patch over four neighbouring pixels, and adds or reads windows of the canvas one by one."""
 
     corners: list[list[list[int]]]
-    """First row and column, for every group and channel."""
+    """First row and column of the N + 1 pixels around a patch, for every group and channel."""
     shares: list[tuple[int, int, Tensor]]
     """Row and column of a corner, 0 or 1, and its share (group, channel, 1, 1, 1)."""
     canvas_px: int
+    """Canvas side."""
     N: int
-    fit: bool
-    """No window leaves the canvas."""
+    """Patch side."""
 
     @classmethod
-    def of(cls, local_offsets: Tensor, canvas_px: int, N: int) -> _Windows:
+    def fitting(cls, local_offsets: Tensor, canvas_px: int, N: int) -> WindowPlacement | None:
+        """Return where the windows lie.
+
+        Args:
+            local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
+            canvas_px: canvas side.
+            N: patch side.
+
+        Returns:
+            The placement; None where a window would leave the canvas.
+        """
         place = (canvas_px - N) // 2 - local_offsets[:, 0].flip(1).double()  # (group, row or column, channel)
         # A patch of whole pixels that ends with the canvas begins its window a pixel before.
         first = place.floor().clamp_max(canvas_px - N - 1)
         fraction = place - first
-        fit = bool((first >= 0).all() and (fraction <= 1).all())
+        if not ((first >= 0).all() and (fraction <= 1).all()):
+            return None
         rows, columns = fraction.float()[..., None, None, None].unbind(1)
         shares = [
             (row, column, (rows if row else 1 - rows) * (columns if column else 1 - columns))
             for row in (0, 1)
             for column in (0, 1)
         ]
-        return cls(first.int().movedim(1, 2).tolist(), shares, canvas_px, N, fit)
+        return cls(first.int().movedim(1, 2).tolist(), shares, canvas_px, N)
 
     def place(self, images: Tensor) -> Tensor:
+        """Add images up; see `Placement.place`."""
+        return cast(Tensor, _WithAdjoint.apply(images, self._place, self._cut))  # type: ignore[no-untyped-call]
+
+    def cut(self, canvases: Tensor) -> Tensor:
+        """Cut images out; see `Placement.cut`."""
+        return cast(Tensor, _WithAdjoint.apply(canvases, self._cut, self._place))  # type: ignore[no-untyped-call]
+
+    def _place(self, images: Tensor) -> Tensor:
         groups, channels, planes, N, _ = images.shape
         windows = images.new_zeros(groups, channels, planes, N + 1, N + 1)
         for row, column, share in self.shares:
@@ -136,7 +160,7 @@ class _Windows(NamedTuple):
                 canvas[:, row : row + N + 1, column : column + N + 1] += window
         return canvases
 
-    def cut(self, canvases: Tensor) -> Tensor:
+    def _cut(self, canvases: Tensor) -> Tensor:
         (groups, planes), N = canvases.shape[:2], self.N
         windows = canvases.new_empty(groups, len(self.corners[0]), planes, N + 1, N + 1)
         for canvas, of_group, corners in zip(canvases, windows, self.corners, strict=True):
@@ -148,43 +172,14 @@ class _Windows(NamedTuple):
         return images
 
 
-class WindowPlacement:
-    """Spreads every patch over four neighbouring pixels, and adds or reads windows of the canvas one by one."""
-
-    def __init__(self, windows: _Windows) -> None:
-        """Keep where the windows lie.
-
-        Args:
-            windows: they must fit.
-        """
-        self._windows = windows
-
-    def place(self, images: Tensor) -> Tensor:
-        """Add images up; see `Placement.place`."""
-        return cast(Tensor, _Place.apply(images, self._windows))  # type: ignore[no-untyped-call]
-
-    def cut(self, canvases: Tensor) -> Tensor:
-        """Cut images out; see `Placement.cut`."""
-        return cast(Tensor, _Cut.apply(canvases, self._windows))  # type: ignore[no-untyped-call]
-
-
-class _Place(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, windows: _Windows) -> Tensor:
-        ctx.windows = windows
-        return windows.place(images)
+class _WithAdjoint(torch.autograd.Function):
+    """A linear map whose gradient is its adjoint."""
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return ctx.windows.cut(gradients[0]), None
-
-
-class _Cut(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, canvases: Tensor, windows: _Windows) -> Tensor:
-        ctx.windows = windows
-        return windows.cut(canvases)
+    def forward(ctx: Any, values: Tensor, apply: Map, adjoint: Map) -> Tensor:
+        ctx.adjoint = adjoint
+        return apply(values)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return ctx.windows.place(gradients[0]), None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.adjoint(gradients[0]), None, None
