@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,16 +17,15 @@ from ptychopinn_backend.arrays import (
 )
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.physics.object_patches import (
-    Place,
     WindowSpreader,
     add_patches,
     add_windows,
-    corner_shares,
     window_corners,
     window_places,
 )
 from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensities
 from ptychopinn_backend.stitch_alignment import add_aligned
+from ptychopinn_backend.stitch_weight import WeightSum
 
 _ADDED_TOGETHER = 16
 """Patches spread before they are added, few enough to stay in the processor's cache."""
@@ -146,19 +144,15 @@ class ObjectAssembler:
         require_shape("weight", weight, (N, N), "(row, column)")
         self._frame = frame
         self._N = N
-        self._patch_weight = weight.astype(np.float32)
-        self._shifted_weights = _at_the_four_corners(self._patch_weight)
         self._align_phases = align_phases
         self._hold_bytes = hold_bytes
         self._sum = np.zeros(frame.shape, np.complex64)
-        self._weight = np.zeros(frame.shape, np.float32)
+        self._weight = WeightSum(frame.shape, weight)
         # Used again for every block of patches: fresh memory costs more than what is written to it.
-        self._spreader = WindowSpreader(N, np.complex64, self._patch_weight)
+        self._spreader = WindowSpreader(N, np.complex64, weight)
         capacity = max(1, hold_bytes // ((N + 1) ** 2 * 8)) if align_phases else _ADDED_TOGETHER
         self._held_windows = np.empty((capacity, N + 1, N + 1), np.complex64)
         self._held_corners = np.empty((capacity, 2), np.int64)
-        self._held_shares = np.empty((capacity, 4), np.float32)
-        self._weight_rows = np.empty((_ADDED_TOGETHER, (N + 1) ** 2), np.float32)
         self._n_held = 0
 
     def add(self, patches: ComplexArray, positions_xy: FloatArray) -> None:
@@ -173,18 +167,17 @@ class ObjectAssembler:
         """
         require_shape("patches", patches, (len(positions_xy), self._N, self._N), "(pattern, N, N)")
         corners, fractions = window_corners(self._frame.origin_rc, positions_xy, self._N)
-        shares = corner_shares(fractions).astype(np.float32)
+        self._weight.add(corners, fractions)
         given = np.asarray(patches, np.complex64)
         if not self._align_phases:
-            self._add_at_once(given, corners, shares)
+            self._add_at_once(given, corners, fractions)
             return
         start = 0
         while start < len(given):
             room = slice(self._n_held, min(self._n_held + len(given) - start, len(self._held_windows)))
             taken = slice(start, start + room.stop - room.start)
-            self._spreader.spread(given[taken], shares[taken], self._held_windows[room])
+            self._spreader.spread(given[taken], fractions[taken], self._held_windows[room])
             self._held_corners[room] = corners[taken]
-            self._held_shares[room] = shares[taken]
             self._n_held, start = room.stop, taken.stop
             if self._n_held == len(self._held_windows):
                 self._add_held()
@@ -200,38 +193,25 @@ class ObjectAssembler:
             The object, its weight and its frame.
         """
         self._add_held()
-        enough = self._weight > min_relative_weight * self._weight.max(initial=0.0)
+        weight = self._weight.total()
+        enough = weight > min_relative_weight * weight.max(initial=0.0)
         stitched = np.full(self._frame.shape, fill, np.complex64)
-        np.divide(self._sum, self._weight, out=stitched, where=enough)
-        return StitchedObject(object=stitched, weight=self._weight.copy(), frame=self._frame)
+        np.divide(self._sum, weight, out=stitched, where=enough)
+        return StitchedObject(object=stitched, weight=weight, frame=self._frame)
 
-    def _add_at_once(self, patches: Complex64Array, corners: IntArray, shares: Float32Array) -> None:
+    def _add_at_once(self, patches: Complex64Array, corners: IntArray, fractions: FloatArray) -> None:
         places = window_places(corners, self._N + 1, self._frame.shape)
         for start in range(0, len(patches), _ADDED_TOGETHER):
             some = slice(start, start + _ADDED_TOGETHER)
             windows = self._held_windows[: len(patches[some])]
-            self._spreader.spread(patches[some], shares[some], windows)
+            self._spreader.spread(patches[some], fractions[some], windows)
             add_windows(self._sum, windows, places[some])
-        self._add_weights(shares, places)
 
     def _add_held(self) -> None:
         windows, corners = self._held_windows[: self._n_held], self._held_corners[: self._n_held]
         places = window_places(corners, self._N + 1, self._frame.shape)
         add_aligned(self._sum, windows, corners, places)
-        self._add_weights(self._held_shares[: self._n_held], places)
         self._n_held = 0
-
-    def _add_weights(self, shares: Float32Array, places: Sequence[Place]) -> None:
-        for start in range(0, len(shares), _ADDED_TOGETHER):
-            some = slice(start, start + _ADDED_TOGETHER)
-            weights = np.matmul(shares[some], self._shifted_weights, out=self._weight_rows[: len(shares[some])])
-            add_windows(self._weight, weights.reshape(-1, self._N + 1, self._N + 1), places[some])
-
-
-def _at_the_four_corners(weight: Float32Array) -> Float32Array:
-    """Return a weight at the four corners of its window (4, (N + 1)^2), in the order of `corner_shares`."""
-    placed = [np.pad(weight, ((row, 1 - row), (column, 1 - column))).ravel() for row in (1, 0) for column in (1, 0)]
-    return np.stack(placed)
 
 
 def counts_scale(

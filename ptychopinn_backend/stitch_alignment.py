@@ -41,9 +41,11 @@ def add_aligned(canvas: Complex64Array, windows: Complex64Array, corners: IntArr
     overlapping = [(canvas[inside], windows[k][within].ravel()) for k, (inside, within) in enumerate(places)]
     order = [k for k in order if overlapping[k][1].size]
     factors = [0j] * len(windows)
+    norms = [0.0] * len(windows)
     for k in order:
         _turn(overlapping[k], factors, k, norm=0.0, otherwise=1.0)
-    norms = [np.vdot(window, window).real for _, window in overlapping]
+        window = overlapping[k][1]  # still in the processor's cache
+        norms[k] = np.vdot(window, window).real
     for _ in range(_MAX_SWEEPS):
         changes = [_turn(overlapping[k], factors, k, norms[k], otherwise=factors[k]) for k in order]
         if max(changes, default=0.0) < _SETTLED_RAD:

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import as_strided
 
 from ptychopinn_backend.arrays import Float32Array, Float64Array, FloatArray, IntArray, require_shape
 from ptychopinn_backend.errors import DataError
@@ -96,10 +95,10 @@ def add_patches(
     N = patches.shape[-1]
     require_shape("patches", patches, (len(positions_xy), N, N), "(pattern, N, N)")
     corners, fractions = window_corners(origin_rc, positions_xy, N)
-    spreader, shares = WindowSpreader(N, canvas.dtype), corner_shares(fractions)
+    spreader = WindowSpreader(N, canvas.dtype)
     for chunk in _chunks(len(corners), N, canvas.itemsize):
         windows = np.empty((len(corners[chunk]), N + 1, N + 1), canvas.dtype)
-        spreader.spread(patches[chunk].astype(canvas.dtype, copy=False), shares[chunk], windows)
+        spreader.spread(patches[chunk].astype(canvas.dtype, copy=False), fractions[chunk], windows)
         add_windows(canvas, windows, window_places(corners[chunk], N + 1, canvas.shape))
 
 
@@ -132,45 +131,33 @@ class WindowSpreader:
         step = 2 if self._dtype.kind == "c" else 1
         width, length = step * N, (N + 1) * (N + 1) * step
         self._weights = None if weight is None else np.repeat(weight.astype(real), step, axis=1)
-        # A zero row and pixel before every patch, and after each of its rows: then the four corners of a window are
-        # four shifts of one long row, and adding shifted rows is fastest.
-        lead = width + step + step
+        # A zero row and pixel before every patch, and one after each of its rows: then a patch, moved on by a row or a
+        # pixel, is the same long row begun elsewhere, and NumPy is fastest along long rows.
+        self._pixel, self._row, self._length = step, width + step, length
         self._size = max(1, _WORKING_SET_BYTES // (4 * length * real.itemsize))
-        padded = np.zeros((self._size, lead + length), real)
-        self._middle = padded[:, lead:].reshape(self._size, N + 1, width + step)[:, :N, :width]
-        by_pattern, by_value = padded.strides
-        strides = (by_pattern, (width + step) * by_value, step * by_value, by_value)
-        self._shifted = as_strided(padded, (self._size, 2, 2, length), strides, writeable=False)
+        self._padded = np.zeros((self._size, self._row + step + length), real)
+        self._middle = self._padded[:, self._row + step :].reshape(self._size, N + 1, self._row)[:, :N, :width]
+        self._between_rows = np.empty((self._size, length + step), real)
 
-    def spread(self, patches: npt.NDArray[Scalar], shares: FloatArray, out: npt.NDArray[Scalar]) -> None:
+    def spread(self, patches: npt.NDArray[Scalar], fractions: FloatArray, out: npt.NDArray[Scalar]) -> None:
         """Spread every patch over its window.
 
         Args:
             patches: (pattern, N, N).
-            shares: (pattern, 4), from `corner_shares`.
+            fractions: (pattern, 2), axis 1 = (row, column), in [0, 1), from `window_corners`.
             out: filled with the windows, contiguous (pattern, N + 1, N + 1).
         """
-        _, values = _as_real(patches)
-        rows = out.view(values.dtype).reshape(len(patches), self._shifted.shape[-1])
-        corners = shares.astype(values.dtype).reshape(len(patches), 2, 2)
+        values = _as_real(patches)
+        windows = out.view(values.dtype).reshape(len(patches), self._length)
         for start in range(0, len(patches), self._size):
             some = slice(start, start + self._size)
-            held = len(rows[some])
-            np.multiply(values[some], 1 if self._weights is None else self._weights, out=self._middle[:held])
-            np.einsum("nrc,nrcv->nv", corners[some], self._shifted[:held], out=rows[some])
-
-
-def corner_shares(fractions: Float64Array) -> Float64Array:
-    """Return how much of a pixel goes to each of the four it lies between.
-
-    Args:
-        fractions: (pattern, 2), axis 1 = (row, column), in [0, 1).
-
-    Returns:
-        (pattern, 4): the pixel further on in row and column, in row only, in column only, and the nearer one.
-    """
-    row, column = fractions.T
-    return np.stack([row * column, row * (1 - column), (1 - row) * column, (1 - row) * (1 - column)], axis=1)
+            window = windows[some]
+            row, column = fractions[some].astype(values.dtype).T[..., np.newaxis]
+            padded, between = self._padded[: len(window)], self._between_rows[: len(window)]
+            weights = 1 if self._weights is None else self._weights
+            np.multiply(values[some], weights, out=self._middle[: len(window)])
+            _between(padded[:, self._row :], padded[:, : -self._row], row, between)
+            _between(between[:, self._pixel :], between[:, : -self._pixel], column, window)
 
 
 def window_places(corners: IntArray, side: int, shape: tuple[int, ...]) -> list[Place]:
@@ -184,40 +171,43 @@ def window_places(corners: IntArray, side: int, shape: tuple[int, ...]) -> list[
     Returns:
         For every window slices of the array, and slices of the window.
     """
+    # Most windows lie inside, and taking the whole of an array is quicker without slices.
+    if (corners >= 0).all() and (corners + side <= shape).all():
+        return [((slice(row, row + side), slice(column, column + side)), ()) for row, column in corners.tolist()]
     first = np.clip(corners, 0, shape)
     last = np.clip(corners + side, 0, shape)
     bounds = np.concatenate((first, last, first - corners, last - corners), axis=1).tolist()
-    # Most windows lie inside, and taking the whole of an array is quicker without slices.
-    whole = [0, 0, side, side]
     return [
-        (
-            (slice(top, bottom), slice(left, right)),
-            () if part == whole else (slice(part[0], part[2]), slice(part[1], part[3])),
-        )
+        ((slice(top, bottom), slice(left, right)), (slice(part[0], part[2]), slice(part[1], part[3])))
         for top, left, bottom, right, *part in bounds
     ]
 
 
 def _interpolate(windows: npt.NDArray[Scalar], fractions: Float64Array) -> npt.NDArray[Any]:
-    step, values = _as_real(windows)
-    row, column = _factors(fractions, values)
-    short = values[:, :-1] * (1 - row)
-    short += values[:, 1:] * row
-    patches = short[:, :, :-step] * (1 - column)
-    patches += short[:, :, step:] * column
-    interpolated: npt.NDArray[Any] = patches.view(windows.dtype)
-    return interpolated
+    """Return the patches between the pixels of their windows; see `WindowSpreader` for the long rows."""
+    n, side = windows.shape[:2]
+    values = _as_real(windows).reshape(n, -1)
+    pixel = values.shape[1] // side**2
+    row, column = fractions.astype(values.dtype).T[..., np.newaxis]
+    short = np.empty((n, (side - 1) * side * pixel), values.dtype)
+    _between(values[:, : short.shape[1]], values[:, side * pixel :], row, short)
+    # What lies between the end of a row and the beginning of the next is cut off.
+    between = np.empty_like(short)
+    _between(short[:, :-pixel], short[:, pixel:], column, between[:, :-pixel])
+    return np.ascontiguousarray(between.view(windows.dtype).reshape(n, side - 1, side)[:, :, :-1])
 
 
-def _as_real(array: npt.NDArray[Scalar]) -> tuple[int, npt.NDArray[Any]]:
-    """View complex values as interleaved real ones (twice as fast as complex products); also return values a pixel."""
+def _between(near: FloatArray, far: FloatArray, fraction: FloatArray, out: FloatArray) -> None:
+    """Fill `out` with near + fraction * (far - near)."""
+    np.subtract(far, near, out=out)
+    np.multiply(out, fraction, out=out)
+    np.add(out, near, out=out)
+
+
+def _as_real(array: npt.NDArray[Scalar]) -> npt.NDArray[Any]:
+    """View complex values as interleaved real ones, which are twice as fast as complex products."""
     contiguous = np.ascontiguousarray(array)
-    return (2 if np.iscomplexobj(array) else 1), contiguous.view(contiguous.real.dtype)
-
-
-def _factors(fractions: Float64Array, values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    column_vectors = fractions.astype(values.dtype)[:, :, None, None]
-    return column_vectors[:, 0], column_vectors[:, 1]
+    return contiguous.view(contiguous.real.dtype)
 
 
 def _chunks(n: int, N: int, itemsize: int) -> Iterator[slice]:
