@@ -27,9 +27,6 @@ from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensit
 from ptychopinn_backend.stitch_alignment import add_aligned
 from ptychopinn_backend.stitch_weight import WeightSum
 
-_ADDED_TOGETHER = 16
-"""Patches spread before they are added, few enough to stay in the processor's cache."""
-
 
 @dataclass(frozen=True)
 class ObjectFrame:
@@ -150,7 +147,7 @@ class ObjectAssembler:
         self._weight = WeightSum(frame.shape, weight)
         # Used again for every block of patches: fresh memory costs more than what is written to it.
         self._spreader = WindowSpreader(N, np.complex64, weight)
-        capacity = max(1, hold_bytes // ((N + 1) ** 2 * 8)) if align_phases else _ADDED_TOGETHER
+        capacity = max(1, hold_bytes // ((N + 1) ** 2 * 8)) if align_phases else self._spreader.together
         self._held_windows = np.empty((capacity, N + 1, N + 1), np.complex64)
         self._held_corners = np.empty((capacity, 2), np.int64)
         self._n_held = 0
@@ -201,8 +198,8 @@ class ObjectAssembler:
 
     def _add_at_once(self, patches: Complex64Array, corners: IntArray, fractions: FloatArray) -> None:
         places = window_places(corners, self._N + 1, self._frame.shape)
-        for start in range(0, len(patches), _ADDED_TOGETHER):
-            some = slice(start, start + _ADDED_TOGETHER)
+        for start in range(0, len(patches), self._spreader.together):
+            some = slice(start, start + self._spreader.together)
             windows = self._held_windows[: len(patches[some])]
             self._spreader.spread(patches[some], fractions[some], windows)
             add_windows(self._sum, windows, places[some])

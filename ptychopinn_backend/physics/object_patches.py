@@ -96,7 +96,8 @@ def add_patches(
     require_shape("patches", patches, (len(positions_xy), N, N), "(pattern, N, N)")
     corners, fractions = window_corners(origin_rc, positions_xy, N)
     spreader = WindowSpreader(N, canvas.dtype)
-    for chunk in _chunks(len(corners), N, canvas.itemsize):
+    for start in range(0, len(corners), spreader.together):
+        chunk = slice(start, start + spreader.together)
         windows = np.empty((len(corners[chunk]), N + 1, N + 1), canvas.dtype)
         spreader.spread(patches[chunk].astype(canvas.dtype, copy=False), fractions[chunk], windows)
         add_windows(canvas, windows, window_places(corners[chunk], N + 1, canvas.shape))
@@ -112,7 +113,7 @@ def add_windows(canvas: npt.NDArray[Scalar], windows: npt.NDArray[Scalar], place
     """
     for window, (inside, within) in zip(windows, places, strict=True):
         part = canvas[inside]
-        np.add(part, window[within], part)
+        np.add(part, window[within] if within else window, part)
 
 
 class WindowSpreader:
@@ -134,10 +135,11 @@ class WindowSpreader:
         # A zero row and pixel before every patch, and one after each of its rows: then a patch, moved on by a row or a
         # pixel, is the same long row begun elsewhere, and NumPy is fastest along long rows.
         self._pixel, self._row, self._length = step, width + step, length
-        self._size = max(1, _WORKING_SET_BYTES // (4 * length * real.itemsize))
-        self._padded = np.zeros((self._size, self._row + step + length), real)
-        self._middle = self._padded[:, self._row + step :].reshape(self._size, N + 1, self._row)[:, :N, :width]
-        self._between_rows = np.empty((self._size, length + step), real)
+        self.together = max(1, _WORKING_SET_BYTES // (2 * length * real.itemsize))
+        """Patches spread in one go, few enough to stay in the processor's cache."""
+        self._padded = np.zeros((self.together, self._row + step + length), real)
+        self._middle = self._padded[:, self._row + step :].reshape(self.together, N + 1, self._row)[:, :N, :width]
+        self._between_rows = np.empty((self.together, length + step), real)
 
     def spread(self, patches: npt.NDArray[Scalar], fractions: FloatArray, out: npt.NDArray[Scalar]) -> None:
         """Spread every patch over its window.
@@ -149,15 +151,15 @@ class WindowSpreader:
         """
         values = _as_real(patches)
         windows = out.view(values.dtype).reshape(len(patches), self._length)
-        for start in range(0, len(patches), self._size):
-            some = slice(start, start + self._size)
+        for start in range(0, len(patches), self.together):
+            some = slice(start, start + self.together)
             window = windows[some]
             row, column = fractions[some].astype(values.dtype).T[..., np.newaxis]
             padded, between = self._padded[: len(window)], self._between_rows[: len(window)]
             weights = 1 if self._weights is None else self._weights
             np.multiply(values[some], weights, out=self._middle[: len(window)])
-            _between(padded[:, self._row :], padded[:, : -self._row], row, between)
-            _between(between[:, self._pixel :], between[:, : -self._pixel], column, window)
+            lerp(padded[:, self._row :], padded[:, : -self._row], row, between)
+            lerp(between[:, self._pixel :], between[:, : -self._pixel], column, window)
 
 
 def window_places(corners: IntArray, side: int, shape: tuple[int, ...]) -> list[Place]:
@@ -190,15 +192,15 @@ def _interpolate(windows: npt.NDArray[Scalar], fractions: Float64Array) -> npt.N
     pixel = values.shape[1] // side**2
     row, column = fractions.astype(values.dtype).T[..., np.newaxis]
     short = np.empty((n, (side - 1) * side * pixel), values.dtype)
-    _between(values[:, : short.shape[1]], values[:, side * pixel :], row, short)
+    lerp(values[:, : short.shape[1]], values[:, side * pixel :], row, short)
     # What lies between the end of a row and the beginning of the next is cut off.
     between = np.empty_like(short)
-    _between(short[:, :-pixel], short[:, pixel:], column, between[:, :-pixel])
+    lerp(short[:, :-pixel], short[:, pixel:], column, between[:, :-pixel])
     return np.ascontiguousarray(between.view(windows.dtype).reshape(n, side - 1, side)[:, :, :-1])
 
 
-def _between(near: FloatArray, far: FloatArray, fraction: FloatArray, out: FloatArray) -> None:
-    """Fill `out` with near + fraction * (far - near)."""
+def lerp(near: FloatArray, far: FloatArray, fraction: FloatArray, out: FloatArray) -> None:
+    """Fill `out` with near + fraction * (far - near); shapes as NumPy broadcasts them."""
     np.subtract(far, near, out=out)
     np.multiply(out, fraction, out=out)
     np.add(out, near, out=out)

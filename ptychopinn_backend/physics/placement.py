@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, ComplexArray, FloatArray
+from ptychopinn_backend.physics.object_patches import add_patches, extract_patches
 
 MINIMUM_COVERAGE = 1e-3
 """Smallest sum of weights (largest weight 1) an average is divided by: what is known less well fades out, so that
@@ -117,3 +118,44 @@ def extract_from_groups(canvases: ComplexArray, local_offsets: FloatArray, N: in
     """
     along_rows, along_columns = _matrices(local_offsets, canvases.shape[1], N)
     return np.asarray(np.einsum("gcmi,gmn,gcnj->gijc", along_rows, canvases, along_columns, optimize=True))
+
+
+def add_to_groups(images: AnyArray, local_offsets: FloatArray, canvas_px: int) -> AnyArray:
+    """Add the images of every group up on a canvas in the group frame, without matrices.
+
+    Args:
+        images: (group, channel, N, N), real or complex.
+        local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
+        canvas_px: canvas side, see `canvas_size`.
+
+    Returns:
+        Of the type of the images (group, canvas, canvas); what falls outside of it is dropped.
+    """
+    canvases = np.zeros((len(images), canvas_px, canvas_px), images.dtype)
+    for canvas, of_group, positions_xy in zip(canvases, images, _positions(local_offsets), strict=True):
+        add_patches(canvas, of_group, (canvas_px / 2, canvas_px / 2), positions_xy)
+    return canvases
+
+
+def cut_from_groups(canvases: AnyArray, local_offsets: FloatArray, N: int) -> AnyArray:
+    """Cut the image of every channel out of its group's canvas; the exact adjoint of `add_to_groups`.
+
+    Args:
+        canvases: (group, canvas, canvas), real or complex.
+        local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
+        N: patch side.
+
+    Returns:
+        Of the type of the canvases (group, channel, N, N); zero where an image leaves its canvas.
+    """
+    groups, _, _, channels = local_offsets.shape
+    images = np.empty((groups, channels, N, N), canvases.dtype)
+    centre = canvases.shape[1] / 2
+    for of_group, canvas, positions_xy in zip(images, canvases, _positions(local_offsets), strict=True):
+        of_group[...] = extract_patches(canvas, (centre, centre), positions_xy, N)
+    return images
+
+
+def _positions(local_offsets: FloatArray) -> FloatArray:
+    """Return where patches lie in the frame of their group, (group, channel, 2)."""
+    return -np.swapaxes(np.asarray(local_offsets, np.float64)[:, 0], 1, 2)

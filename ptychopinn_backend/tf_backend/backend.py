@@ -38,7 +38,7 @@ class TensorFlowBackend(Backend):
         self._device = choose_device(setup.execution.accelerator)
         precision = resolve_precision(setup.execution, self._device)
         with tf.device(self._device):
-            self._model = PatchModel(setup, precision)
+            self._model = PatchModel(setup, precision, self._device)
 
     @staticmethod
     def versions() -> dict[str, str]:

@@ -20,6 +20,7 @@ from ptychopinn_backend.tf_backend.device import compute_type
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.generators import build_generator
 from ptychopinn_backend.tf_backend.physics import BatchTensors, GroupPhysics, SceneTensors, amplitude_of
+from ptychopinn_backend.tf_backend.placement import MatrixPlacement, WindowPlacement
 from ptychopinn_backend.training_run import require_fitting_source
 
 SCALAR: Final = tf.TensorSpec((), tf.float32)
@@ -29,19 +30,21 @@ SCALAR: Final = tf.TensorSpec((), tf.float32)
 class PatchModel:
     """All weights, and the traced functions of them."""
 
-    def __init__(self, setup: BackendSetup, precision: str) -> None:
+    def __init__(self, setup: BackendSetup, precision: str, device: str) -> None:
         """Create the variables; their values are a function of the setup alone.
 
         Args:
             setup: configuration and constants.
             precision: '32-true' or 'bf16-mixed'.
+            device: TensorFlow name of the device it computes on.
         """
         self.setup = setup
         self.loss_weights = loss_weights(setup.training)
         self._log_intensity_scale = math.log(setup.intensity_scale)
         self._compute_type = compute_type(precision)
         self._generator = build_generator(setup.model)
-        self._physics = GroupPhysics(setup.model)
+        in_windows = "CPU" in device and not setup.execution.compile_model
+        self._physics = GroupPhysics(setup.model, WindowPlacement if in_windows else MatrixPlacement)
         start = dict(self._generator.initial_weights(setup.execution.seed))
         start[LOG_SCALE] = np.asarray(self._log_intensity_scale, np.float32)
         if setup.training.probe_trainable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ptychopinn_backend.config import ModelConfig
@@ -10,6 +11,7 @@ from ptychopinn_backend.physics.forward import forward_constants
 from ptychopinn_backend.physics.losses import INTENSITY_FLOOR, MODULUS_FLOOR, LossWeights, total_loss
 from ptychopinn_backend.physics.placement import MINIMUM_COVERAGE
 from ptychopinn_backend.tf_backend.framework import tf
+from ptychopinn_backend.tf_backend.placement import Placement
 
 
 class BatchTensors(NamedTuple):
@@ -41,13 +43,15 @@ class SceneTensors(NamedTuple):
 class GroupPhysics:
     """The forward model of one configuration."""
 
-    def __init__(self, model: ModelConfig) -> None:
+    def __init__(self, model: ModelConfig, placement: Callable[[Any, int, int], Placement]) -> None:
         """Keep the constants of the configuration.
 
         Args:
             model: the configuration.
+            placement: `WindowPlacement` or `MatrixPlacement`.
         """
         self._model = model
+        self._placement = placement
         self._constants = forward_constants(model)
 
     def group_patches(self, network_patches: Any, local_offsets: Any, weights: Any, canvas_px: int) -> Any:
@@ -64,15 +68,17 @@ class GroupPhysics:
         """
         if self._model.channels == 1:
             return network_patches
-        rows, columns = _interpolation_matrices(local_offsets, canvas_px, self._model.N)
-        pair = _real_pair(tf.transpose(network_patches, (0, 3, 1, 2)))
+        placed = self._placement(local_offsets, canvas_px, self._model.N)
+        images = tf.transpose(network_patches, (0, 3, 1, 2))
         if self._model.object_big:
-            canvas = _overlap_average(pair, rows, columns, weights)
+            weight = tf.broadcast_to(weights[:, None], tf.shape(images))
+            # No weight depends on the network, so this sum needs no gradient.
+            coverage = tf.maximum(placed.place(weight), MINIMUM_COVERAGE)
+            canvas = placed.place(images * tf.complex(weight, 0.0)) / tf.complex(coverage, 0.0)
         else:
             margin = (canvas_px - self._model.N) // 2
-            canvas = tf.pad(pair, ((0, 0), (0, 0), (0, 0), (margin, margin), (margin, margin)))
-        cut = tf.matmul(tf.matmul(rows[:, :, None], canvas, transpose_a=True), columns[:, :, None])
-        return tf.transpose(tf.complex(cut[:, :, 0], cut[:, :, 1]), (0, 2, 3, 1))
+            canvas = tf.pad(images[:, 0], ((0, 0), (margin, margin), (margin, margin)))
+        return tf.transpose(placed.cut(canvas), (0, 2, 3, 1))
 
     def predicted_intensity(self, patches: Any, probes: Any, log_scale: Any) -> Any:
         """Return exp(2 log_scale) * sum over modes |F(P_m O)|^2 in counts.
@@ -166,30 +172,6 @@ def _by_own_size(amplitude: Any, valid: Any) -> Any:
     axes = (1, 2)
     power = tf.reduce_sum(tf.square(amplitude) * valid, axes, keepdims=True)
     return amplitude / tf.sqrt(power / tf.reduce_sum(valid, axes, keepdims=True) + MODULUS_FLOOR)
-
-
-def _overlap_average(pair: Any, rows: Any, columns: Any, weights: Any) -> Any:
-    """Return (group, 1, 2, canvas, canvas); patches (group, channel, 2, N, N), weights (group, N, N)."""
-    weight = tf.broadcast_to(weights[:, None, None], tf.shape(pair[:, :, :1]))
-    stacked = tf.concat((pair * weight, weight), axis=2)
-    placed = tf.matmul(rows[:, :, None], tf.matmul(stacked, columns[:, :, None], transpose_b=True))
-    total = tf.reduce_sum(placed, axis=1)
-    return (total[:, :2] / tf.maximum(total[:, 2:], MINIMUM_COVERAGE))[:, None]
-
-
-def _interpolation_matrices(local_offsets: Any, n_out: int, n_in: int) -> tuple[Any, Any]:
-    """Return W[i, j] = hat(i - j - margin - shift) for rows and columns, each (group, channel, n_out, n_in)."""
-    margin = (n_out - n_in) // 2
-    index = tf.range(n_out, dtype=tf.float32)[:, None] - tf.range(n_in, dtype=tf.float32)[None, :] - margin
-    # A patch at `position` lies at position - mean = -local_offset in the group frame.
-    shift = -tf.transpose(local_offsets[:, 0], (0, 2, 1))[..., None, None]
-    matrices = tf.maximum(0.0, 1.0 - tf.abs(index - shift))
-    return matrices[:, :, 1], matrices[:, :, 0]
-
-
-def _real_pair(images: Any) -> Any:
-    # Matrix products of a real matrix with real and imaginary part cost half of complex ones.
-    return tf.stack((tf.math.real(images), tf.math.imag(images)), axis=2)
 
 
 def _smooth(waves: Any, sigma_px: float) -> Any:

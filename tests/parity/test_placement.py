@@ -16,6 +16,7 @@ from ptychopinn_backend.physics import forward
 from ptychopinn_backend.physics.forward import overlap_weights
 from ptychopinn_backend.physics.placement import canvas_size, translate
 from ptychopinn_backend.tf_backend.physics import GroupPhysics
+from ptychopinn_backend.tf_backend.placement import WindowPlacement
 from ptychopinn_backend.torch_backend import physics as torch_physics
 from tests.parity.comparison import Comparison
 
@@ -28,7 +29,7 @@ def tensorflow_patches(
     patches: ComplexArray, offsets: FloatArray, canvas_px: int, model: ModelConfig, weights: FloatArray
 ) -> ComplexArray:
     tensors = tf.constant(patches, tf.complex64), tf.constant(offsets, tf.float32), tf.constant(weights, tf.float32)
-    return np.asarray(GroupPhysics(model).group_patches(*tensors, canvas_px).numpy())
+    return np.asarray(GroupPhysics(model, WindowPlacement).group_patches(*tensors, canvas_px).numpy())
 
 
 def pytorch_patches(

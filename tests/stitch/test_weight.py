@@ -9,8 +9,8 @@ from ptychopinn_backend.physics.object_patches import add_patches, window_corner
 from ptychopinn_backend.stitch_weight import WeightSum
 
 N = 12
-TOLERANCE = 1e-5
-"""Sums of some twenty float32 numbers up to 1, in another order."""
+TOLERANCE = 3e-6
+"""Relative: sums of up to 150 float32 numbers, in another order."""
 
 
 @pytest.mark.parametrize("shape", [(40, 30), (25, 300), (N + 1, N + 1)])
@@ -28,5 +28,5 @@ def test_weights_add_up_wherever_their_windows_lie(shape: tuple[int, int], sprea
     total = WeightSum(shape, weight)
     for some in (slice(0, 1), slice(1, 150), slice(150, None)):
         total.add(*window_corners((0, 0), positions[some], N))
-    np.testing.assert_allclose(total.total(), expected, atol=TOLERANCE)
+    np.testing.assert_allclose(total.total(), expected, rtol=TOLERANCE, atol=TOLERANCE)
     np.testing.assert_array_equal(total.total() == 0, expected == 0)

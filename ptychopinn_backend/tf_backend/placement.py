@@ -1,0 +1,127 @@
+"""Placement of patches into the frames of their groups, and extraction; the formula is that of `physics.placement`.
+
+A graphics processor does it by products with the hat-function matrices. On a processor their zeros cost more than the
+whole physics: there NumPy spreads every patch over the pixels around it and adds it where it belongs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from ptychopinn_backend.physics.placement import add_to_groups, cut_from_groups
+from ptychopinn_backend.tf_backend.framework import tf
+
+
+class Placement(Protocol):
+    """Moves the patches of a batch of groups; the two directions are exactly adjoint."""
+
+    def place(self, images: Any) -> Any:
+        """Add the images of every group up on a canvas.
+
+        Args:
+            images: float32 or complex64 (group, channel, N, N).
+
+        Returns:
+            Of the same type (group, canvas, canvas).
+        """
+        ...
+
+    def cut(self, canvases: Any) -> Any:
+        """Cut the image of every channel out of the canvas of its group.
+
+        Args:
+            canvases: complex64 (group, canvas, canvas).
+
+        Returns:
+            complex64 (group, channel, N, N).
+        """
+        ...
+
+
+class MatrixPlacement:
+    """Two batched products."""
+
+    def __init__(self, local_offsets: Any, canvas_px: int, N: int) -> None:
+        """Compute the matrices.
+
+        Args:
+            local_offsets: float32 (group, 1, 2, channel), axis 2 = (x, y), pixels.
+            canvas_px: canvas side.
+            N: patch side.
+        """
+        self._rows, self._columns = _interpolation_matrices(local_offsets, canvas_px, N)
+
+    def place(self, images: Any) -> Any:
+        """Add images up; see `Placement.place`."""
+        return _of_parts(self._place, images)
+
+    def cut(self, canvases: Any) -> Any:
+        """Cut images out; see `Placement.cut`."""
+        return _of_parts(self._cut, canvases[:, None])
+
+    def _place(self, parts: Any) -> Any:
+        placed = tf.matmul(self._rows[:, :, None], tf.matmul(parts, self._columns[:, :, None], transpose_b=True))
+        return tf.reduce_sum(placed, axis=1)
+
+    def _cut(self, parts: Any) -> Any:
+        return tf.matmul(tf.matmul(self._rows[:, :, None], parts, transpose_a=True), self._columns[:, :, None])
+
+
+class WindowPlacement:
+    """Works on windows of the canvas one by one, in NumPy; not for graphics processors nor for XLA."""
+
+    def __init__(self, local_offsets: Any, canvas_px: int, N: int) -> None:
+        """Keep where the windows lie.
+
+        Args:
+            local_offsets: float32 (group, 1, 2, channel), axis 2 = (x, y), pixels.
+            canvas_px: canvas side.
+            N: patch side.
+        """
+        self._local_offsets = local_offsets
+        self._channels = local_offsets.shape[-1]
+        self._canvas_px, self._N = canvas_px, N
+
+    def place(self, images: Any) -> Any:
+        """Add images up; see `Placement.place`."""
+        return _with_adjoint(self._place, self._cut, images)
+
+    def cut(self, canvases: Any) -> Any:
+        """Cut images out; see `Placement.cut`."""
+        return _with_adjoint(self._cut, self._place, canvases)
+
+    def _place(self, images: Any) -> Any:
+        add = partial(add_to_groups, canvas_px=self._canvas_px)
+        canvases = tf.numpy_function(add, (images, self._local_offsets), images.dtype, stateful=False)
+        return tf.ensure_shape(canvases, (None, self._canvas_px, self._canvas_px))
+
+    def _cut(self, canvases: Any) -> Any:
+        cut = partial(cut_from_groups, N=self._N)
+        images = tf.numpy_function(cut, (canvases, self._local_offsets), canvases.dtype, stateful=False)
+        return tf.ensure_shape(images, (None, self._channels, self._N, self._N))
+
+
+def _with_adjoint(apply: Callable[[Any], Any], adjoint: Callable[[Any], Any], values: Any) -> Any:
+    """Apply a linear map whose gradient is its adjoint."""
+    return tf.custom_gradient(lambda given: (apply(given), adjoint))(values)
+
+
+def _of_parts(apply: Callable[[Any], Any], images: Any) -> Any:
+    """Apply a real linear map along axis 2 of (group, channel, part, row, column), and return the images it makes."""
+    if not images.dtype.is_complex:
+        return tf.squeeze(apply(images[:, :, None]), axis=-3)
+    # Products of a real matrix with real and imaginary part cost half of complex ones.
+    real, imaginary = tf.unstack(apply(tf.stack((tf.math.real(images), tf.math.imag(images)), axis=2)), axis=-3)
+    return tf.complex(real, imaginary)
+
+
+def _interpolation_matrices(local_offsets: Any, n_out: int, n_in: int) -> tuple[Any, Any]:
+    """Return W[i, j] = hat(i - j - margin - shift) for rows and columns, each (group, channel, n_out, n_in)."""
+    margin = (n_out - n_in) // 2
+    index = tf.range(n_out, dtype=tf.float32)[:, None] - tf.range(n_in, dtype=tf.float32)[None, :] - margin
+    # A patch at `position` lies at position - mean = -local_offset in the group frame.
+    shift = -tf.transpose(local_offsets[:, 0], (0, 2, 1))[..., None, None]
+    matrices = tf.maximum(0.0, 1.0 - tf.abs(index - shift))
+    return matrices[:, :, 1], matrices[:, :, 0]
