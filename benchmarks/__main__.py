@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from benchmarks.machine import describe
 from benchmarks.tables import Table, markdown
+from benchmarks.turns import join, run_in_turns
 
 RESULTS = Path(__file__).parent / "results"
 QUICK_RESULTS = Path(__file__).parents[1] / "build" / "benchmarks"
@@ -45,19 +45,25 @@ def run_topic(topic: str, quick: bool) -> list[dict[str, Any]]:
     return [table.as_json() for table in import_module(f"benchmarks.{topic}").measure(quick)]
 
 
-def run_apart(topic: str, quick: bool) -> dict[str, Any]:
-    """Measure a topic in a process of its own; a failure is a result too, so that the others are still written."""
-    command = [sys.executable, "-m", "benchmarks", "--topic", topic, *(["--quick"] if quick else [])]
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ}
-    started, load = perf_counter(), round(os.getloadavg()[0], 2)
-    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
-    found: dict[str, Any] = {"topic": topic, "when": datetime.now(UTC).isoformat(timespec="minutes"), "load": load}
-    found |= {"seconds": round(perf_counter() - started, 1), "tables": [], "error": None}
-    if finished.returncode == 0:
-        found["tables"] = json.loads(finished.stdout.splitlines()[-1])
-    else:
-        found["error"] = f"ended with {finished.returncode}"
-    return found
+def run_apart(topics: Sequence[str], quick: bool) -> list[dict[str, Any]]:
+    """Measure topics in turn, each in a process of its own; a failure is a result too: the others are still written."""
+    commands = {
+        topic: [sys.executable, "-m", "benchmarks", "--topic", topic, *(["--quick"] if quick else [])]
+        for topic in topics
+    }
+    load = round(os.getloadavg()[0], 2)
+    outcomes = run_in_turns(commands, {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ})
+    return [
+        {
+            "topic": topic,
+            "when": datetime.now(UTC).isoformat(timespec="minutes"),
+            "load": load,
+            "seconds": round(outcome.seconds, 1),
+            "tables": [] if outcome.status else json.loads(outcome.lines[-1]),
+            "error": f"ended with {outcome.status}" if outcome.status else None,
+        }
+        for topic, outcome in outcomes.items()
+    ]
 
 
 def as_markdown(result: dict[str, Any]) -> str:
@@ -70,8 +76,8 @@ def as_markdown(result: dict[str, Any]) -> str:
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
         f"{' '.join(machine['instructions'])}. Python {machine['python']}, {versions}. {seconds:.0f} s in all.",
         "",
-        "Medians, first to third quartile in brackets. What is compared ran in turn, in one process unless said "
-        "otherwise. Made by `make bench`; `python -m benchmarks --only TOPIC` renews a part.",
+        "Medians, first to third quartile in brackets. What is compared ran in turn, in one process or, the backends, "
+        "in two. Made by `make bench`; `python -m benchmarks --only TOPIC` renews a part.",
         "",
     ]
     for topic in result["topics"]:
@@ -91,7 +97,7 @@ def as_markdown(result: dict[str, Any]) -> str:
 
 
 def backends_compared(topics: list[dict[str, Any]]) -> Table:
-    """Set the medians of both backends side by side; they come from one run, but not from one process."""
+    """Set the medians of both backends side by side; their processes took turns, epoch by epoch and round by round."""
     table = Table(
         "TensorFlow relative to PyTorch",
         ("N, gridsize, filters", "precision", "training", "inference"),
@@ -137,15 +143,18 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     arguments = parse()
     if arguments.topic is not None:
+        join()
         print(json.dumps(run_topic(arguments.topic, arguments.quick)))
         return 0
+    wanted = [topic for topic in arguments.only or TOPICS if find_spec(FRAMEWORKS.get(topic, "benchmarks"))]
+    # The backends are compared with one another, so they take turns.
+    backends = tuple(topic for topic in wanted if topic in FRAMEWORKS)
     topics = []
-    for topic in arguments.only or TOPICS:
-        if topic in FRAMEWORKS and find_spec(FRAMEWORKS[topic]) is None:
-            continue
-        print(f"{topic} ...", end=" ", flush=True)
-        topics.append(run_apart(topic, arguments.quick))
-        print(f"{topics[-1]['seconds']} s", flush=True)
+    for together in dict.fromkeys(backends if topic in backends else (topic,) for topic in wanted):
+        print(f"{' and '.join(together)} ...", end=" ", flush=True)
+        measured = run_apart(together, arguments.quick)
+        print(f"{sum(topic['seconds'] for topic in measured):.1f} s", flush=True)
+        topics += measured
     output = arguments.output or (QUICK_RESULTS if arguments.quick else RESULTS)
     latest = output / "latest.json"
     before = json.loads(latest.read_text()) if arguments.only and latest.is_file() else None

@@ -13,6 +13,8 @@ from time import perf_counter
 
 import numpy as np
 
+from benchmarks.turns import pass_on
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -61,6 +63,7 @@ def interleaved(alternatives: Mapping[str, Callable[[], object]], repeats: int, 
             run()
     seconds: dict[str, list[float]] = {name: [] for name in alternatives}
     for _ in range(repeats):
+        pass_on()
         for name, run in alternatives.items():
             started = perf_counter()
             run()
