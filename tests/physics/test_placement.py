@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.physics.placement import (
+    add_to_groups,
     assemble_groups,
     canvas_size,
+    cut_from_groups,
     extract_from_groups,
+    interpolation_matrices,
     patch_window,
     translate,
 )
@@ -80,6 +83,21 @@ def test_extraction_is_the_adjoint_of_placing() -> None:
     placed = assemble_groups(patches, offsets, 18, np.ones((2, 12, 12))) * weight
     extracted = extract_from_groups(canvases, offsets, 12)
     assert np.vdot(canvases, placed) == pytest.approx(np.vdot(extracted, patches))
+
+
+@pytest.mark.parametrize("largest_px", [0.0, 4.0, 2.7])
+def test_working_in_windows_is_the_product_with_the_matrices(largest_px: float) -> None:
+    rng = np.random.default_rng(5)
+    offsets = rng.uniform(-largest_px, largest_px, (2, 1, 2, 3))
+    offsets[0, 0, :, 0] = largest_px  # the patch that ends with the canvas
+    canvas_px = canvas_size(12, largest_px)
+    images = rng.normal(size=(2, 3, 12, 12)) + 1j * rng.normal(size=(2, 3, 12, 12))
+    canvases = rng.normal(size=(2, canvas_px, canvas_px)) + 1j * rng.normal(size=(2, canvas_px, canvas_px))
+    columns, rows = (interpolation_matrices(-offsets[:, 0, axis], canvas_px, 12) for axis in (0, 1))
+    placed = np.einsum("gcmi,gcij,gcnj->gmn", rows, images, columns, optimize=True)
+    np.testing.assert_allclose(add_to_groups(images, offsets, canvas_px), placed, atol=1e-12)
+    cut = np.einsum("gcmi,gmn,gcnj->gcij", rows, canvases, columns, optimize=True)
+    np.testing.assert_allclose(cut_from_groups(canvases, offsets, 12), cut, atol=1e-12)
 
 
 def test_canvas_holds_the_largest_offset() -> None:
