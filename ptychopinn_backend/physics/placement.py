@@ -2,7 +2,8 @@
 
 Both are separable: one matrix for rows, one for columns, W[i, j] = hat(i - j - margin - shift) with
 hat(u) = max(0, 1 - |u|). Placing is W p W^T, extracting with the same matrices is W^T c W, so the two are exactly
-adjoint, and the formula is differentiable in any framework without gathers.
+adjoint, and the formula is differentiable in any framework without gathers. Nearly all of W is zero; here and on
+processors the few pixels that are not are added and read as windows of the canvas.
 """
 
 from __future__ import annotations
@@ -78,12 +79,6 @@ def patch_window(N: int, central_only: bool) -> FloatArray:
     return window
 
 
-def _matrices(local_offsets: FloatArray, n_out: int, n_in: int) -> tuple[FloatArray, FloatArray]:
-    # A patch at `position` lies at position - mean = -local_offset in the group frame.
-    shift = -np.asarray(local_offsets, dtype=np.float64)[:, 0]
-    return interpolation_matrices(shift[:, 1], n_out, n_in), interpolation_matrices(shift[:, 0], n_out, n_in)
-
-
 def assemble_groups(
     patches: ComplexArray, local_offsets: FloatArray, canvas_px: int, weights: FloatArray
 ) -> ComplexArray:
@@ -98,10 +93,10 @@ def assemble_groups(
     Returns:
         (group, canvas, canvas); zero where nothing covers.
     """
-    along_rows, along_columns = _matrices(local_offsets, canvas_px, patches.shape[1])
-    weighted = patches * weights[..., np.newaxis]
-    total = np.einsum("gcmi,gijc,gcnj->gmn", along_rows, weighted, along_columns, optimize=True)
-    coverage = np.einsum("gcmi,gij,gcnj->gmn", along_rows, weights, along_columns, optimize=True)
+    images = np.moveaxis(patches, -1, 1)
+    weight = np.broadcast_to(weights[:, np.newaxis], images.shape)
+    total = add_to_groups(images * weight, local_offsets, canvas_px)
+    coverage = add_to_groups(weight, local_offsets, canvas_px)
     return np.asarray(total / np.maximum(coverage, MINIMUM_COVERAGE))
 
 
@@ -116,8 +111,7 @@ def extract_from_groups(canvases: ComplexArray, local_offsets: FloatArray, N: in
     Returns:
         (group, N, N, channel).
     """
-    along_rows, along_columns = _matrices(local_offsets, canvases.shape[1], N)
-    return np.asarray(np.einsum("gcmi,gmn,gcnj->gijc", along_rows, canvases, along_columns, optimize=True))
+    return np.moveaxis(cut_from_groups(canvases, local_offsets, N), 1, -1)
 
 
 def add_to_groups(images: AnyArray, local_offsets: FloatArray, canvas_px: int) -> AnyArray:
@@ -157,5 +151,5 @@ def cut_from_groups(canvases: AnyArray, local_offsets: FloatArray, N: int) -> An
 
 
 def _positions(local_offsets: FloatArray) -> FloatArray:
-    """Return where patches lie in the frame of their group, (group, channel, 2)."""
+    """Return where patches lie in the frame of their group, (group, channel, 2): position - mean = -local_offset."""
     return -np.swapaxes(np.asarray(local_offsets, np.float64)[:, 0], 1, 2)
