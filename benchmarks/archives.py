@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.convolutions import layers
-from benchmarks.measuring import interleaved
+from benchmarks.measuring import interleaved, peak_mib
 from benchmarks.scenes import SEED, cnn_config
 from benchmarks.tables import Table
 from ptychopinn_backend.archive import ArchiveContent, read_archive, write_archive
@@ -18,7 +18,7 @@ from ptychopinn_backend.archive import ArchiveContent, read_archive, write_archi
 def measure(quick: bool) -> list[Table]:
     table = Table(
         "Archive",
-        ("n_filters_scale", "MB", "step", "s", "relative to the bare file"),
+        ("n_filters_scale", "MB", "step", "s", "relative to the bare file", "peak MiB"),
         "`wts.h5.zip` of the network for N 128. The bare file is the archive's bytes written with fsync, or read.",
     )
     for scale in (1,) if quick else (1, 4):
@@ -41,6 +41,9 @@ def measure(quick: bool) -> list[Table]:
         with TemporaryDirectory(prefix="bench-") as folder:
             path, bare = Path(folder) / "wts.h5.zip", Path(folder) / "bare"
             write_archive(path, content)
+            peaks = {"save": peak_mib()}
+            read_archive(path)
+            peaks["load"] = peak_mib()
             image = path.read_bytes()
             times = interleaved(
                 {
@@ -52,7 +55,8 @@ def measure(quick: bool) -> list[Table]:
                 1 if quick else 7,
             )
         for step, bound in (("save", "bare write"), ("load", "bare read")):
-            table.add(scale, len(image) / 1e6, step, times[step].figure, times[step].relative_to(times[bound]))
+            ratio = times[step].relative_to(times[bound])
+            table.add(scale, len(image) / 1e6, step, times[step].figure, ratio, peaks[step])
     return [table]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Float32Array
-from ptychopinn_backend.data.scaling import counts_to_amplitudes, pattern_slices
+from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS, counts_to_amplitudes, pattern_slices
 from ptychopinn_backend.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -136,16 +136,30 @@ def _look_at_values(pieces: Iterable[AnyArray], good_pixels: BoolArray | None) -
     could_be_counts = could_be_roots = True
     above_one = told = False
     for piece in pieces:
-        values = (piece if good_pixels is None else piece[:, good_pixels]).astype(np.float64)
+        values = piece if good_pixels is None else piece[:, good_pixels]
+        # Whole numbers are roots of whole numbers too.
+        is_whole = values.dtype.kind in "bui" or bool((values == np.rint(values)).all())
+        could_be_counts = could_be_counts and is_whole
+        could_be_roots = could_be_roots and (is_whole or _are_roots(values))
         above_one = above_one or bool((values > 1).any())
-        could_be_counts = could_be_counts and bool((values == np.rint(values)).all())
-        squares = np.square(values)
-        squares = squares[squares < _LARGEST_TELLING_SQUARE]
-        off = np.abs(squares - np.rint(squares))
-        could_be_roots = could_be_roots and bool((off <= _RELATIVE_ERROR * squares).all())
-        told = told or bool((squares > 0).any())
+        told = told or _is_telling(values)
         if not could_be_counts and not could_be_roots:
             return None
     if could_be_counts:
         return COUNTS if above_one else AMPLITUDES
     return AMPLITUDES if could_be_roots and told else None
+
+
+def _are_roots(values: AnyArray) -> bool:
+    """Return whether the values are square roots of whole numbers, as far as they can tell."""
+    for some in pattern_slices(values, IN_CACHE_ELEMENTS):
+        squares = np.square(values[some], dtype=np.float64)
+        off = np.abs(squares - np.rint(squares))
+        if not ((off <= _RELATIVE_ERROR * squares) | (squares >= _LARGEST_TELLING_SQUARE)).all():
+            return False
+    return True
+
+
+def _is_telling(values: AnyArray) -> bool:
+    squares = np.square(values, dtype=np.float64)
+    return bool(((squares > 0) & (squares < _LARGEST_TELLING_SQUARE)).any())

@@ -11,20 +11,23 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Float32Array, Float64Array, FloatArray
 from ptychopinn_backend.errors import DataError
 
+IN_CACHE_ELEMENTS: Final = 2**18
+"""Values of which a few arrays stay in a processor's cache."""
 _PIECE_ELEMENTS: Final = 2**21
 
 
-def pattern_slices(patterns: AnyArray) -> Iterator[slice]:
+def pattern_slices(patterns: AnyArray, elements: int = _PIECE_ELEMENTS) -> Iterator[slice]:
     """Yield slices of the first axis that together cover it, each of a few million values.
 
     Args:
         patterns: any array with at least one axis; may be memory-mapped.
+        elements: values of a slice at most, where one pattern has no more.
 
     Yields:
         Consecutive slices.
     """
     values_each = max(1, math.prod(patterns.shape[1:]))
-    step = max(1, _PIECE_ELEMENTS // values_each)
+    step = max(1, elements // values_each)
     for start in range(0, len(patterns), step):
         yield slice(start, min(start + step, len(patterns)))
 
@@ -39,12 +42,12 @@ def counts_to_amplitudes(counts: AnyArray, good_pixels: BoolArray | None = None)
     Returns:
         Amplitudes (pattern, N, N).
     """
-    amplitudes = np.empty(counts.shape, np.float32)
+    amplitudes = np.zeros(counts.shape, np.float32)
+    # The root of a number that float32 holds exactly is the same taken in float32.
+    exact = np.float32 if np.can_cast(counts.dtype, np.float32) else np.float64
+    where = True if good_pixels is None else good_pixels
     for piece in pattern_slices(counts):
-        values = counts[piece].astype(np.float64)
-        if good_pixels is not None:
-            values[:, ~good_pixels] = 0
-        amplitudes[piece] = np.sqrt(values)
+        np.sqrt(counts[piece], out=amplitudes[piece], dtype=exact, casting="same_kind", where=where)
     return amplitudes
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.data.measurement import COUNTS, decide_measurement, to_amplitudes
 from ptychopinn_backend.data.npz import METADATA_KEY
-from ptychopinn_backend.data.scaling import pattern_slices
+from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS, pattern_slices
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.physics.probe import as_mode_stack
 
@@ -165,7 +165,7 @@ def check_pattern_values(name: str, patterns: AnyArray, good_pixels: BoolArray |
     """
     if patterns.dtype.kind == "u":
         return
-    for piece in pattern_slices(patterns):
+    for piece in pattern_slices(patterns, IN_CACHE_ELEMENTS):
         values = patterns[piece]
         not_finite, negative = ~_is_finite(values), values < 0
         for wrong, rule in ((not_finite, "finite (no NaN, no infinity)"), (negative, "not negative")):

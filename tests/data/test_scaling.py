@@ -41,6 +41,23 @@ def test_large_uint64_counts_keep_their_size():
     assert counts_to_amplitudes(np.full((1, 1, 1), 2**63, np.uint64))[0, 0, 0] == np.float32(np.sqrt(2.0**63))
 
 
+@pytest.mark.parametrize(
+    "kind", ["bool", "uint8", "int16", "uint16", "int32", "uint64", "float16", "float32", "float64"]
+)
+def test_roots_of_any_type_are_those_of_double_precision(kind):
+    largest = {"bool": 1, "uint8": 2**8, "float16": 2**15, "int16": 2**15, "uint16": 2**16}.get(kind, 2**31)
+    counts = np.random.default_rng(1).uniform(0, largest, (3, 8, 8)).astype(kind)
+    expected = np.sqrt(counts.astype(np.float64)).astype(np.float32)
+    np.testing.assert_array_equal(counts_to_amplitudes(counts), expected)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_bad_pixels_hold_is_not_looked_at():
+    counts = np.array([[[4.0, -1.0], [np.nan, 9.0]]], np.float32)
+    good_pixels = np.array([[True, False], [False, True]])
+    np.testing.assert_array_equal(counts_to_amplitudes(counts, good_pixels)[0], [[2, 0], [0, 3]])
+
+
 def test_slices_cover_the_array_once():
     patterns = np.broadcast_to(np.float32(0), (1000, 128, 128))
     pieces = list(pattern_slices(patterns))
