@@ -42,6 +42,7 @@ class WeightSum:
         self._between_rows = np.empty((_ADDED_TOGETHER, length + 1), np.float32)
         self._moved = np.empty((_ADDED_TOGETHER, length), np.float32)
         self._waiting: list[tuple[IntArray, Float64Array]] = []
+        self._n_waiting = 0
 
     def add(self, corners: IntArray, fractions: Float64Array) -> None:
         """Add the weight of patches; what falls outside of the canvas is dropped.
@@ -51,7 +52,8 @@ class WeightSum:
             fractions: (pattern, 2), axis 1 = (row, column), in [0, 1).
         """
         self._waiting.append((corners, fractions))
-        if sum(len(some) for some, _ in self._waiting) >= _WAITING:
+        self._n_waiting += len(corners)
+        if self._n_waiting >= _WAITING:
             self._add_waiting()
 
     def total(self) -> Float32Array:
@@ -70,6 +72,7 @@ class WeightSum:
             return
         corners, fractions = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
         self._waiting.clear()
+        self._n_waiting = 0
         within = ((corners > -self._side) & (corners < self._shape)).all(axis=1)
         rows, columns = (corners[within] + self._side).T
         strips, first_columns = np.divmod(columns, self._step)
