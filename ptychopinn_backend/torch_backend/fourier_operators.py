@@ -23,7 +23,12 @@ from ptychopinn_backend.networks.fourier_operators import (
 )
 from ptychopinn_backend.networks.layers import Convolution
 from ptychopinn_backend.physics.placement import patch_window
-from ptychopinn_backend.torch_backend.patch_generator import AMPLITUDE_ACTIVATIONS, PlannedGenerator, scaled_tanh
+from ptychopinn_backend.torch_backend.patch_generator import (
+    AMPLITUDE_ACTIVATIONS,
+    PlannedGenerator,
+    from_polar,
+    scaled_tanh,
+)
 
 SQUARE_ROOT_FLOOR = 1e-12
 """Added to amplitudes before their square root, whose slope at zero is infinite."""
@@ -74,7 +79,7 @@ class FourierGenerator(PlannedGenerator):
             parts = first, second
         else:
             amplitude, phase = self._amplitude_activation(first), scaled_tanh(second)
-            parts = amplitude * torch.cos(phase), amplitude * torch.sin(phase)
+            parts = from_polar(amplitude, phase)
         if self._window is not None:
             window = self.get_buffer("_window")
             parts = parts[0] * window, parts[1] * window

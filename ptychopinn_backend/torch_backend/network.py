@@ -23,6 +23,7 @@ from ptychopinn_backend.torch_backend.patch_generator import (
     Activation,
     PatchGenerator,
     PlannedGenerator,
+    from_polar,
     scaled_tanh,
 )
 
@@ -60,7 +61,7 @@ class CnnNetwork(PlannedGenerator):
         features = self._attended(BOTTLENECK, features)
         amplitude = self._decode(self.plan.amplitude, features, self._amplitude_activation)
         phase = self._decode(self.plan.phase, features, scaled_tanh)
-        return amplitude * torch.cos(phase), amplitude * torch.sin(phase)
+        return from_polar(amplitude, phase)
 
     def _pair(self, pair: tuple[Convolution, Convolution], features: Tensor) -> Tensor:
         for convolution in pair:
@@ -81,7 +82,12 @@ class CnnNetwork(PlannedGenerator):
 
     def _block(self, block: tuple[Convolution, Convolution, Convolution], features: Tensor) -> Tensor:
         upsampled = functional.interpolate(self._pair(block[:2], features), scale_factor=2.0, mode="nearest")
-        return self.apply_layer(block[2], upsampled).float()
+        return self._images(block[2], upsampled)
+
+    def _images(self, convolution: Convolution, features: Tensor) -> Tensor:
+        # The last maps are images for the physics, whose transforms want each by itself; where layouts mix, every
+        # operation and its gradient work pixel by pixel.
+        return self.apply_layer(convolution, features).float().contiguous()
 
     def _decode(self, plan: DecoderPlan, features: Tensor, activation: Activation) -> Tensor:
         for stage in plan.stages:
@@ -90,7 +96,7 @@ class CnnNetwork(PlannedGenerator):
             return activation(self._block(plan.full, features))
         if plan.centre is None:
             raise AssertionError("a decoder without pad_object has a full head")
-        centre = activation(self.apply_layer(plan.centre, features[:, :-BORDER_CHANNELS]).float())
+        centre = activation(self._images(plan.centre, features[:, :-BORDER_CHANNELS]))
         patch = functional.pad(centre, (self._margin_px,) * 4)
         if plan.border is not None:
             border = functional.silu(self._block(plan.border, features[:, -BORDER_CHANNELS:]))
@@ -132,7 +138,7 @@ class BackprojectionUnet(PlannedGenerator):
         for pair, skip in zip(self.plan.up, skipped[-2::-1], strict=True):
             upsampled = functional.interpolate(features, scale_factor=2.0, mode="nearest")
             features = self._pair(pair, torch.cat((upsampled, skip), dim=1))
-        found = self.apply_layer(self.plan.last, features).float()
+        found = self.apply_layer(self.plan.last, features).float().contiguous()
         patches = found.reshape(groups, maps // INPUT_MAPS, 2, rows, columns)
         return 1 + patches[:, :, 0], patches[:, :, 1]
 

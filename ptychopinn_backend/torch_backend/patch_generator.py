@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -83,3 +84,34 @@ class PlannedGenerator(PlannedModule, PatchGenerator):
             Canonical name -> float32 array.
         """
         return initial_weights(self._layers, seed)
+
+
+def from_polar(amplitude: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
+    """Return real and imaginary part of amplitude * exp(i phase).
+
+    Args:
+        amplitude: any shape.
+        phase: the same, radians.
+
+    Returns:
+        Two tensors of that shape.
+    """
+    return cast(tuple[Tensor, Tensor], _FromPolar.apply(amplitude, phase))  # type: ignore[no-untyped-call]
+
+
+class _FromPolar(torch.autograd.Function):
+    """Autograd would take cosine and sine once more to find the gradients of both, which are here already."""
+
+    @staticmethod
+    def forward(ctx: Any, amplitude: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
+        cosine, sine = torch.cos(phase), torch.sin(phase)
+        real, imaginary = amplitude * cosine, amplitude * sine
+        ctx.save_for_backward(cosine, sine, real, imaginary)
+        return real, imaginary
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        cosine, sine, real, imaginary = ctx.saved_tensors
+        to_real, to_imaginary = gradients
+        by_amplitude = torch.addcmul(to_real * cosine, to_imaginary, sine)
+        return by_amplitude, torch.addcmul(to_imaginary * real, to_real, imaginary, value=-1)
