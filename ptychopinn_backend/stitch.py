@@ -12,14 +12,12 @@ from ptychopinn_backend.arrays import (
     ComplexArray,
     Float32Array,
     FloatArray,
-    IntArray,
     require_shape,
 )
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.physics.object_patches import (
     WindowSpreader,
     add_patches,
-    add_windows,
     window_corners,
     window_places,
 )
@@ -147,7 +145,7 @@ class ObjectAssembler:
         self._weight = WeightSum(frame.shape, weight)
         # Used again for every block of patches: fresh memory costs more than what is written to it.
         self._spreader = WindowSpreader(N, np.complex64, weight)
-        capacity = max(1, hold_bytes // ((N + 1) ** 2 * 8)) if align_phases else self._spreader.together
+        capacity = max(1, hold_bytes // ((N + 1) ** 2 * 8)) if align_phases else 0
         self._held_windows = np.empty((capacity, N + 1, N + 1), np.complex64)
         self._held_corners = np.empty((capacity, 2), np.int64)
         self._n_held = 0
@@ -167,7 +165,7 @@ class ObjectAssembler:
         self._weight.add(corners, fractions)
         given = np.asarray(patches, np.complex64)
         if not self._align_phases:
-            self._add_at_once(given, corners, fractions)
+            self._spreader.add(self._sum, given, corners, fractions)
             return
         start = 0
         while start < len(given):
@@ -195,14 +193,6 @@ class ObjectAssembler:
         stitched = np.full(self._frame.shape, fill, np.complex64)
         np.divide(self._sum, weight, out=stitched, where=enough)
         return StitchedObject(object=stitched, weight=weight, frame=self._frame)
-
-    def _add_at_once(self, patches: Complex64Array, corners: IntArray, fractions: FloatArray) -> None:
-        places = window_places(corners, self._N + 1, self._frame.shape)
-        for start in range(0, len(patches), self._spreader.together):
-            some = slice(start, start + self._spreader.together)
-            windows = self._held_windows[: len(patches[some])]
-            self._spreader.spread(patches[some], fractions[some], windows)
-            add_windows(self._sum, windows, places[some])
 
     def _add_held(self) -> None:
         windows, corners = self._held_windows[: self._n_held], self._held_corners[: self._n_held]

@@ -7,7 +7,7 @@ area of the patches, never to that of the object.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -95,25 +95,7 @@ def add_patches(
     N = patches.shape[-1]
     require_shape("patches", patches, (len(positions_xy), N, N), "(pattern, N, N)")
     corners, fractions = window_corners(origin_rc, positions_xy, N)
-    spreader = WindowSpreader(N, canvas.dtype)
-    for start in range(0, len(corners), spreader.together):
-        chunk = slice(start, start + spreader.together)
-        windows = np.empty((len(corners[chunk]), N + 1, N + 1), canvas.dtype)
-        spreader.spread(patches[chunk].astype(canvas.dtype, copy=False), fractions[chunk], windows)
-        add_windows(canvas, windows, window_places(corners[chunk], N + 1, canvas.shape))
-
-
-def add_windows(canvas: npt.NDArray[Scalar], windows: npt.NDArray[Scalar], places: Iterable[Place]) -> None:
-    """Add windows to a canvas in place; what falls outside of it is dropped.
-
-    Args:
-        canvas: (row, column).
-        windows: (pattern, side, side).
-        places: of every window, from `window_places`.
-    """
-    for window, (inside, within) in zip(windows, places, strict=True):
-        part = canvas[inside]
-        np.add(part, window[within] if within else window, part)
+    WindowSpreader(N, canvas.dtype).add(canvas, patches, corners, fractions)
 
 
 class WindowSpreader:
@@ -127,7 +109,7 @@ class WindowSpreader:
             dtype: float or complex type of the patches.
             weight: the patches are multiplied by it first (N, N); None leaves them as they are.
         """
-        self._N, self._dtype = N, np.dtype(dtype)
+        self._dtype = np.dtype(dtype)
         real = np.empty(0, self._dtype).real.dtype
         step = 2 if self._dtype.kind == "c" else 1
         width, length = step * N, (N + 1) * (N + 1) * step
@@ -135,11 +117,36 @@ class WindowSpreader:
         # A zero row and pixel before every patch, and one after each of its rows: then a patch, moved on by a row or a
         # pixel, is the same long row begun elsewhere, and NumPy is fastest along long rows.
         self._pixel, self._row, self._length = step, width + step, length
-        self.together = max(1, _WORKING_SET_BYTES // (2 * length * real.itemsize))
-        """Patches spread in one go, few enough to stay in the processor's cache."""
-        self._padded = np.zeros((self.together, self._row + step + length), real)
-        self._middle = self._padded[:, self._row + step :].reshape(self.together, N + 1, self._row)[:, :N, :width]
-        self._between_rows = np.empty((self.together, length + step), real)
+        # Patches spread in one go are few enough to stay in the processor's cache.
+        self._together = max(1, _WORKING_SET_BYTES // (2 * length * real.itemsize))
+        self._windows = np.empty((self._together, N + 1, N + 1), self._dtype)
+        self._padded = np.zeros((self._together, self._row + step + length), real)
+        self._middle = self._padded[:, self._row + step :].reshape(self._together, N + 1, self._row)[:, :N, :width]
+        self._between_rows = np.empty((self._together, length + step), real)
+
+    def add(
+        self,
+        canvas: npt.NDArray[Scalar],
+        patches: npt.NDArray[Scalar],
+        corners: IntArray,
+        fractions: Float64Array,
+    ) -> None:
+        """Spread every patch and add its window to a canvas in place; what falls outside of it is dropped.
+
+        Args:
+            canvas: (row, column).
+            patches: (pattern, N, N).
+            corners: first (row, column) of every window in the canvas (pattern, 2), from `window_corners`.
+            fractions: (pattern, 2), likewise.
+        """
+        places = window_places(corners, self._windows.shape[-1], canvas.shape)
+        for start in range(0, len(patches), self._together):
+            some = slice(start, start + self._together)
+            windows = self._windows[: len(places[some])]
+            self.spread(patches[some].astype(self._dtype, copy=False), fractions[some], windows)
+            for window, (inside, within) in zip(windows, places[some], strict=True):
+                part = canvas[inside]
+                np.add(part, window[within] if within else window, part)
 
     def spread(self, patches: npt.NDArray[Scalar], fractions: FloatArray, out: npt.NDArray[Scalar]) -> None:
         """Spread every patch over its window.
@@ -151,8 +158,8 @@ class WindowSpreader:
         """
         values = _as_real(patches)
         windows = out.view(values.dtype).reshape(len(patches), self._length)
-        for start in range(0, len(patches), self.together):
-            some = slice(start, start + self.together)
+        for start in range(0, len(patches), self._together):
+            some = slice(start, start + self._together)
             window = windows[some]
             row, column = fractions[some].astype(values.dtype).T[..., np.newaxis]
             padded, between = self._padded[: len(window)], self._between_rows[: len(window)]

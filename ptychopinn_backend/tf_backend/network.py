@@ -12,6 +12,7 @@ from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS, unet_pla
 from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, DecoderPlan, cnn_plan
 from ptychopinn_backend.networks.layers import Convolution, initial_weights
 from ptychopinn_backend.tf_backend.framework import tf
+from ptychopinn_backend.tf_backend.gradients import with_adjoint
 
 _AMPLITUDE_ACTIVATIONS: Final = {
     "sigmoid": tf.sigmoid,
@@ -178,11 +179,11 @@ def _up_sampling_block(
 
 def _up_sample(maps: Any) -> Any:
     """Return every pixel as two by two; the gradient sums them up again, by a pooling, which is fast."""
+    return with_adjoint(_repeated, _summed, maps)
 
-    def gradient(upstream: Any) -> Any:
-        return 4 * tf.nn.avg_pool2d(upstream, 2, 2, "VALID")
 
-    return tf.custom_gradient(lambda given: (_repeated(given), gradient))(maps)
+def _summed(maps: Any) -> Any:
+    return 4 * tf.nn.avg_pool2d(maps, 2, 2, "VALID")
 
 
 def _repeated(maps: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ptychopinn_backend.physics.placement import add_to_groups, cut_from_groups
 from ptychopinn_backend.tf_backend.framework import tf
+from ptychopinn_backend.tf_backend.gradients import with_adjoint
 
 
 class Placement(Protocol):
@@ -86,11 +87,11 @@ class WindowPlacement:
 
     def place(self, images: Any) -> Any:
         """Add images up; see `Placement.place`."""
-        return _with_adjoint(self._place, self._cut, images)
+        return with_adjoint(self._place, self._cut, images)
 
     def cut(self, canvases: Any) -> Any:
         """Cut images out; see `Placement.cut`."""
-        return _with_adjoint(self._cut, self._place, canvases)
+        return with_adjoint(self._cut, self._place, canvases)
 
     def _place(self, images: Any) -> Any:
         add = partial(add_to_groups, canvas_px=self._canvas_px)
@@ -101,11 +102,6 @@ class WindowPlacement:
         cut = partial(cut_from_groups, N=self._N)
         images = tf.numpy_function(cut, (canvases, self._local_offsets), canvases.dtype, stateful=False)
         return tf.ensure_shape(images, (None, self._channels, self._N, self._N))
-
-
-def _with_adjoint(apply: Callable[[Any], Any], adjoint: Callable[[Any], Any], values: Any) -> Any:
-    """Apply a linear map whose gradient is its adjoint."""
-    return tf.custom_gradient(lambda given: (apply(given), adjoint))(values)
 
 
 def _of_parts(apply: Callable[[Any], Any], images: Any) -> Any:
