@@ -15,7 +15,15 @@ from typing import Final
 import numpy as np
 import scipy.fft
 
-from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, FloatArray, IntArray, require_shape
+from ptychopinn_backend.arrays import (
+    AnyArray,
+    BoolArray,
+    Complex64Array,
+    Float32Array,
+    FloatArray,
+    IntArray,
+    require_shape,
+)
 from ptychopinn_backend.physics.object_patches import add_patches, extract_patches, window_corners
 from ptychopinn_backend.physics.scan_model import pattern_batches
 from ptychopinn_backend.stitch import ObjectFrame
@@ -85,18 +93,31 @@ def _corrections(
     valid_pixels: BoolArray | None,
 ) -> Iterator[tuple[IntArray, Complex64Array]]:
     """Yield batches of patterns and sum over modes of conj(P) F^-1((A / |F P O| - 1) F P O), (pattern, N, N)."""
-    valid = None if valid_pixels is None else np.fft.ifftshift(valid_pixels)
+    # With alternating signs on the probe the zero frequency lies at the array centre, where the detector has it.
+    index = np.arange(probe.shape[-1])
+    signed = np.asarray(probe * (1 - 2 * ((index[:, np.newaxis] + index) % 2)), np.complex64)
+    back = signed.conj()
     for batch in pattern_batches(len(positions_xy), probe):
         patches = extract_patches(obj, frame.origin_rc, positions_xy[batch], probe.shape[-1])
-        waves = scipy.fft.fft2(patches[:, np.newaxis] * probe, norm="ortho", workers=-1, overwrite_x=True)
-        modulus = np.sqrt(np.sum(waves.real**2 + waves.imag**2, axis=1))
-        measured = np.fft.ifftshift(amplitudes[rows[batch]], axes=(-2, -1))
-        factor = np.asarray(measured / np.maximum(modulus, _MODULUS_FLOOR) - 1, np.float32)
-        if valid is not None:
-            factor *= valid
-        waves *= factor[:, np.newaxis]
+        waves = scipy.fft.fft2(patches[:, np.newaxis] * signed, norm="ortho", workers=-1, overwrite_x=True)
+        modulus = np.square(waves.real)
+        modulus += np.square(waves.imag)
+        modulus = np.sqrt(_sum_over_modes(modulus))
+        factor = np.divide(amplitudes[rows[batch]], np.maximum(modulus, _MODULUS_FLOOR, out=modulus), dtype=np.float32)
+        factor -= 1
+        if valid_pixels is not None:
+            factor *= valid_pixels
+        # By parts: NumPy would make complex numbers of the factor first.
+        waves.real *= factor[:, np.newaxis]
+        waves.imag *= factor[:, np.newaxis]
         waves = scipy.fft.ifft2(waves, norm="ortho", workers=-1, overwrite_x=True)
-        yield batch, np.einsum("pmij,mij->pij", waves, probe.conj())
+        waves *= back
+        yield batch, _sum_over_modes(waves)
+
+
+def _sum_over_modes(values: AnyArray) -> AnyArray:
+    """Return the sum over axis 1; of a single mode a view."""
+    return np.asarray(values[:, 0] if values.shape[1] == 1 else values.sum(axis=1))
 
 
 def _inverse_illumination(frame: ObjectFrame, probe: Complex64Array, positions_xy: FloatArray) -> Float32Array:

@@ -13,7 +13,7 @@ from ptychopinn_backend.physics.object_patches import extract_patches, window_co
 
 Interpolation: TypeAlias = Literal["bilinear", "fourier"]
 
-_BATCH_BYTES: Final = 1 << 25
+_BATCH_BYTES: Final = 1 << 23
 _WRAP_MARGIN_PX: Final = 16
 
 
@@ -43,7 +43,7 @@ def scan_intensities(
 
 
 def pattern_batches(n_patterns: int, probe: Complex64Array, max_patterns: int | None = None) -> Iterator[IntArray]:
-    """Yield pattern indices in batches whose far fields fit in some 32 MB.
+    """Yield pattern indices in batches whose far fields fit in some 8 MB, as the processor's cache holds.
 
     Args:
         n_patterns: number of patterns of the scan.
