@@ -31,14 +31,14 @@ def network_inputs(batch: GroupBatch, source: GroupSource, model: ModelConfig) -
     if not uses_back_projection(model.architecture):
         return batch.X
     groups, N, _, channels = batch.X.shape
-    inputs = np.empty((groups, N, N, channels, 3), np.float32)
+    inputs = np.empty((groups, channels, 3, N, N), np.float32)
     for scan in np.unique(batch.scan_index):
         members = batch.scan_index == scan
         inputs[members] = _with_back_projection(batch.X[members], source.probes[scan], source.valid_pixels[scan])
-    return inputs.reshape(groups, N, N, channels * 3)
+    return np.moveaxis(inputs.reshape(groups, channels * 3, N, N), 1, -1)
 
 
 def _with_back_projection(X: Float32Array, probe: Complex64Array, valid_pixels: Float32Array) -> Float32Array:
     amplitudes = fill_bad_pixels(np.moveaxis(X, -1, 1), probe, valid_pixels)
     image = back_projection(amplitudes, probe)
-    return np.stack([amplitudes, image.real, image.imag], axis=-1).astype(np.float32).transpose(0, 2, 3, 1, 4)
+    return np.stack([amplitudes, image.real, image.imag], axis=2).astype(np.float32)

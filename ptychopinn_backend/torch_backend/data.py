@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ptychopinn_backend.arrays import Float32Array, IntArray
+from ptychopinn_backend.arrays import AnyArray, IntArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.execution import ExecutionConfig
@@ -21,7 +21,7 @@ from ptychopinn_backend.schedule import epoch_order
 
 
 class TensorBatch(NamedTuple):
-    """A `GroupBatch` as tensors, channels first; patterns keep the memory of the NumPy array (channels_last)."""
+    """A `GroupBatch` as tensors, channels first and contiguous: one image after the other."""
 
     patterns: Tensor
     """(group, channel, N, N) float32, normalised amplitudes."""
@@ -49,7 +49,7 @@ class TensorBatch(NamedTuple):
         """
         labels = None
         if with_labels and batch.Y is not None:
-            labels = torch.from_numpy(np.require(batch.Y, np.complex64, ("C", "W"))).permute(0, 3, 1, 2)
+            labels = _channels_first(batch.Y, np.complex64)
         patterns = _channels_first(batch.X)
         inputs = network_inputs(batch, source, model)
         return cls(
@@ -65,8 +65,8 @@ class TensorBatch(NamedTuple):
         return TensorBatch(*(None if item is None else item.to(device, non_blocking=True) for item in self))  # type: ignore[arg-type]
 
 
-def _channels_first(array: Float32Array) -> Tensor:
-    return torch.from_numpy(np.require(array, np.float32, ("C", "W"))).permute(0, 3, 1, 2)
+def _channels_first(array: AnyArray, dtype: type[np.generic] = np.float32) -> Tensor:
+    return torch.from_numpy(np.require(np.moveaxis(array, -1, 1), dtype, ("C", "W")))
 
 
 class SourceConstants(nn.Module):
@@ -86,12 +86,16 @@ class SourceConstants(nn.Module):
         self.n_scans = len(probes)
         self.register_buffer("probes", probes, persistent=False)
         weights = torch.from_numpy(np.array(overlap_weights(model, source.probes), np.float32))
-        self.register_buffer("overlap_weights", weights, persistent=False)
+        self.register_buffer("overlap_weights", None if bool((weights == 1).all()) else weights, persistent=False)
         self.register_buffer("valid_pixels", None if bool((valid == 1).all()) else valid[:, None], persistent=False)
 
     def valid_of(self, scan_index: Tensor) -> Tensor | None:
         """Return the valid pixels of every group, (group, 1, N, N), or None when all are valid."""
         return None if self.valid_pixels is None else self.of_scans(self.get_buffer("valid_pixels"), scan_index)
+
+    def overlap_weights_of(self, scan_index: Tensor) -> Tensor | None:
+        """Return the weight of every patch pixel, (group or 1, N, N), or None when all weigh alike."""
+        return None if self.overlap_weights is None else self.of_scans(self.get_buffer("overlap_weights"), scan_index)
 
     def of_scans(self, values: Tensor, scan_index: Tensor) -> Tensor:
         """Return what every group takes of a value per scan; with one scan a view that broadcasts.

@@ -15,7 +15,6 @@ from ptychopinn_backend.torch_backend.data import GroupDataset, TensorBatch
 
 _PART_OF_FREE_MEMORY: Final = 0.25
 _COPIED_TOGETHER: Final = 256
-_IMAGES: Final = frozenset({"patterns", "inputs", "labels"})
 
 
 def is_worth_residing(dataset: GroupDataset, n_groups: int, visits: int, device: torch.device) -> bool:
@@ -68,16 +67,11 @@ class ResidentGroups(GroupDataset):
         """Return the batch of groups at `indices`, (batch,), on the device."""
         chosen = torch.from_numpy(np.asarray(indices, np.int64)).to(self._device, non_blocking=True)
         picked = {name: tensor.index_select(0, chosen) for name, tensor in self._stored.items()}
-        for name in _IMAGES & picked.keys():
-            picked[name] = picked[name].permute(0, 3, 1, 2)
         if self._shares_inputs:
             picked["inputs"] = picked["patterns"]
         return TensorBatch(**{name: picked.get(name) for name in TensorBatch._fields})  # type: ignore[arg-type]
 
     def _held(self, batch: TensorBatch) -> dict[str, Tensor]:
-        """Return the tensors to keep, images with their channels last as they lie in memory."""
-        held = {}
-        for name, tensor in batch._asdict().items():
-            if tensor is not None and not (name == "inputs" and self._shares_inputs):
-                held[name] = tensor.permute(0, 2, 3, 1) if name in _IMAGES else tensor
-        return held
+        """Return the tensors to keep."""
+        shared = {"inputs"} if self._shares_inputs else set()
+        return {name: tensor for name, tensor in batch._asdict().items() if tensor is not None and name not in shared}
