@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 
@@ -36,7 +38,35 @@ def poisson_nll(intensity: Tensor, target: Tensor, valid: Tensor | None) -> Tens
     Returns:
         Scalar.
     """
-    return weighted_mean(intensity - target.square() * torch.log(intensity + INTENSITY_FLOOR), valid)
+    return weighted_mean(poisson_terms(intensity, target.square()), valid)
+
+
+def poisson_terms(intensity: Tensor, counts: Tensor) -> Tensor:
+    """Return p - t log p of every pixel.
+
+    Args:
+        intensity: predicted intensity p in counts.
+        counts: measured counts t, same shape; no gradient goes there.
+
+    Returns:
+        That shape.
+    """
+    return cast(Tensor, _PoissonTerms.apply(intensity, counts))  # type: ignore[no-untyped-call]
+
+
+class _PoissonTerms(torch.autograd.Function):
+    """Its gradient is 1 - t / p; that of the parts takes twice as many passes over the patterns."""
+
+    @staticmethod
+    def forward(ctx: Any, intensity: Tensor, counts: Tensor) -> Tensor:
+        floored = intensity + INTENSITY_FLOOR
+        ctx.save_for_backward(floored, counts)
+        return torch.addcmul(intensity, counts, torch.log(floored), value=-1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        floored, counts = ctx.saved_tensors
+        return (1 - counts / floored).mul_(gradients[0]), None
 
 
 def amplitude_mae(intensity: Tensor, target: Tensor, valid: Tensor | None) -> Tensor:

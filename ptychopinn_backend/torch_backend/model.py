@@ -85,7 +85,7 @@ class PtychographyModel(nn.Module):
         Returns:
             One patch a channel.
         """
-        weights = constants.of_scans(constants.get_buffer("overlap_weights"), batch.scan_index)
+        weights = constants.overlap_weights_of(batch.scan_index)
         return group_patches(network_patches, batch.local_offsets, constants.canvas_px, self._config, weights)
 
     def intensity(self, patches: Patches, batch: TensorBatch, constants: SourceConstants) -> Tensor:

@@ -42,9 +42,6 @@ class CnnNetwork(PlannedGenerator):
         self.plan = plan
         self._amplitude_activation = AMPLITUDE_ACTIVATIONS[model.amp_activation]
         self._margin_px = model.N // 4
-        border = torch.ones(model.N, model.N)
-        border[self._margin_px : -self._margin_px, self._margin_px : -self._margin_px] = 0
-        self.register_buffer("_border_mask", border, persistent=False)
 
     def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
         """Return the patches of scaled patterns, amplitude * exp(i phase).
@@ -87,7 +84,7 @@ class CnnNetwork(PlannedGenerator):
     def _images(self, convolution: Convolution, features: Tensor) -> Tensor:
         # The last maps are images for the physics, whose transforms want each by itself; where layouts mix, every
         # operation and its gradient work pixel by pixel.
-        return self.apply_layer(convolution, features).float().contiguous()
+        return self.apply_layer(convolution, features).to(torch.float32, memory_format=torch.contiguous_format)
 
     def _decode(self, plan: DecoderPlan, features: Tensor, activation: Activation) -> Tensor:
         for stage in plan.stages:
@@ -96,11 +93,14 @@ class CnnNetwork(PlannedGenerator):
             return activation(self._block(plan.full, features))
         if plan.centre is None:
             raise AssertionError("a decoder without pad_object has a full head")
-        centre = activation(self._images(plan.centre, features[:, :-BORDER_CHANNELS]))
-        patch = functional.pad(centre, (self._margin_px,) * 4)
-        if plan.border is not None:
-            border = functional.silu(self._block(plan.border, features[:, -BORDER_CHANNELS:]))
-            patch = patch + border * cast(Tensor, self._border_mask)
+        parts = [features.shape[1] - BORDER_CHANNELS, BORDER_CHANNELS]
+        of_centre, of_border = torch.split(features, parts, dim=1)
+        centre = activation(self._images(plan.centre, of_centre))
+        if plan.border is None:
+            return functional.pad(centre, (self._margin_px,) * 4)
+        patch = functional.silu(self._block(plan.border, of_border))
+        inside = slice(self._margin_px, -self._margin_px)
+        patch[..., inside, inside] = centre
         return patch
 
 

@@ -25,7 +25,7 @@ class Patches(NamedTuple):
 
 
 def group_patches(
-    network_patches: Patches, local_offsets: Tensor, canvas_px: int, model: ModelConfig, weights: Tensor
+    network_patches: Patches, local_offsets: Tensor, canvas_px: int, model: ModelConfig, weights: Tensor | None
 ) -> Patches:
     """Return the patch every position of a group sees, consistent within the group (`physics.forward.group_patches`).
 
@@ -34,7 +34,7 @@ def group_patches(
         local_offsets: (group, 1, 2, channel), pixels.
         canvas_px: canvas side.
         model: the configuration.
-        weights: weight of every patch pixel, (group or 1, N, N).
+        weights: weight of every patch pixel, (group or 1, N, N), or None for all ones.
 
     Returns:
         One patch a channel.
@@ -43,10 +43,15 @@ def group_patches(
         return network_patches
     placed = placement(local_offsets, canvas_px, model.N)
     if model.object_big:
-        weight = weights[:, None].expand_as(network_patches.real)
-        total = placed.place(torch.stack((network_patches.real * weight, network_patches.imaginary * weight), dim=2))
-        # No weight depends on the network, so this sum needs no gradient.
-        canvases = total / placed.place(weight[:, :, None]).clamp_min(MINIMUM_COVERAGE)
+        images = torch.stack(network_patches, dim=2)
+        if weights is None:
+            weight = images.new_ones(1, 1, 1, model.N, model.N)
+        else:
+            weight = weights[:, None, None]
+            images = images * weight
+        # No weight depends on the network, so the sum of weights needs no gradient.
+        coverage = placed.place(weight.expand_as(images[:, :, :1])).clamp_min(MINIMUM_COVERAGE)
+        canvases = placed.place(images) / coverage
     else:
         margin = (canvas_px - model.N) // 2
         canvases = functional.pad(torch.cat(network_patches, dim=1), (margin,) * 4)
@@ -125,12 +130,13 @@ class _FarFieldIntensity(torch.autograd.Function):
     def forward(ctx: Any, waves: Tensor) -> Tensor:
         spectrum = torch.fft.fft2(waves)
         ctx.save_for_backward(spectrum)
-        return torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag).sum(dim=2)
+        by_mode = torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
+        return by_mode[:, :, 0] if by_mode.shape[2] == 1 else by_mode.sum(dim=2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (spectrum,) = ctx.saved_tensors
-        factor = (2 * gradients[0])[:, :, None, ..., None]
-        weighted = torch.view_as_complex(torch.view_as_real(spectrum) * factor)
+        factor = (2 * gradients[0])[:, :, None]
+        weighted = torch.complex(spectrum.real * factor, spectrum.imag * factor)
         waves: Tensor = torch.fft.ifft2(weighted, norm="forward")
         return waves

@@ -106,10 +106,10 @@ class MatrixPlacement:
 class WindowPlacement:
     """Spreads every patch over four neighbouring pixels, and adds or reads windows of the canvas one by one."""
 
-    corners: list[list[list[int]]]
-    """First row and column of the N + 1 pixels around a patch, for every group and channel."""
-    shares: list[tuple[int, int, Tensor]]
-    """Row and column of a corner, 0 or 1, and its share (group, channel, 1, 1, 1)."""
+    starts: list[list[int]]
+    """Where the (N + 1) x (N + 1) pixels around a patch begin in a canvas row by row, for every group and channel."""
+    fractions: tuple[Tensor, Tensor]
+    """Of a pixel by which a patch begins after its window, along rows and columns, (group, channel, 1, 1, 1) each."""
     canvas_px: int
     """Canvas side."""
     N: int
@@ -134,12 +134,8 @@ class WindowPlacement:
         if not ((first >= 0).all() and (fraction <= 1).all()):
             return None
         rows, columns = fraction.float()[..., None, None, None].unbind(1)
-        shares = [
-            (row, column, (rows if row else 1 - rows) * (columns if column else 1 - columns))
-            for row in (0, 1)
-            for column in (0, 1)
-        ]
-        return cls(first.int().movedim(1, 2).tolist(), shares, canvas_px, N)
+        starts = first[:, 0] * canvas_px + first[:, 1]
+        return cls(starts.int().tolist(), (rows, columns), canvas_px, N)
 
     def place(self, images: Tensor) -> Tensor:
         """Add images up; see `Placement.place`."""
@@ -151,25 +147,34 @@ class WindowPlacement:
 
     def _place(self, images: Tensor) -> Tensor:
         groups, channels, planes, N, _ = images.shape
-        windows = images.new_zeros(groups, channels, planes, N + 1, N + 1)
-        for row, column, share in self.shares:
-            windows[..., row : row + N, column : column + N].addcmul_(images, share)
+        spread = images.new_zeros(groups, channels, planes, N + 1, N + 1)
+        rows, columns = self.fractions
+        for row, share_of_row in enumerate((1 - rows, rows)):
+            for column, share_of_column in enumerate((1 - columns, columns)):
+                corner = spread[..., row : row + N, column : column + N]
+                corner.addcmul_(images, share_of_row * share_of_column)
         canvases = images.new_zeros(groups, planes, self.canvas_px, self.canvas_px)
-        for canvas, of_group, corners in zip(canvases, windows, self.corners, strict=True):
-            for window, (row, column) in zip(of_group, corners, strict=True):
-                canvas[:, row : row + N + 1, column : column + N + 1] += window
+        for window, values in zip(self._windows(canvases), spread.flatten(0, 1).unbind(), strict=True):
+            window.add_(values)
         return canvases
 
     def _cut(self, canvases: Tensor) -> Tensor:
-        (groups, planes), N = canvases.shape[:2], self.N
-        windows = canvases.new_empty(groups, len(self.corners[0]), planes, N + 1, N + 1)
-        for canvas, of_group, corners in zip(canvases, windows, self.corners, strict=True):
-            for window, (row, column) in zip(of_group, corners, strict=True):
-                window.copy_(canvas[:, row : row + N + 1, column : column + N + 1])
-        images = canvases.new_zeros(*windows.shape[:3], N, N)
-        for row, column, share in self.shares:
-            images.addcmul_(windows[..., row : row + N, column : column + N], share)
-        return images
+        (groups, planes), side = canvases.shape[:2], self.N + 1
+        windows = torch.stack(self._windows(canvases.contiguous())).view(groups, -1, planes, side, side)
+        rows, columns = self.fractions
+        lines = torch.lerp(windows[..., :-1], windows[..., 1:], columns)
+        return torch.lerp(lines[..., :-1, :], lines[..., 1:, :], rows)
+
+    def _windows(self, canvases: Tensor) -> list[Tensor]:
+        """Return what of the canvases lies around every patch, (plane, N + 1, N + 1) in their memory."""
+        planes, row, plane = canvases.shape[1], self.canvas_px, self.canvas_px**2
+        size, strides = (planes, self.N + 1, self.N + 1), (plane, row, 1)
+        first = canvases.storage_offset()
+        return [
+            canvases.as_strided(size, strides, first + group * planes * plane + start)
+            for group, starts in enumerate(self.starts)
+            for start in starts
+        ]
 
 
 class _WithAdjoint(torch.autograd.Function):

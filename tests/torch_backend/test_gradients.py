@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from ptychopinn_backend.physics.losses import poisson_nll_terms
+from ptychopinn_backend.torch_backend.losses import poisson_terms
 from ptychopinn_backend.torch_backend.patch_generator import from_polar
 from ptychopinn_backend.torch_backend.physics import far_field_intensity
 
@@ -17,6 +19,14 @@ def test_intensity_of_the_far_field() -> None:
     expected = torch.fft.fft2(waves).abs().square().sum(dim=2)
     torch.testing.assert_close(far_field_intensity(waves), expected)
     assert torch.autograd.gradcheck(far_field_intensity, waves)
+
+
+def test_poisson_terms() -> None:
+    intensity, counts = random(2, 2, 3, 4).abs().unbind()
+    found = poisson_terms(intensity, counts.detach())
+    expected = poisson_nll_terms(intensity.detach().numpy(), counts.detach().numpy())
+    torch.testing.assert_close(found.detach(), torch.from_numpy(expected))
+    assert torch.autograd.gradcheck(poisson_terms, (intensity, counts.detach()))
 
 
 def test_parts_of_amplitude_and_phase() -> None:
