@@ -13,9 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks.comparisons import backends_compared, precisions_joined
 from benchmarks.machine import describe
-from benchmarks.tables import Table, markdown
-from benchmarks.turns import join, run_in_turns
+from benchmarks.tables import markdown
+from benchmarks.turns import Outcome, join, run_in_turns
 
 RESULTS = Path(__file__).parent / "results"
 QUICK_RESULTS = Path(__file__).parents[1] / "build" / "benchmarks"
@@ -34,36 +35,48 @@ TOPICS = (
 ON_REQUEST = ("choices",)
 """Topics that only `--only` measures: they would take a run of all beyond ten minutes."""
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
+PRECISIONS = ("float32", "bf16")
+"""The networks are measured in both, each in a process of its own."""
 
 
-def run_topic(topic: str, quick: bool) -> list[dict[str, Any]]:
+def run_topic(topic: str, precision: str | None, quick: bool) -> list[dict[str, Any]]:
     """Measure a topic in this process."""
-    if topic in FRAMEWORKS:
+    if precision is not None:
         from benchmarks.networks import measure
 
-        return [table.as_json() for table in measure(topic, quick)]
+        return [table.as_json() for table in measure(topic, precision, quick)]
     return [table.as_json() for table in import_module(f"benchmarks.{topic}").measure(quick)]
 
 
 def run_apart(topics: Sequence[str], quick: bool) -> list[dict[str, Any]]:
     """Measure topics in turn, each in a process of its own; a failure is a result too: the others are still written."""
-    commands = {
-        topic: [sys.executable, "-m", "benchmarks", "--topic", topic, *(["--quick"] if quick else [])]
-        for topic in topics
-    }
+    commands = {}
+    for topic in topics:
+        command = [sys.executable, "-m", "benchmarks", "--topic", topic, *(["--quick"] if quick else [])]
+        for precision in PRECISIONS if topic in FRAMEWORKS else ("",):
+            commands[topic, precision] = [*command, *(["--precision", precision] if precision else [])]
     load = round(os.getloadavg()[0], 2)
     outcomes = run_in_turns(commands, {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ})
     return [
-        {
-            "topic": topic,
-            "when": datetime.now(UTC).isoformat(timespec="minutes"),
-            "load": load,
-            "seconds": round(outcome.seconds, 1),
-            "tables": [] if outcome.status else json.loads(outcome.lines[-1]),
-            "error": f"ended with {outcome.status}" if outcome.status else None,
-        }
-        for topic, outcome in outcomes.items()
+        _result(topic, load, {precision: outcome for (name, precision), outcome in outcomes.items() if name == topic})
+        for topic in topics
     ]
+
+
+def _result(topic: str, load: float, outcomes: dict[str, Outcome]) -> dict[str, Any]:
+    failed = [f"ended with {outcome.status}" for outcome in outcomes.values() if outcome.status]
+    tables: list[dict[str, Any]] = []
+    if not failed:
+        found = {precision: json.loads(outcome.lines[-1]) for precision, outcome in outcomes.items()}
+        tables = precisions_joined(topic, found) if topic in FRAMEWORKS else found[""]
+    return {
+        "topic": topic,
+        "when": datetime.now(UTC).isoformat(timespec="minutes"),
+        "load": load,
+        "seconds": round(sum(outcome.seconds for outcome in outcomes.values()), 1),
+        "tables": tables,
+        "error": "; ".join(failed) or None,
+    }
 
 
 def as_markdown(result: dict[str, Any]) -> str:
@@ -76,8 +89,8 @@ def as_markdown(result: dict[str, Any]) -> str:
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
         f"{' '.join(machine['instructions'])}. Python {machine['python']}, {versions}. {seconds:.0f} s in all.",
         "",
-        "Medians, first to third quartile in brackets. What is compared ran in turn, in one process or, the backends, "
-        "in two. Made by `make bench`; `python -m benchmarks --only TOPIC` renews a part.",
+        "Medians, first to third quartile in brackets. What is compared ran in turn, in one process or, the backends "
+        "and precisions, in four. Made by `make bench`; `python -m benchmarks --only TOPIC` renews a part.",
         "",
     ]
     for topic in result["topics"]:
@@ -94,30 +107,6 @@ def as_markdown(result: dict[str, Any]) -> str:
     if compared.rows:
         lines += ["## backends compared", "", markdown(compared.as_json())]
     return "\n".join(lines)
-
-
-def backends_compared(topics: list[dict[str, Any]]) -> Table:
-    """Set the medians of both backends side by side; their processes took turns, epoch by epoch and round by round."""
-    table = Table(
-        "TensorFlow relative to PyTorch",
-        ("N, gridsize, filters", "precision", "training", "inference"),
-        "Rates divided; above 1 TensorFlow is faster. Target: 2/3 to 1.5.",
-    )
-    tables = {table["title"]: table["rows"] for topic in topics for table in topic["tables"]}
-    rates = {
-        backend: {
-            (train[0], train[1]): (train[3]["median"], predict[2]["median"])
-            for train, predict in zip(
-                tables.get(f"Training, {backend}", ()), tables.get(f"Inference, {backend}", ()), strict=True
-            )
-        }
-        for backend in FRAMEWORKS
-    }
-    for case, (trained, predicted) in rates["tensorflow"].items():
-        if case in rates["pytorch"]:
-            bound = rates["pytorch"][case]
-            table.add(*case, trained / bound[0], predicted / bound[1])
-    return table
 
 
 def merged(before: dict[str, Any] | None, machine: dict[str, Any], topics: list[dict[str, Any]]) -> dict[str, Any]:
@@ -137,6 +126,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("-o", "--output", type=Path, help="folder for latest.json and latest.md")
     parser.add_argument("--topic", choices=(*TOPICS, *ON_REQUEST), help=argparse.SUPPRESS)
+    parser.add_argument("--precision", choices=PRECISIONS, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -144,10 +134,10 @@ def main() -> int:
     arguments = parse()
     if arguments.topic is not None:
         join()
-        print(json.dumps(run_topic(arguments.topic, arguments.quick)))
+        print(json.dumps(run_topic(arguments.topic, arguments.precision, arguments.quick)))
         return 0
     wanted = [topic for topic in arguments.only or TOPICS if find_spec(FRAMEWORKS.get(topic, "benchmarks"))]
-    # The backends are compared with one another, so they take turns.
+    # Backends and precisions are compared with one another, so they take turns.
     backends = tuple(topic for topic in wanted if topic in FRAMEWORKS)
     topics = []
     for together in dict.fromkeys(backends if topic in backends else (topic,) for topic in wanted):

@@ -25,12 +25,13 @@ class Figure:
     """First quartile."""
     high: float
     """Third quartile."""
-    repeats: int
+    values: tuple[float, ...]
+    """Of every round."""
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Figure:
         low, high = np.percentile(values, (25, 75))
-        return cls(float(median(values)), float(low), float(high), len(values))
+        return cls(float(median(values)), float(low), float(high), tuple(values))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Training and inference of one backend beside its bare convolutions and a dense matrix product, in one process."""
+"""Training and inference of one backend in one precision beside bare convolutions and a dense matrix product."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from time import perf_counter
+from types import ModuleType
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from ptychopinn_backend.workflows import train_source
 
 SIZES = ((64, 1, 2), (64, 2, 2), (128, 1, 1), (128, 2, 1))
 PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
-EPOCHS, SHORT_EPOCHS = 5, 4
+EPOCHS = 8
 CURVE_EPOCHS, CURVE_GROUPS = 10, 128
 SHARES = ("share of bare convolutions", "share of dense product", "peak MiB")
 EPOCH_FLOPS, INFERENCE_FLOPS = 1e11, 6e10
@@ -62,7 +63,8 @@ def _case(name: str, config: TrainingConfig, execution: ExecutionConfig) -> Case
     return Case(name, config, execution, groups if config.model.N >= 64 else 8)
 
 
-def measure(backend: str, quick: bool) -> list[Table]:
+def measure(backend: str, precision: str, quick: bool) -> list[Table]:
+    """Measure a backend in one precision; `comparisons.precisions_joined` joins the tables of both."""
     bounds = import_module(f"benchmarks.bounds_{backend}")
     training = Table(
         f"Training, {backend}",
@@ -92,29 +94,18 @@ def measure(backend: str, quick: bool) -> list[Table]:
         f"Batches of {DEFAULT_INFERENCE_BATCH} groups. Stitched holds what is predicted, polished is what a user gets. "
         "Target: 60 % of the bare convolutions in float32.",
     )
-    peaks = _dense_rates(bounds, quick)
+    peak = _dense_rate(bounds, precision, quick)
     dense = Table(f"Dense matrix product, {backend}", ("precision", "GFLOP/s"), f"Side {bounds.PEAK_SIDE}.")
-    for precision, peak in peaks.items():
-        dense.add(precision, peak)
-    speedup = Table(
-        f"bf16 against float32, {backend}",
-        ("N, gridsize, filters", "training is faster by", "inference is faster by"),
-        "Medians. Target for PyTorch on AVX512-BF16 machines: 1.5 in training.",
-    )
+    dense.add(precision, peak)
     for case in cases(quick):
-        rates = []
-        for precision in PRECISIONS:
-            trained, rate = _training_row(training, bounds.bare_convolutions, case, precision, backend, peaks)
-            rates.append((rate, _inference_row(inference, bounds.bare_convolutions, case, precision, trained, peaks)))
-        speedup.add(case.name, *(there / here for here, there in zip(*rates, strict=True)))
-    return [dense, training, inference, speedup, _curves(backend, quick)]
+        trained = _training_row(training, bounds.bare_convolutions, case, precision, backend, peak)
+        _inference_row(inference, bounds.bare_convolutions, case, precision, trained, peak)
+    return [dense, training, inference, _curve(backend, precision, quick)]
 
 
-def _dense_rates(bounds: object, quick: bool) -> dict[str, Figure]:
-    products = {precision: bounds.matrix_product(precision) for precision in PRECISIONS}  # type: ignore[attr-defined]
-    times = interleaved(products, 1 if quick else 9, warm_ups=2)
-    operations = 2e-9 * bounds.PEAK_SIDE**3  # type: ignore[attr-defined]
-    return {name: taken.rate(operations) for name, taken in times.items()}
+def _dense_rate(bounds: ModuleType, precision: str, quick: bool) -> Figure:
+    taken = interleaved({precision: bounds.matrix_product(precision)}, 1 if quick else 9, warm_ups=2)[precision]
+    return taken.rate(2e-9 * bounds.PEAK_SIDE**3)
 
 
 def _source(case: Case, groups: int) -> PtychoDataContainer:
@@ -129,10 +120,9 @@ def _source(case: Case, groups: int) -> PtychoDataContainer:
 
 
 def _training_row(
-    table: Table, bare_factory: BareFactory, case: Case, precision: str, backend: str, peaks: dict[str, Figure]
-) -> tuple[TrainedModel, float]:
-    epochs = EPOCHS if precision == "float32" else SHORT_EPOCHS
-    config = replace(case.config, nepochs=min(epochs, case.config.nepochs))
+    table: Table, bare_factory: BareFactory, case: Case, precision: str, backend: str, peak: Figure
+) -> TrainedModel:
+    config = case.config
     bare = bare_factory(layers(config.model), config.batch_size, precision, True)
     bare()
     ours: list[float] = []
@@ -162,15 +152,15 @@ def _training_row(
         rate,
         slower,
         1 / slower.median,
-        rate.median / peaks[precision].median,
+        rate.median / peak.median,
         peak_mib(),
     )
-    return trained, rate.median
+    return trained
 
 
 def _inference_row(
-    table: Table, bare_factory: BareFactory, case: Case, precision: str, trained: TrainedModel, peaks: dict[str, Figure]
-) -> float:
+    table: Table, bare_factory: BareFactory, case: Case, precision: str, trained: TrainedModel, peak: Figure
+) -> None:
     single = trained.one_by_one()
     model = single.model
     batch = DEFAULT_INFERENCE_BATCH if model.N >= 64 else 8
@@ -187,7 +177,7 @@ def _inference_row(
             "stitched": lambda: reconstruct(single, kept, batch_size=batch, n_groups=groups, polish_steps=0),
             "polished": lambda: reconstruct(single, kept, batch_size=batch, n_groups=groups),
         },
-        2 if precision == "bf16" or model.N < 64 else 3,
+        3 if model.N >= 64 else 2,
     )
     patches = source.n_groups * model.channels
     rate = times["predict"].rate(source.n_groups * forward_flops(model) / 1e9)
@@ -199,27 +189,22 @@ def _inference_row(
         times["polished"].rate(patches),
         rate,
         1 / times["predict"].relative_to(times["bare"]).median,
-        rate.median / peaks[precision].median,
+        rate.median / peak.median,
         peak_mib(),
     )
-    return rate.median
 
 
-def _curves(backend: str, quick: bool) -> Table:
-    """Train the same network in both precisions from the same start, in the same order."""
+def _curve(backend: str, precision: str, quick: bool) -> Table:
+    """Train a network; the same start and the same order of the groups in every precision."""
     table = Table(
-        f"Loss curves in float32 and bf16, {backend}",
-        ("epoch", *PRECISIONS, "difference, %"),
+        f"Loss curve, {backend}",
+        ("epoch", precision),
         "The loss of every epoch, network (64, 1, 1), same weights at the start and same order of the groups.",
     )
-    size = 32 if quick else 64
-    config = cnn_config(size, 1, 1, 2 if quick else CURVE_EPOCHS, batch_size=8)
-    case = Case("curves", config, ExecutionConfig(seed=SEED), 0)
-    source = _source(case, 16 if quick else CURVE_GROUPS)
-    losses = [
-        train_source(source, config, ExecutionConfig(seed=SEED, precision=name), backend=backend).history["loss"]
-        for name in PRECISIONS.values()
-    ]
-    for epoch, (full, half) in enumerate(zip(*losses, strict=True), start=1):
-        table.add(epoch, full, half, 100 * (half / full - 1))
+    config = cnn_config(32 if quick else 64, 1, 1, 2 if quick else CURVE_EPOCHS, batch_size=8)
+    source = _source(Case("curves", config, ExecutionConfig(), 0), 16 if quick else CURVE_GROUPS)
+    execution = ExecutionConfig(seed=SEED, precision=PRECISIONS[precision])
+    trained = train_source(source, config, execution, backend=backend, on_epoch=lambda report: pass_on())
+    for epoch, loss in enumerate(trained.history["loss"], start=1):
+        table.add(epoch, loss)
     return table

@@ -43,7 +43,7 @@ def markdown(table: dict[str, Any]) -> str:
 
 def _text(cell: Any) -> str:
     if isinstance(cell, dict):
-        spread = f" ({_number(cell['low'])} to {_number(cell['high'])})" if cell["repeats"] > 1 else ""
+        spread = f" ({_number(cell['low'])} to {_number(cell['high'])})" if len(cell["values"]) > 1 else ""
         return _number(cell["median"]) + spread
     if cell is None:
         return ""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import TypeVar
 
 _PASSED_ON = "[turn passed on]\n"
 _joined = False
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass
@@ -41,7 +44,7 @@ def pass_on() -> None:
         sys.stdin.readline()
 
 
-def run_in_turns(commands: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> dict[str, Outcome]:
+def run_in_turns(commands: Mapping[Name, Sequence[str]], environment: Mapping[str, str]) -> dict[Name, Outcome]:
     """Run processes that `join` first and `pass_on` now and then; never more than one computes."""
     processes = {
         name: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
