@@ -11,6 +11,7 @@ from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS, unet_plan
 from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, DecoderPlan, cnn_plan
 from ptychopinn_backend.networks.layers import Convolution, initial_weights
+from ptychopinn_backend.networks.upsampling import FOLDING
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.gradients import with_adjoint
 
@@ -66,20 +67,22 @@ class CnnGenerator:
         return tf.complex(amplitude * tf.cos(phase), amplitude * tf.sin(phase))
 
     def _decode(self, maps: Any, plan: DecoderPlan, weights: Mapping[str, Any], activation: Any) -> Any:
-        for stage in plan.stages:
-            maps = _up_sample(_relu_convolutions(maps, stage, weights))
+        first, *others = plan.stages
+        maps = _relu_convolutions(maps, first, weights)
+        for stage in others:
+            maps = _relu_convolutions(_up_sample(maps), stage, weights)
         if plan.full is not None:
-            return activation(_up_sampling_block(maps, plan.full, weights))
+            return activation(_up_sampling_block(_up_sample(maps), plan.full, weights))
         if plan.centre is None:
             raise AssertionError("a decoder has either a full or a central head")
         quarter = self._model.N // 4
         # The gradient of a split is one concatenation; that of two slices took a sixth of a training step.
         for_centre, for_border = tf.split(maps, (maps.shape[-1] - BORDER_CHANNELS, BORDER_CHANNELS), axis=-1)
-        centre = activation(_float32(_convolve(for_centre, plan.centre, weights)))
+        centre = activation(_convolve_up_sampled(for_centre, plan.centre, weights))
         patch = tf.pad(centre, ((0, 0), (quarter, quarter), (quarter, quarter), (0, 0)))
         if plan.border is None:
             return patch
-        border = tf.nn.silu(_up_sampling_block(for_border, plan.border, weights))
+        border = tf.nn.silu(_up_sampling_block(_up_sample(for_border), plan.border, weights))
         return patch + border * _border_mask(self._model.N)
 
 
@@ -173,8 +176,16 @@ def _up_sampling_block(
     maps: Any, block: tuple[Convolution, Convolution, Convolution], weights: Mapping[str, Any]
 ) -> Any:
     first, second, last = block
-    maps = _up_sample(_relu_convolutions(maps, (first, second), weights))
-    return _float32(_convolve(maps, last, weights))
+    return _convolve_up_sampled(_relu_convolutions(maps, (first, second), weights), last, weights)
+
+
+def _convolve_up_sampled(maps: Any, convolution: Convolution, weights: Mapping[str, Any]) -> Any:
+    """Return the convolution of the up-sampled maps in float32; see `networks.upsampling`."""
+    kernel, bias = weights[f"{convolution.name}/kernel"], weights[f"{convolution.name}/bias"]
+    kernel = tf.einsum("arh,bsw,hwio->rsiabo", FOLDING, FOLDING, kernel)
+    kernel = tf.reshape(kernel, (3, 3, convolution.in_channels, 4 * convolution.out_channels))
+    found = tf.nn.conv2d(maps, tf.cast(kernel, maps.dtype), 1, "SAME")
+    return tf.nn.depth_to_space(_float32(tf.nn.bias_add(found, tf.cast(tf.tile(bias, [4]), maps.dtype))), 2)
 
 
 def _up_sample(maps: Any) -> Any:

@@ -26,6 +26,7 @@ from ptychopinn_backend.torch_backend.patch_generator import (
     from_polar,
     scaled_tanh,
 )
+from ptychopinn_backend.torch_backend.upsampled import UpsampledConvolution
 
 
 class CnnNetwork(PlannedGenerator):
@@ -42,6 +43,7 @@ class CnnNetwork(PlannedGenerator):
         self.plan = plan
         self._amplitude_activation = AMPLITUDE_ACTIVATIONS[model.amp_activation]
         self._margin_px = model.N // 4
+        self._of_upsampled = UpsampledConvolution()
 
     def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
         """Return the patches of scaled patterns, amplitude * exp(i phase).
@@ -78,19 +80,20 @@ class CnnNetwork(PlannedGenerator):
         return self._attended(stage_prefix(stage), self._pair(stage, features))
 
     def _block(self, block: tuple[Convolution, Convolution, Convolution], features: Tensor) -> Tensor:
-        upsampled = functional.interpolate(self._pair(block[:2], features), scale_factor=2.0, mode="nearest")
-        return self._images(block[2], upsampled)
+        return self._images(block[2], self._pair(block[:2], features))
 
     def _images(self, convolution: Convolution, features: Tensor) -> Tensor:
         # The last maps are images for the physics, whose transforms want each by itself; where layouts mix, every
         # operation and its gradient work pixel by pixel.
-        return self.apply_layer(convolution, features).to(torch.float32, memory_format=torch.contiguous_format)
+        return cast(Tensor, self._of_upsampled(features, self.get_submodule(convolution.name)))
 
     def _decode(self, plan: DecoderPlan, features: Tensor, activation: Activation) -> Tensor:
-        for stage in plan.stages:
-            features = functional.interpolate(self._stage(stage, features), scale_factor=2.0, mode="nearest")
+        first, *others = plan.stages
+        features = self._stage(first, features)
+        for stage in others:
+            features = self._stage(stage, _upsampled(features))
         if plan.full is not None:
-            return activation(self._block(plan.full, features))
+            return activation(self._block(plan.full, _upsampled(features)))
         if plan.centre is None:
             raise AssertionError("a decoder without pad_object has a full head")
         parts = [features.shape[1] - BORDER_CHANNELS, BORDER_CHANNELS]
@@ -98,10 +101,14 @@ class CnnNetwork(PlannedGenerator):
         centre = activation(self._images(plan.centre, of_centre))
         if plan.border is None:
             return functional.pad(centre, (self._margin_px,) * 4)
-        patch = functional.silu(self._block(plan.border, of_border))
+        patch = functional.silu(self._block(plan.border, _upsampled(of_border)))
         inside = slice(self._margin_px, -self._margin_px)
         patch[..., inside, inside] = centre
         return patch
+
+
+def _upsampled(maps: Tensor) -> Tensor:
+    return functional.interpolate(maps, scale_factor=2.0, mode="nearest")
 
 
 class BackprojectionUnet(PlannedGenerator):
@@ -136,8 +143,7 @@ class BackprojectionUnet(PlannedGenerator):
             features = self._pair(pair, features)
             skipped.append(features)
         for pair, skip in zip(self.plan.up, skipped[-2::-1], strict=True):
-            upsampled = functional.interpolate(features, scale_factor=2.0, mode="nearest")
-            features = self._pair(pair, torch.cat((upsampled, skip), dim=1))
+            features = self._pair(pair, torch.cat((_upsampled(features), skip), dim=1))
         found = self.apply_layer(self.plan.last, features).float().contiguous()
         patches = found.reshape(groups, maps // INPUT_MAPS, 2, rows, columns)
         return 1 + patches[:, :, 0], patches[:, :, 1]
