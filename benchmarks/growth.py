@@ -26,7 +26,7 @@ from ptychopinn_backend.workflows import train_source
 
 PATTERNS = {"data set": (1_500, 3_000, 6_000), "reconstruct": (500, 1_000, 2_000), "train": (300, 600, 1_200)}
 QUICK_PATTERNS = (32, 64)
-ROUNDS = 5
+ROUNDS = 4
 CONFIG = replace(
     cnn_config(64, 1, 1, nepochs=1),
     model=ModelConfig(N=64, gridsize=1, n_filters_scale=1, architecture="backprojection_unet"),
