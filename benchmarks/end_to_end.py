@@ -24,9 +24,10 @@ def measure(quick: bool) -> list[Table]:
     )
     with TemporaryDirectory(prefix="bench-") as name:
         folder, commands = Path(name), {}
+        archive, scan = archive_and_scan(folder, patterns)
         for backend in BACKENDS[:1] if quick else BACKENDS:
-            archive, scan = archive_and_scan(folder / backend, backend, patterns)
-            arguments = ["infer", str(archive), str(scan), "-o", str(folder / backend / "out"), "--quiet"]
+            output = str(folder / backend)
+            arguments = ["infer", str(archive), str(scan), "--backend", backend, "-o", output, "--quiet"]
             commands[backend] = [sys.executable, "-c", MAIN, *arguments]
         times, peaks = interleaved_processes(commands, 1 if quick else 3, warm_ups=0)
     for backend in BACKENDS:

@@ -15,20 +15,19 @@ BACKENDS = ("pytorch", "tensorflow")
 FRAMEWORK_IMPORTS = {"pytorch": "import torch", "tensorflow": "import tensorflow"}
 
 
-def archive_and_scan(folder: Path, backend: str, patterns: int, n_filters_scale: int = 2) -> tuple[Path, Path]:
-    """Train a little in a process of its own and write archive and scan; return their paths."""
-    arguments = [str(folder), backend, str(patterns), str(n_filters_scale)]
+def archive_and_scan(folder: Path, patterns: int) -> tuple[Path, Path]:
+    """Train a little in a process of its own and write archive, which both backends open, and scan; return the paths."""
+    arguments = [str(folder), str(patterns)]
     subprocess.run([sys.executable, "-m", "benchmarks.prepared", *arguments], check=True, stdout=subprocess.DEVNULL)
     return folder / "wts.h5.zip", folder / "scan.npz"
 
 
-def _prepare(folder: Path, backend: str, patterns: int, n_filters_scale: int) -> None:
-    folder.mkdir(parents=True)
-    config = cnn_config(64, 1, n_filters_scale, nepochs=1)
+def _prepare(folder: Path, patterns: int) -> None:
+    config = cnn_config(64, 1, 2, nepochs=1)
     source = PtychoDataContainer.from_raw_data(scan_of(64, 32), config.model, seed=SEED)
-    train_source(source, config, ExecutionConfig(seed=SEED), backend=backend).save(folder)
+    train_source(source, config, ExecutionConfig(seed=SEED), backend=BACKENDS[0]).save(folder)
     write_scan(folder / "scan.npz", scan_of(64, patterns))
 
 
 if __name__ == "__main__":
-    _prepare(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    _prepare(Path(sys.argv[1]), int(sys.argv[2]))

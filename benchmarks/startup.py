@@ -42,8 +42,8 @@ def measure(quick: bool) -> list[Table]:
 
 def _first_predictions(table: Table) -> None:
     with TemporaryDirectory(prefix="bench-") as name:
+        archive, scan = archive_and_scan(Path(name), patterns=64)
         for backend in BACKENDS:
-            archive, scan = archive_and_scan(Path(name) / backend, backend, patterns=64)
             child = [sys.executable, "-m", "benchmarks.first_prediction", str(archive), str(scan), backend]
             framework = [sys.executable, "-c", FRAMEWORK_IMPORTS[backend]]
             times, peaks = interleaved_processes({"child": child, "framework": framework}, 3, warm_ups=0)
