@@ -16,7 +16,7 @@ FRAMEWORK_IMPORTS = {"pytorch": "import torch", "tensorflow": "import tensorflow
 
 
 def archive_and_scan(folder: Path, patterns: int) -> tuple[Path, Path]:
-    """Train a little in a process of its own and write archive, which both backends open, and scan; return the paths."""
+    """Train a little in a process of its own; return the paths of the archive, for both backends, and of the scan."""
     arguments = [str(folder), str(patterns)]
     subprocess.run([sys.executable, "-m", "benchmarks.prepared", *arguments], check=True, stdout=subprocess.DEVNULL)
     return folder / "wts.h5.zip", folder / "scan.npz"
