@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparisons import backends_compared, precisions_joined
+from benchmarks.comparisons import PRECISIONS, backends_compared, precisions_joined
 from benchmarks.machine import describe
 from benchmarks.tables import markdown
 from benchmarks.turns import Outcome, join, run_in_turns
@@ -35,8 +35,6 @@ TOPICS = (
 ON_REQUEST = ("choices",)
 """Topics that only `--only` measures: they would take a run of all beyond ten minutes."""
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
-PRECISIONS = ("float32", "bf16")
-"""The networks are measured in both, each in a process of its own."""
 
 
 def run_topic(topic: str, precision: str | None, quick: bool) -> list[dict[str, Any]]:

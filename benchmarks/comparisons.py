@@ -12,6 +12,9 @@ from benchmarks.tables import Table
 TRAINING_RATE, INFERENCE_RATE = 3, 2
 """Columns of the rates that are compared."""
 
+PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
+"""Those the networks are measured in, each in a process of its own -> what `ExecutionConfig` calls it."""
+
 JsonTable = dict[str, Any]
 
 
@@ -52,7 +55,7 @@ def _gain_of_bf16(backend: str, training: Sequence[JsonTable], inference: Sequen
 def _curves(backend: str, curves: Sequence[JsonTable]) -> Table:
     table = Table(
         f"Loss curves in float32 and bf16, {backend}",
-        ("epoch", "float32", "bf16", "difference, %"),
+        ("epoch", *PRECISIONS, "difference, %"),
         curves[0]["note"],
     )
     for (epoch, full), (_, half) in zip(*(found["rows"] for found in curves), strict=True):

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import numpy as np
 
+from benchmarks.comparisons import PRECISIONS
 from benchmarks.convolutions import forward_flops, layers
 from benchmarks.measuring import Figure, Times, interleaved, peak_mib
 from benchmarks.scenes import SEED, cnn_config, preset_config, simulated
@@ -24,7 +25,6 @@ from ptychopinn_backend.trained_model import TrainedModel
 from ptychopinn_backend.workflows import train_source
 
 SIZES = ((64, 1, 2), (64, 2, 2), (128, 1, 1), (128, 2, 1))
-PRECISIONS = {"float32": "32-true", "bf16": "bf16-mixed"}
 EPOCHS = 6
 CURVE_EPOCHS, CURVE_GROUPS = 10, 64
 SHARES = ("share of bare convolutions", "share of dense product", "peak MiB")

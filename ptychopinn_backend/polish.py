@@ -24,6 +24,7 @@ from ptychopinn_backend.arrays import (
     IntArray,
     require_shape,
 )
+from ptychopinn_backend.physics.far_field import centring_signs
 from ptychopinn_backend.physics.object_patches import add_patches, extract_patches, window_corners
 from ptychopinn_backend.physics.scan_model import pattern_batches
 from ptychopinn_backend.stitch import ObjectFrame
@@ -93,9 +94,7 @@ def _corrections(
     valid_pixels: BoolArray | None,
 ) -> Iterator[tuple[IntArray, Complex64Array]]:
     """Yield batches of patterns and sum over modes of conj(P) F^-1((A / |F P O| - 1) F P O), (pattern, N, N)."""
-    # With alternating signs on the probe the zero frequency lies at the array centre, where the detector has it.
-    index = np.arange(probe.shape[-1])
-    signed = np.asarray(probe * (1 - 2 * ((index[:, np.newaxis] + index) % 2)), np.complex64)
+    signed = probe * centring_signs(probe.shape[-1])
     back = signed.conj()
     for batch in pattern_batches(len(positions_xy), probe):
         patches = extract_patches(obj, frame.origin_rc, positions_xy[batch], probe.shape[-1])

@@ -243,8 +243,8 @@ class PtychoDataContainer:
                 scan, members = self.scans[index], np.flatnonzero(scan_of == index)
                 if scan.labels is not None:
                     Y[members] = np.moveaxis(scan.labels[rows[members]], 1, -1)
-                if scan.phase_subtraction:
-                    Y[members] = without_mean_phase(Y[members])
+                    if scan.phase_subtraction:
+                        Y[members] = without_mean_phase(Y[members])
         _, local = centred(self.coords_true[chosen])
         return GroupBatch(np.moveaxis(images, 1, -1), local.astype(np.float32), scan_of, Y)
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import convolve
 
-from ptychopinn_backend.arrays import ComplexArray, FloatArray
+from ptychopinn_backend.arrays import ComplexArray, Float32Array, FloatArray
+
+
+def centring_signs(N: int) -> Float32Array:
+    """Return (-1)^(i + j), (N, N): of a wave times it, the transform has its zero frequency at the array centre.
+
+    Args:
+        N: side in pixels, even where it is to centre a transform.
+
+    Returns:
+        Ones of alternating sign, the first positive.
+    """
+    index = np.arange(N)
+    return np.asarray(1 - 2 * ((index[:, np.newaxis] + index) % 2), np.float32)
 
 
 def smoothing_kernel(sigma_px: float) -> FloatArray:

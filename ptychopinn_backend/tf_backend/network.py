@@ -72,7 +72,7 @@ class CnnGenerator:
         for stage in others:
             maps = _relu_convolutions(_up_sample(maps), stage, weights)
         if plan.full is not None:
-            return activation(_up_sampling_block(_up_sample(maps), plan.full, weights))
+            return activation(_up_sampling_block(maps, plan.full, weights))
         if plan.centre is None:
             raise AssertionError("a decoder has either a full or a central head")
         quarter = self._model.N // 4
@@ -82,7 +82,7 @@ class CnnGenerator:
         patch = tf.pad(centre, ((0, 0), (quarter, quarter), (quarter, quarter), (0, 0)))
         if plan.border is None:
             return patch
-        border = tf.nn.silu(_up_sampling_block(_up_sample(for_border), plan.border, weights))
+        border = tf.nn.silu(_up_sampling_block(for_border, plan.border, weights))
         return patch + border * _border_mask(self._model.N)
 
 
@@ -176,7 +176,7 @@ def _up_sampling_block(
     maps: Any, block: tuple[Convolution, Convolution, Convolution], weights: Mapping[str, Any]
 ) -> Any:
     first, second, last = block
-    return _convolve_up_sampled(_relu_convolutions(maps, (first, second), weights), last, weights)
+    return _convolve_up_sampled(_relu_convolutions(_up_sample(maps), (first, second), weights), last, weights)
 
 
 def _convolve_up_sampled(maps: Any, convolution: Convolution, weights: Mapping[str, Any]) -> Any:

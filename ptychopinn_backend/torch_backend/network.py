@@ -80,7 +80,7 @@ class CnnNetwork(PlannedGenerator):
         return self._attended(stage_prefix(stage), self._pair(stage, features))
 
     def _block(self, block: tuple[Convolution, Convolution, Convolution], features: Tensor) -> Tensor:
-        return self._images(block[2], self._pair(block[:2], features))
+        return self._images(block[2], self._pair(block[:2], _upsampled(features)))
 
     def _images(self, convolution: Convolution, features: Tensor) -> Tensor:
         # The last maps are images for the physics, whose transforms want each by itself; where layouts mix, every
@@ -93,7 +93,7 @@ class CnnNetwork(PlannedGenerator):
         for stage in others:
             features = self._stage(stage, _upsampled(features))
         if plan.full is not None:
-            return activation(self._block(plan.full, _upsampled(features)))
+            return activation(self._block(plan.full, features))
         if plan.centre is None:
             raise AssertionError("a decoder without pad_object has a full head")
         parts = [features.shape[1] - BORDER_CHANNELS, BORDER_CHANNELS]
@@ -101,7 +101,7 @@ class CnnNetwork(PlannedGenerator):
         centre = activation(self._images(plan.centre, of_centre))
         if plan.border is None:
             return functional.pad(centre, (self._margin_px,) * 4)
-        patch = functional.silu(self._block(plan.border, _upsampled(of_border)))
+        patch = functional.silu(self._block(plan.border, of_border))
         inside = slice(self._margin_px, -self._margin_px)
         patch[..., inside, inside] = centre
         return patch

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.physics.far_field import smoothing_kernel
+from ptychopinn_backend.physics.far_field import centring_signs, smoothing_kernel
 from ptychopinn_backend.physics.forward import forward_constants
 from ptychopinn_backend.physics.placement import MINIMUM_COVERAGE
 from ptychopinn_backend.torch_backend.placement import placement
@@ -73,16 +73,14 @@ class FarField(torch.nn.Module):
         """
         super().__init__()
         constants = forward_constants(model)
-        index = torch.arange(model.N)
-        factor = (1 - 2 * ((index[:, None] + index) % 2)).float() / model.N
+        factor = torch.from_numpy(centring_signs(model.N)) / model.N
         if constants.probe_mask is not None:
             factor = factor * torch.from_numpy(constants.probe_mask)
         self.register_buffer("_probe_factor", factor, persistent=False)
         kernel = None
         if constants.smoothing_sigma_px > 0:
-            signs = torch.tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0], [1.0, -1.0, 1.0]])
             smoothing = torch.from_numpy(smoothing_kernel(constants.smoothing_sigma_px))
-            kernel = (smoothing.float() * signs)[None, None]
+            kernel = (smoothing.float() * torch.from_numpy(centring_signs(3)))[None, None]
         self.register_buffer("_kernel", kernel, persistent=False)
 
     def illumination(self, probes: Tensor) -> Tensor:
