@@ -23,6 +23,7 @@ from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.factory import create_backend, resolve_backend
+from ptychopinn_backend.freed_memory import freed_memory_kept
 from ptychopinn_backend.interface import BackendSetup, EpochCallback
 from ptychopinn_backend.params_bridge import update_legacy_dict
 from ptychopinn_backend.process_rank import is_first_process
@@ -150,9 +151,10 @@ def train_source(
             on_epoch = BestArchive(TrainedModel(computing, {}, snapshot, name), best_archive, best, on_epoch)
         if execution.recon_log_every_n_epochs is not None:
             on_epoch = ReconstructionLog(computing, training, picture_log(execution, checkpoint_folder), on_epoch)
-        result = computing.fit(
-            training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
-        )
+        with freed_memory_kept():
+            result = computing.fit(
+                training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
+            )
         logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
     return TrainedModel(computing, result.history, snapshot, trained_by=name)
 

@@ -49,10 +49,17 @@ class Convolution:
     """Value the bias starts at."""
 
     @property
+    def kernel(self) -> str:
+        """Canonical name of the kernel."""
+        return f"{self.name}/kernel"
+
+    @property
     def shapes(self) -> Shapes:
         """Canonical name -> shape."""
-        kernel = (self.size, self.size, self.in_channels, self.out_channels)
-        return {f"{self.name}/kernel": kernel, f"{self.name}/bias": (self.out_channels,)}
+        return {
+            self.kernel: (self.size, self.size, self.in_channels, self.out_channels),
+            f"{self.name}/bias": (self.out_channels,),
+        }
 
     def start(self, seed: int) -> dict[str, AnyArray]:
         """Return a Glorot-uniform kernel (zeros for a `zero` layer) and a constant bias.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ModelConfig
@@ -28,6 +28,17 @@ class Generator(Protocol):
         Returns:
             complex64 tensor (group, N, N, out channel).
         """
+
+
+@runtime_checkable
+class StartsWithConvolution(Protocol):
+    """A generator whose inputs are multiplied by one kernel and nothing else.
+
+    A factor on the inputs can then be one on the kernel: fewer numbers, and its gradient needs none of the inputs.
+    """
+
+    first_kernel: str
+    """Canonical name of the kernel."""
 
 
 def build_generator(model: ModelConfig) -> Generator:

@@ -18,7 +18,7 @@ from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.physics.placement import canvas_size
 from ptychopinn_backend.tf_backend.device import compute_type
 from ptychopinn_backend.tf_backend.framework import tf
-from ptychopinn_backend.tf_backend.generators import build_generator
+from ptychopinn_backend.tf_backend.generators import StartsWithConvolution, build_generator
 from ptychopinn_backend.tf_backend.physics import BatchTensors, GroupPhysics, SceneTensors, amplitude_of
 from ptychopinn_backend.tf_backend.placement import MatrixPlacement, WindowPlacement
 from ptychopinn_backend.training_run import require_fitting_source
@@ -129,10 +129,18 @@ class PatchModel:
 
     def outputs(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> tuple[Any, Any]:
         """Return what the network puts out and the patches the physics sees, complex64 (group, N, N, channel) each."""
-        scaled = batch.inputs * tf.exp(self._log_intensity_scale - self._variables[LOG_SCALE])
-        network_patches = self._generator.patches(tf.cast(scaled, self._compute_type), self._variables)
-        weights = tf.gather(scene.overlap_weights, batch.scan_index)
-        return network_patches, self._physics.group_patches(network_patches, batch.local_offsets, weights, canvas_px)
+        inputs, weights = batch.inputs, dict(self._variables)
+        scale = tf.exp(self._log_intensity_scale - self._variables[LOG_SCALE])
+        if isinstance(self._generator, StartsWithConvolution):
+            kernel = self._generator.first_kernel
+            weights[kernel] = weights[kernel] * scale
+        else:
+            inputs *= scale
+        network_patches = self._generator.patches(tf.cast(inputs, self._compute_type), weights)
+        overlap_weights = tf.gather(scene.overlap_weights, batch.scan_index)
+        return network_patches, self._physics.group_patches(
+            network_patches, batch.local_offsets, overlap_weights, canvas_px
+        )
 
     def patches(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> Any:
         """Return only the second of `outputs`."""

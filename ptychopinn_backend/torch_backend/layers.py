@@ -212,3 +212,19 @@ class PlannedModule(nn.Module):
             Its output.
         """
         return cast(Tensor, self.get_submodule(layer.name)(maps))
+
+    def convolve_scaled(self, convolution: Convolution, maps: Tensor, scale: Tensor | None) -> Tensor:
+        """Return the convolution of maps * scale, by a product with its weights.
+
+        Args:
+            convolution: one that `add_layers` was given.
+            maps: (group, in, row, column), not yet scaled.
+            scale: float32 scalar; None for 1.
+
+        Returns:
+            (group, out, row, column).
+        """
+        module = cast(nn.Conv2d, self.get_submodule(convolution.name))
+        if scale is None:
+            return cast(Tensor, module(maps))
+        return functional.conv2d(maps, module.weight * scale, module.bias, padding="same")

@@ -72,7 +72,7 @@ class PtychographyModel(nn.Module):
             One patch a channel with object_big, else one a group.
         """
         scale = torch.exp(self._log_intensity_scale - self.log_scale)
-        return Patches(*self.generator(batch.inputs * scale))
+        return Patches(*self.generator.of_scaled(batch.inputs, scale))
 
     def patches(self, network_patches: Patches, batch: TensorBatch, constants: SourceConstants) -> Patches:
         """Return the patches as the physics sees them, consistent within each group.

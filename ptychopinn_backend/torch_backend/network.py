@@ -45,36 +45,52 @@ class CnnNetwork(PlannedGenerator):
         self._margin_px = model.N // 4
         self._of_upsampled = UpsampledConvolution()
 
-    def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
+    def of_scaled(self, patterns: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale by the first weights; see `PatchGenerator.of_scaled`."""
+        return cast(tuple[Tensor, Tensor], self(patterns, scale))
+
+    def forward(self, patterns: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the patches of scaled patterns, amplitude * exp(i phase).
 
         Args:
             patterns: (group, channel, N, N) float32.
+            scale: float32 scalar the patterns are still to be multiplied by, if any.
 
         Returns:
             Real and imaginary part, float32 (group, channel, N, N) or, without object_big, (group, 1, N, N).
         """
         features = patterns.contiguous(memory_format=torch.channels_last)
         for stage in self.plan.encoder:
-            features = functional.max_pool2d(self._stage(stage, features), 2)
+            features, scale = self._pooled_stage(stage, features, scale), None
         features = self._attended(BOTTLENECK, features)
         amplitude = self._decode(self.plan.amplitude, features, self._amplitude_activation)
         phase = self._decode(self.plan.phase, features, scaled_tanh)
         return from_polar(amplitude, phase)
 
+    def _normalised(self, convolution: Convolution, features: Tensor, scale: Tensor | None = None) -> Tensor:
+        features = self.convolve_scaled(convolution, features, scale)
+        normalisation = self.plan.normalisations.get(convolution.name)
+        return features if normalisation is None else self.apply_layer(normalisation, features)
+
     def _pair(self, pair: tuple[Convolution, Convolution], features: Tensor) -> Tensor:
         for convolution in pair:
-            features = self.apply_layer(convolution, features)
-            normalisation = self.plan.normalisations.get(convolution.name)
-            if normalisation is not None:
-                features = self.apply_layer(normalisation, features)
-            features = functional.relu(features, inplace=True)
+            features = functional.relu(self._normalised(convolution, features), inplace=True)
         return features
 
     def _attended(self, prefix: str, features: Tensor) -> Tensor:
         for attention in self.plan.attention.get(prefix, ()):
             features = attend(self, attention, features)
         return features
+
+    def _pooled_stage(self, stage: tuple[Convolution, Convolution], features: Tensor, scale: Tensor | None) -> Tensor:
+        first, second = stage
+        features = functional.relu(self._normalised(first, features, scale), inplace=True)
+        features = self._normalised(second, features)
+        prefix = stage_prefix(stage)
+        if prefix in self.plan.attention:
+            return functional.max_pool2d(self._attended(prefix, functional.relu(features, inplace=True)), 2)
+        # The greatest of four positive parts is the positive part of the greatest: a quarter of the numbers.
+        return functional.relu(functional.max_pool2d(features, 2), inplace=True)
 
     def _stage(self, stage: tuple[Convolution, Convolution], features: Tensor) -> Tensor:
         return self._attended(stage_prefix(stage), self._pair(stage, features))
@@ -124,11 +140,16 @@ class BackprojectionUnet(PlannedGenerator):
         super().__init__(plan.convolutions)
         self.plan = plan
 
-    def forward(self, patterns: Tensor) -> tuple[Tensor, Tensor]:
+    def of_scaled(self, patterns: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale by the first weights; see `PatchGenerator.of_scaled`."""
+        return cast(tuple[Tensor, Tensor], self(patterns, scale))
+
+    def forward(self, patterns: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the patches 1 + r + i t.
 
         Args:
             patterns: (group, channel * 3, N, N) float32, the maps of a channel side by side.
+            scale: float32 scalar the patterns are still to be multiplied by, if any.
 
         Returns:
             Real and imaginary part, float32 (group, channel, N, N).
@@ -140,7 +161,7 @@ class BackprojectionUnet(PlannedGenerator):
         for level, pair in enumerate(self.plan.down):
             if level > 0:
                 features = functional.max_pool2d(features, 2)
-            features = self._pair(pair, features)
+            features, scale = self._pair(pair, features, scale), None
             skipped.append(features)
         for pair, skip in zip(self.plan.up, skipped[-2::-1], strict=True):
             features = self._pair(pair, torch.cat((_upsampled(features), skip), dim=1))
@@ -148,9 +169,9 @@ class BackprojectionUnet(PlannedGenerator):
         patches = found.reshape(groups, maps // INPUT_MAPS, 2, rows, columns)
         return 1 + patches[:, :, 0], patches[:, :, 1]
 
-    def _pair(self, pair: tuple[Convolution, Convolution], features: Tensor) -> Tensor:
+    def _pair(self, pair: tuple[Convolution, Convolution], features: Tensor, scale: Tensor | None = None) -> Tensor:
         for convolution in pair:
-            features = self.apply_layer(convolution, features)
+            features, scale = self.convolve_scaled(convolution, features, scale), None
             # In place would make autograd copy what it needs for the gradient.
             features = functional.silu(features, inplace=not features.requires_grad)
         return features

@@ -49,6 +49,21 @@ class PatchGenerator(nn.Module, ABC):
             Real and imaginary part, float32 (group, channel, N, N) or, without object_big, (group, 1, N, N).
         """
 
+    def of_scaled(self, patterns: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the patches of patterns * scale.
+
+        A network whose first layer is a convolution multiplies that layer's weights instead: fewer numbers, and the
+        gradient of the scale needs no gradient of the patterns.
+
+        Args:
+            patterns: (group, channel, N, N) float32.
+            scale: float32 scalar.
+
+        Returns:
+            What `forward` returns.
+        """
+        return cast(tuple[Tensor, Tensor], self(patterns * scale))
+
     @abstractmethod
     def initial_weights(self, seed: int) -> dict[str, AnyArray]:
         """Return the starting weights by canonical name; a function of the seed alone.

@@ -12,7 +12,7 @@ from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.physics.far_field import centring_signs, smoothing_kernel
 from ptychopinn_backend.physics.forward import forward_constants
 from ptychopinn_backend.physics.placement import MINIMUM_COVERAGE
-from ptychopinn_backend.torch_backend.placement import placement
+from ptychopinn_backend.torch_backend.placement import coverage, placement
 
 
 class Patches(NamedTuple):
@@ -44,14 +44,14 @@ def group_patches(
     placed = placement(local_offsets, canvas_px, model.N)
     if model.object_big:
         images = torch.stack(network_patches, dim=2)
+        # No weight depends on the network, so the sum of weights needs no gradient.
         if weights is None:
-            weight = images.new_ones(1, 1, 1, model.N, model.N)
+            total_weight = coverage(local_offsets, canvas_px, model.N)
         else:
             weight = weights[:, None, None]
             images = images * weight
-        # No weight depends on the network, so the sum of weights needs no gradient.
-        coverage = placed.place(weight.expand_as(images[:, :, :1])).clamp_min(MINIMUM_COVERAGE)
-        canvases = placed.place(images) / coverage
+            total_weight = placed.place(weight.expand_as(images[:, :, :1]))
+        canvases = placed.place(images) / total_weight.clamp_min(MINIMUM_COVERAGE)
     else:
         margin = (canvas_px - model.N) // 2
         canvases = functional.pad(torch.cat(network_patches, dim=1), (margin,) * 4)

@@ -42,6 +42,27 @@ class Placement(Protocol):
         ...
 
 
+def coverage(local_offsets: Tensor, canvas_px: int, N: int) -> Tensor:
+    """Return what `Placement.place` makes of ones: how many patches of its group every pixel lies in.
+
+    A square of ones is a product of its rows and its columns.
+
+    Args:
+        local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
+        canvas_px: canvas side.
+        N: patch side.
+
+    Returns:
+        (group, 1, canvas, canvas) float32.
+    """
+    moved_by = local_offsets[:, 0, :, :, None]  # (group, x or y, channel, 1)
+    # Whole numbers first: what is left at the edge, a fraction of a pixel, then keeps all its digits.
+    pixel = torch.arange(canvas_px, device=local_offsets.device) - (canvas_px - N) // 2
+    inside = torch.minimum(pixel + 1 + moved_by, N - pixel - moved_by).clamp(0, 1)
+    columns, rows = inside.unbind(1)
+    return (rows.mT @ columns)[:, None]
+
+
 def placement(local_offsets: Tensor, canvas_px: int, N: int) -> Placement:
     """Return how to move the patches of a batch of groups on its device.
 

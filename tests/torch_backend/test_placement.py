@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from ptychopinn_backend.physics.placement import canvas_size
-from ptychopinn_backend.torch_backend.placement import MatrixPlacement, Placement, WindowPlacement, placement
+from ptychopinn_backend.torch_backend.placement import (
+    MatrixPlacement,
+    Placement,
+    WindowPlacement,
+    coverage,
+    placement,
+)
 
 N, CHANNELS, PLANES = 16, 4, 2
 TOLERANCE = 3e-6
@@ -51,6 +57,17 @@ def test_cutting_is_the_same(both: tuple[Placement, Placement, int]) -> None:
     check(found, expected)
     direction = random(*expected.shape).detach()
     check(*(torch.autograd.grad(cut, canvases, direction)[0] for cut in (found, expected)))
+
+
+@pytest.mark.parametrize("beyond_px", [0, 2])
+@pytest.mark.parametrize("moved", OFFSETS)
+def test_coverage_is_what_placing_makes_of_ones(moved: str, beyond_px: int) -> None:
+    offsets = OFFSETS[moved].float().reshape(3, 1, 2, CHANNELS)
+    # Also where patches are cut off at the edge of the canvas.
+    canvas_px = canvas_size(N, float(offsets.abs().max())) - 2 * beyond_px
+    ones = torch.ones(3, CHANNELS, 1, N, N)
+    for way in (MatrixPlacement(offsets, canvas_px, N), placement(offsets, canvas_px, N)):
+        check(coverage(offsets, canvas_px, N), way.place(ones))
 
 
 @pytest.mark.parametrize("largest_px", [0.0, 9.0])
