@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -72,11 +71,10 @@ def _add_rows(table: Table, step: str, backend: str, folder: Path, sizes: tuple[
 
 
 def _data_set(backend: str, folder: Path) -> Callable[[int], Run]:
-    numbers = count()
-
     def run(patterns: int) -> object:
-        made = folder / f"made {next(numbers)}"
-        return group_scans_on_disk(_scan_file(folder, patterns), made, CONFIG, SEED, every_point=True)
+        # What is gone at once is never written to the disk, which would slow the next one down.
+        with TemporaryDirectory(dir=folder) as made:
+            return group_scans_on_disk(_scan_file(folder, patterns), Path(made), CONFIG, SEED, every_point=True)
 
     return lambda patterns: partial(run, patterns)
 
