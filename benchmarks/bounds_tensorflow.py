@@ -32,7 +32,8 @@ def bare_convolutions(layers: Sequence[Layer], groups: int, precision: str, trai
                 watched = [kernel, bias] if number == 0 else [kernel, bias, images]
                 tape.watch(watched)
                 maps = tf.nn.bias_add(tf.nn.conv2d(images, kernel, 1, "SAME"), bias)
-            found.append(tape.gradient(maps, watched, output_gradients=gradient))
+            # What is not returned is not computed, and no gradient of a convolution needs its result.
+            found.append((maps, tape.gradient(maps, watched, output_gradients=gradient)))
         return found
 
     @tf.function

@@ -23,9 +23,9 @@ from ptychopinn_backend.reconstruct import reconstruct
 from ptychopinn_backend.training_data import group_scans_on_disk
 from ptychopinn_backend.workflows import train_source
 
-PATTERNS = {"data set": (1_500, 3_000, 6_000), "reconstruct": (500, 1_000, 2_000), "train": (200, 400, 800)}
+PATTERNS = {"data set": (1_500, 3_000, 6_000), "reconstruct": (300, 600, 1_200), "train": (150, 300, 600)}
 QUICK_PATTERNS = (32, 64)
-ROUNDS = 4
+ROUNDS = 7
 CONFIG = replace(
     cnn_config(64, 1, 1, nepochs=1),
     model=ModelConfig(N=64, gridsize=1, n_filters_scale=1, architecture="backprojection_unet"),

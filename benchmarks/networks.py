@@ -31,6 +31,8 @@ SHARES = ("share of bare convolutions", "share of dense product", "peak MiB")
 EPOCH_FLOPS, INFERENCE_FLOPS = 2.4e11, 4e10
 """Operations that are timed together, at least: one or two seconds on two cores. Epochs of few steps would be mostly
 their first step, whose data and weights have left the caches."""
+PRODUCTS = 9
+"""Rounds of the dense product, and products of a round."""
 
 BareFactory = Callable[..., Callable[[], None]]
 
@@ -105,8 +107,10 @@ def measure(backend: str, precision: str, quick: bool) -> list[Table]:
 
 
 def _dense_rate(bounds: ModuleType, precision: str, quick: bool) -> Figure:
-    taken = interleaved({precision: bounds.matrix_product(precision)}, 1 if quick else 9, warm_ups=2)[precision]
-    return taken.rate(2e-9 * bounds.PEAK_SIDE**3)
+    products = 1 if quick else PRODUCTS
+    multiply = bounds.matrix_product(precision)
+    repeated = {precision: lambda: [multiply() for _ in range(products)]}
+    return interleaved(repeated, products)[precision].rate(products * 2e-9 * bounds.PEAK_SIDE**3)
 
 
 def _source(case: Case, groups: int) -> PtychoDataContainer:

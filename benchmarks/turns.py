@@ -8,9 +8,11 @@ from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import TypeVar
 
+RESTING_S = 0.02
+"""Threads go on waiting busily for some milliseconds after their work; until then nobody else begins."""
 _PASSED_ON = "[turn passed on]\n"
 _joined = False
 
@@ -39,6 +41,7 @@ def join() -> None:
 def pass_on() -> None:
     """Let the others have a turn each, and return when it is this process's again; at once where it did not join."""
     if _joined:
+        sleep(RESTING_S)
         sys.stdout.write(_PASSED_ON)
         sys.stdout.flush()
         sys.stdin.readline()
