@@ -128,13 +128,11 @@ class _FarFieldIntensity(torch.autograd.Function):
     def forward(ctx: Any, waves: Tensor) -> Tensor:
         spectrum = torch.fft.fft2(waves)
         ctx.save_for_backward(spectrum)
-        by_mode = torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag)
+        by_mode = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
         return by_mode[:, :, 0] if by_mode.shape[2] == 1 else by_mode.sum(dim=2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (spectrum,) = ctx.saved_tensors
-        factor = (2 * gradients[0])[:, :, None]
-        weighted = torch.complex(spectrum.real * factor, spectrum.imag * factor)
-        waves: Tensor = torch.fft.ifft2(weighted, norm="forward")
+        waves: Tensor = torch.fft.ifft2(spectrum * (2 * gradients[0])[:, :, None], norm="forward")
         return waves
