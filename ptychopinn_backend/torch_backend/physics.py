@@ -128,7 +128,7 @@ class _FarFieldIntensity(torch.autograd.Function):
     def forward(ctx: Any, waves: Tensor) -> Tensor:
         spectrum = torch.fft.fft2(waves)
         ctx.save_for_backward(spectrum)
-        by_mode = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
+        by_mode: Tensor = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
         return by_mode[:, :, 0] if by_mode.shape[2] == 1 else by_mode.sum(dim=2)
 
     @staticmethod
