@@ -13,9 +13,10 @@ import numpy as np
 
 from ptychopinn_backend.arrays import Float32Array
 
-FOLDING: Final[Float32Array] = np.array(
-    [[[1, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]], np.float32
-)
+_OF_ROWS: Final = np.array([[[1, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]], np.float32)
 """(which of two equal rows, row of the new kernel, row of the kernel): 1 where the latter meets the former; columns
-likewise. The new kernel adds up, along rows and columns, the weights that meet the same pixel."""
+likewise."""
+FOLDING: Final[Float32Array] = np.einsum("arh,bsw->hwabrs", _OF_ROWS, _OF_ROWS)
+"""(row, column of the kernel, which of two equal rows, columns, row, column of the new kernel): the new kernels add up
+the weights that meet the same pixel."""
 FOLDING.setflags(write=False)

@@ -165,8 +165,8 @@ class WindowSpreader:
             padded, between = self._padded[: len(window)], self._between_rows[: len(window)]
             weights = 1 if self._weights is None else self._weights
             np.multiply(values[some], weights, out=self._middle[: len(window)])
-            lerp(padded[:, self._row :], padded[:, : -self._row], row, between)
-            lerp(between[:, self._pixel :], between[:, : -self._pixel], column, window)
+            _lerp(padded[:, self._row :], padded[:, : -self._row], row, between)
+            _lerp(between[:, self._pixel :], between[:, : -self._pixel], column, window)
 
 
 def window_places(corners: IntArray, side: int, shape: tuple[int, ...]) -> list[Place]:
@@ -199,14 +199,14 @@ def _interpolate(windows: npt.NDArray[Scalar], fractions: Float64Array) -> npt.N
     pixel = values.shape[1] // side**2
     row, column = fractions.astype(values.dtype).T[..., np.newaxis]
     short = np.empty((n, (side - 1) * side * pixel), values.dtype)
-    lerp(values[:, : short.shape[1]], values[:, side * pixel :], row, short)
+    _lerp(values[:, : short.shape[1]], values[:, side * pixel :], row, short)
     # What lies between the end of a row and the beginning of the next is cut off.
     between = np.empty_like(short)
-    lerp(short[:, :-pixel], short[:, pixel:], column, between[:, :-pixel])
+    _lerp(short[:, :-pixel], short[:, pixel:], column, between[:, :-pixel])
     return np.ascontiguousarray(between.view(windows.dtype).reshape(n, side - 1, side)[:, :, :-1])
 
 
-def lerp(near: FloatArray, far: FloatArray, fraction: FloatArray, out: FloatArray) -> None:
+def _lerp(near: FloatArray, far: FloatArray, fraction: FloatArray, out: FloatArray) -> None:
     """Fill `out` with near + fraction * (far - near); shapes as NumPy broadcasts them."""
     np.subtract(far, near, out=out)
     np.multiply(out, fraction, out=out)

@@ -185,7 +185,7 @@ def _up_sampling_block(
 def _convolve_up_sampled(maps: Any, convolution: Convolution, weights: Mapping[str, Any]) -> Any:
     """Return the convolution of the up-sampled maps in float32; see `networks.upsampling`."""
     kernel, bias = weights[convolution.kernel], weights[f"{convolution.name}/bias"]
-    kernel = tf.einsum("arh,bsw,hwio->rsiabo", FOLDING, FOLDING, kernel)
+    kernel = tf.einsum("hwabrs,hwio->rsiabo", FOLDING, kernel)
     kernel = tf.reshape(kernel, (3, 3, convolution.in_channels, 4 * convolution.out_channels))
     found = tf.nn.conv2d(maps, tf.cast(kernel, maps.dtype), 1, "SAME")
     return tf.nn.depth_to_space(_float32(tf.nn.bias_add(found, tf.cast(tf.tile(bias, [4]), maps.dtype))), 2)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ptychopinn_backend.networks.upsampling import FOLDING
-
-_KERNEL_FOLDING: Final = np.einsum("arh,bsw->hwabrs", FOLDING, FOLDING).reshape(9, 36)
-"""From the weights of a kernel to those of the four new ones: one product, where `einsum` would look for the best
-order of three in every step."""
 
 
 class UpsampledConvolution(nn.Module):
@@ -24,7 +19,7 @@ class UpsampledConvolution(nn.Module):
     def __init__(self) -> None:
         """Take the constant to the device."""
         super().__init__()
-        self.register_buffer("_folding", torch.tensor(_KERNEL_FOLDING), persistent=False)
+        self.register_buffer("_folding", torch.tensor(FOLDING), persistent=False)
 
     def forward(self, maps: Tensor, convolution: nn.Conv2d) -> Tensor:
         """Return convolution(up-sampled maps) as images one after the other.
@@ -40,9 +35,8 @@ class UpsampledConvolution(nn.Module):
             raise AssertionError("the last convolutions have a bias")
         # Sums of weights are taken in the precision of the weights.
         with torch.autocast(maps.device.type, enabled=False):
-            folded = convolution.weight.flatten(2) @ self._folding
-        kernel = folded.reshape(*folded.shape[:2], 2, 2, 3, 3).permute(2, 3, 0, 1, 4, 5).flatten(0, 2)
-        found = functional.conv2d(maps, kernel, convolution.bias.repeat(4), padding=1)
+            kernel = torch.einsum("hwabrs,oihw->aboirs", self._folding, convolution.weight)
+        found = functional.conv2d(maps, kernel.flatten(0, 2), convolution.bias.repeat(4), padding=1)
         return cast(Tensor, _Interleaved.apply(found))  # type: ignore[no-untyped-call]
 
 
