@@ -7,6 +7,7 @@ Every message gives three things: the offending value, the rule it breaks, and t
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -127,6 +128,9 @@ def sentence_of(error: Exception) -> str:
     Returns:
         The words, on one line.
     """
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        # The system had no memory for reading, say, a folder of modules; the path is not to blame.
+        return sentence_of(InsufficientMemoryError(str(error)))
     if isinstance(error, OSError) and error.strerror is not None:
         return f"'{error.filename}': {error.strerror}. Check the path, and that you may read and write there."
     if isinstance(error, MemoryError) and not isinstance(error, PtychoPINNError):

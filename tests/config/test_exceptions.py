@@ -39,6 +39,10 @@ def test_an_error_crosses_a_process_boundary_unchanged(error: PtychoPINNError) -
         (ConfigError("two\nlines"), "two lines"),
         (FileNotFoundError(2, "No such file", "a.npz"), "'a.npz': No such file. Check the path, and that"),
         (MemoryError(), "Not enough memory: none is left. Lower batch_size"),
+        (
+            OSError(12, "Cannot allocate memory", "modules"),
+            "Not enough memory: [Errno 12] Cannot allocate memory: 'mod",
+        ),
     ],
 )
 def test_failures_of_the_machine_become_sentences(error: Exception, sentence: str) -> None:
