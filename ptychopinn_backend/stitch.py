@@ -25,6 +25,9 @@ from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensit
 from ptychopinn_backend.stitch_alignment import add_aligned
 from ptychopinn_backend.stitch_weight import WeightSum
 
+FEWEST_HELD = 128
+"""Patches whose phases are found together, at least: in noise fewer fit each other less well."""
+
 
 @dataclass(frozen=True)
 class ObjectFrame:
@@ -113,8 +116,8 @@ def central_weight(N: int, M: int) -> Float32Array:
 class ObjectAssembler:
     """Adds patches as they come and gives the object at the end; memory stays bounded whatever the number of patches.
 
-    Patches are held until `hold_bytes` are reached or the result is asked for; those held are brought to a common
-    phase together (and to that of what was added before) and added to the object.
+    Patches are held until `hold_bytes` are reached, at least `FEWEST_HELD`, or the result is asked for; those held are
+    brought to a common phase together (and to that of what was added before) and added to the object.
     """
 
     def __init__(
@@ -124,7 +127,7 @@ class ObjectAssembler:
         weight: Float32Array,
         *,
         align_phases: bool = True,
-        hold_bytes: int = 1 << 26,
+        hold_bytes: int = 1 << 24,
     ) -> None:
         """Start an empty object.
 
@@ -134,18 +137,17 @@ class ObjectAssembler:
             weight: weight of every patch pixel (N, N), not negative; see `probe_weight` and `central_weight`.
             align_phases: bring the patches' global phases together before averaging. Switch off where phases are
                 known to be consistent.
-            hold_bytes: memory for patches that wait for their phase, bytes.
+            hold_bytes: memory for patches that wait for their phase, bytes; that of `FEWEST_HELD` if it is less.
         """
         require_shape("weight", weight, (N, N), "(row, column)")
         self._frame = frame
         self._N = N
         self._align_phases = align_phases
-        self._hold_bytes = hold_bytes
         self._sum = np.zeros(frame.shape, np.complex64)
         self._weight = WeightSum(frame.shape, weight)
         # Used again for every block of patches: fresh memory costs more than what is written to it.
         self._spreader = WindowSpreader(N, np.complex64, weight)
-        capacity = max(1, hold_bytes // ((N + 1) ** 2 * 8)) if align_phases else 0
+        capacity = max(FEWEST_HELD, hold_bytes // ((N + 1) ** 2 * 8)) if align_phases else 0
         self._held_windows = np.empty((capacity, N + 1, N + 1), np.complex64)
         self._held_corners = np.empty((capacity, 2), np.int64)
         self._n_held = 0
