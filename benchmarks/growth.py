@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.measuring import Figure, interleaved, peak_mib
+from benchmarks.measuring import Times, interleaved, peak_mib
 from benchmarks.prepared import BACKENDS
 from benchmarks.scenes import SEED, cnn_config, scan_of, write_scan
 from benchmarks.tables import Table
@@ -23,9 +23,9 @@ from ptychopinn_backend.reconstruct import reconstruct
 from ptychopinn_backend.training_data import group_scans_on_disk
 from ptychopinn_backend.workflows import train_source
 
-PATTERNS = {"data set": (1_500, 3_000, 6_000), "reconstruct": (300, 600, 1_200), "train": (150, 300, 600)}
+PATTERNS = {"data set": (1_500, 3_000, 6_000), "reconstruct": (500, 1_000, 2_000), "train": (150, 300, 600)}
 QUICK_PATTERNS = (32, 64)
-ROUNDS = 7
+ROUNDS = 5
 CONFIG = replace(
     cnn_config(64, 1, 1, nepochs=1),
     model=ModelConfig(N=64, gridsize=1, n_filters_scale=1, architecture="backprojection_unet"),
@@ -37,11 +37,11 @@ Run = Callable[[], object]
 def measure(quick: bool) -> list[Table]:
     table = Table(
         "Cost of a larger scan",
-        ("step", "backend", "patterns", "s", "fastest s", "relative to half", "peak MiB", "peak without the scan MiB"),
-        "N 64, gridsize 1, the network of the presets with n_filters_scale 1. The sizes take turns; ratios are those "
-        "of the fastest rounds, which others on the machine disturbed least. Peaks are those of a first round, the "
-        "smallest scan first. Reconstruction holds the measured patterns in memory (16 KiB each), so they are taken "
-        "off in the last column; training reads its groups from disk.",
+        ("step", "backend", "patterns", "s", "relative to half", "peak MiB", "peak without the scans MiB"),
+        "N 64, gridsize 1, the network of the presets with n_filters_scale 1. The sizes take turns, and ratios are "
+        "those of a round. Peaks are those of a first round, the smallest scan first. Reconstruction holds the "
+        "measured patterns in memory (16 KiB each, and here those of the smaller scans too), so they are taken off in "
+        "the last column; training reads its groups from disk.",
     )
     with TemporaryDirectory(prefix="bench-") as name:
         for step in ("data set",) if quick else PATTERNS:
@@ -61,13 +61,14 @@ def _add_rows(table: Table, step: str, backend: str, folder: Path, sizes: tuple[
     command = [sys.executable, "-m", "benchmarks.growth", step, backend, str(folder), *map(str, sizes)]
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(finished.stdout.splitlines()[-1])
-    before = None
+    half: Times | None = None
+    scans_mib = 0.0
     for size, seconds, peak in zip(sizes, found["seconds"], found["peak_mib"], strict=True):
-        fastest = min(seconds)
-        scan_mib = size * 64 * 64 * 4 / 2**20 if step == "reconstruct" else 0
-        relative = None if before is None else fastest / before
-        table.add(step, backend, size, Figure.of(seconds), fastest, relative, peak, peak - scan_mib)
-        before = fastest
+        times = Times(tuple(seconds))
+        scans_mib += size * 64 * 64 * 4 / 2**20 if step == "reconstruct" else 0
+        relative = None if half is None else times.relative_to(half)
+        table.add(step, backend, size, times.figure, relative, peak, peak - scans_mib)
+        half = times
 
 
 def _data_set(backend: str, folder: Path) -> Callable[[int], Run]:
