@@ -169,10 +169,9 @@ class PatchModel:
     ) -> tuple[dict[str, Any], list[Any]]:
         """Return `terms` and the gradient of 'loss' for every variable of `trainable` not frozen, in that order."""
         variables = [variable for name, variable in self.trainable.items() if name not in frozen]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(variables)
-            terms = self.terms(batch, scene, physics_weight, canvas_px)
-        gradients = tape.gradient(terms["loss"], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        terms = self.terms(batch, scene, physics_weight, canvas_px)
+        # A tape would not see the gradients that operations of the graph are given by hand.
+        gradients = tf.gradients(terms["loss"], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return terms, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def forward(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> tuple[Any, Any, Any]:

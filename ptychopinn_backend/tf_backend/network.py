@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ptychopinn_backend.arrays import AnyArray
@@ -13,14 +13,9 @@ from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, DecoderPlan, cnn_pl
 from ptychopinn_backend.networks.layers import Convolution, initial_weights
 from ptychopinn_backend.networks.upsampling import FOLDING
 from ptychopinn_backend.tf_backend.framework import tf
-from ptychopinn_backend.tf_backend.gradients import with_adjoint
+from ptychopinn_backend.tf_backend.gradients import with_gradient
 
-_AMPLITUDE_ACTIVATIONS: Final = {
-    "sigmoid": tf.sigmoid,
-    "swish": tf.nn.silu,
-    "softplus": tf.nn.softplus,
-    "relu": tf.nn.relu,
-}
+_SILU, _UP_SAMPLING = "PtychopinnSilu", "PtychopinnUpSampling"
 
 
 class CnnGenerator:
@@ -84,7 +79,7 @@ class CnnGenerator:
         patch = tf.pad(centre, ((0, 0), (quarter, quarter), (quarter, quarter), (0, 0)))
         if plan.border is None:
             return patch
-        border = tf.nn.silu(_up_sampling_block(for_border, plan.border, weights))
+        border = _silu(_up_sampling_block(for_border, plan.border, weights))
         return patch + border * _border_mask(self._model.N)
 
 
@@ -145,18 +140,24 @@ def _silu_convolutions(maps: Any, convolutions: tuple[Convolution, ...], weights
 
 
 def _silu(maps: Any) -> Any:
-    """Return x sigmoid(x); TensorFlow's own gradient takes the sigmoid in bfloat16 too, far slower than in float32."""
+    """Return x sigmoid(x) with a gradient of our own: that of `tf.nn.silu` leaves its graph behind (`gradients`)."""
+    return with_gradient(_SILU, maps * tf.sigmoid(maps), maps)
 
-    def with_gradient(given: Any) -> tuple[Any, Callable[[Any], Any]]:
-        activated = tf.nn.silu(given)
 
-        def gradient(upstream: Any) -> Any:
-            sigmoid = tf.cast(tf.sigmoid(_float32(given)), given.dtype)
-            return upstream * (activated + sigmoid * (1 - activated))
+@tf.RegisterGradient(_SILU)  # type: ignore[untyped-decorator]
+def _gradient_of_silu(operation: Any, upstream: Any, _: Any) -> tuple[Any, ...]:
+    activated, maps = operation.inputs
+    # In bfloat16 it takes far longer here.
+    sigmoid = tf.cast(tf.sigmoid(_float32(maps)), maps.dtype)
+    return None, upstream * (activated + sigmoid * (1 - activated))
 
-        return activated, gradient
 
-    return tf.custom_gradient(with_gradient)(maps)
+_AMPLITUDE_ACTIVATIONS: Final = {
+    "sigmoid": tf.sigmoid,
+    "swish": _silu,
+    "softplus": tf.nn.softplus,
+    "relu": tf.nn.relu,
+}
 
 
 def _phase_activation(values: Any) -> Any:
@@ -193,11 +194,12 @@ def _convolve_up_sampled(maps: Any, convolution: Convolution, weights: Mapping[s
 
 def _up_sample(maps: Any) -> Any:
     """Return every pixel as two by two; the gradient sums them up again, by a pooling, which is fast."""
-    return with_adjoint(_repeated, _summed, maps)
+    return with_gradient(_UP_SAMPLING, _repeated(maps), maps)
 
 
-def _summed(maps: Any) -> Any:
-    return 4 * tf.nn.avg_pool2d(maps, 2, 2, "VALID")
+@tf.RegisterGradient(_UP_SAMPLING)  # type: ignore[untyped-decorator]
+def _gradient_of_up_sampling(_operation: Any, upstream: Any, _: Any) -> tuple[Any, ...]:
+    return None, 4 * tf.nn.avg_pool2d(upstream, 2, 2, "VALID")
 
 
 def _repeated(maps: Any) -> Any:

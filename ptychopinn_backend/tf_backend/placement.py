@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ptychopinn_backend.physics.placement import add_to_groups, cut_from_groups
 from ptychopinn_backend.tf_backend.framework import tf
-from ptychopinn_backend.tf_backend.gradients import with_adjoint
+from ptychopinn_backend.tf_backend.gradients import with_gradient
 
 
 class Placement(Protocol):
@@ -82,26 +82,43 @@ class WindowPlacement:
             N: patch side.
         """
         self._local_offsets = local_offsets
-        self._channels = local_offsets.shape[-1]
         self._canvas_px, self._N = canvas_px, N
 
     def place(self, images: Any) -> Any:
         """Add images up; see `Placement.place`."""
-        return with_adjoint(self._place, self._cut, images)
+        placed = _added(images, self._local_offsets, self._canvas_px)
+        return with_gradient(_PLACING, placed, images, self._local_offsets)
 
     def cut(self, canvases: Any) -> Any:
         """Cut images out; see `Placement.cut`."""
-        return with_adjoint(self._cut, self._place, canvases)
+        return with_gradient(_CUTTING, _cut(canvases, self._local_offsets, self._N), canvases, self._local_offsets)
 
-    def _place(self, images: Any) -> Any:
-        add = partial(add_to_groups, canvas_px=self._canvas_px)
-        canvases = tf.numpy_function(add, (images, self._local_offsets), images.dtype, stateful=False)
-        return tf.ensure_shape(canvases, (None, self._canvas_px, self._canvas_px))
 
-    def _cut(self, canvases: Any) -> Any:
-        cut = partial(cut_from_groups, N=self._N)
-        images = tf.numpy_function(cut, (canvases, self._local_offsets), canvases.dtype, stateful=False)
-        return tf.ensure_shape(images, (None, self._channels, self._N, self._N))
+def _added(images: Any, local_offsets: Any, canvas_px: int) -> Any:
+    add = partial(add_to_groups, canvas_px=canvas_px)
+    canvases = tf.numpy_function(add, (images, local_offsets), images.dtype, stateful=False)
+    return tf.ensure_shape(canvases, (None, canvas_px, canvas_px))
+
+
+def _cut(canvases: Any, local_offsets: Any, N: int) -> Any:
+    cut = partial(cut_from_groups, N=N)
+    images = tf.numpy_function(cut, (canvases, local_offsets), canvases.dtype, stateful=False)
+    return tf.ensure_shape(images, (None, local_offsets.shape[-1], N, N))
+
+
+_PLACING, _CUTTING = "PtychopinnPlacing", "PtychopinnCutting"
+
+
+@tf.RegisterGradient(_PLACING)  # type: ignore[untyped-decorator]
+def _gradient_of_placing(operation: Any, upstream: Any, *_: Any) -> tuple[Any, ...]:
+    _, images, local_offsets = operation.inputs
+    return None, _cut(upstream, local_offsets, images.shape[-1]), None
+
+
+@tf.RegisterGradient(_CUTTING)  # type: ignore[untyped-decorator]
+def _gradient_of_cutting(operation: Any, upstream: Any, *_: Any) -> tuple[Any, ...]:
+    _, canvases, local_offsets = operation.inputs
+    return None, _added(upstream, local_offsets, canvases.shape[-1]), None
 
 
 def _of_parts(apply: Callable[[Any], Any], images: Any) -> Any:
