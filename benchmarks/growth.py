@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -104,6 +105,8 @@ def _measured(prepared: Callable[[int], Run], sizes: list[int]) -> dict[str, obj
         runs[str(size)] = prepared(size)
         runs[str(size)]()
         peaks.append(peak_mib())
+        # What is left of this size, a model and its graphs, is not to count for the next.
+        gc.collect()
     times = interleaved(runs, ROUNDS, warm_ups=0)
     return {"seconds": [list(taken.seconds) for taken in times.values()], "peak_mib": peaks}
 
