@@ -35,7 +35,7 @@ from ptychodus_plugin.training_folder import (
     remove_temporary_files,
 )
 from ptychopinn_backend.archive import read_metadata
-from ptychopinn_backend.errors import InsufficientMemoryError, OutputError, PtychoPINNError, sentence_of
+from ptychopinn_backend.errors import OutputError, PtychoPINNError, lack_of_memory, sentence_of
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
@@ -251,9 +251,7 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
 def _explained(cause: BaseException | None) -> PtychoPINNError | None:
     if isinstance(cause, PtychoPINNError):
         return cause
-    if isinstance(cause, MemoryError):
-        return InsufficientMemoryError(str(cause) or "none is left")
-    return OutputError(sentence_of(cause)) if isinstance(cause, OSError) else None
+    return lack_of_memory(cause) or (OutputError(sentence_of(cause)) if isinstance(cause, OSError) else None)
 
 
 def _export_training_data(file_path: Path, parameters: ReconstructInput) -> None:

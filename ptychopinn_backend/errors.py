@@ -119,6 +119,21 @@ class InsufficientMemoryError(PtychoPINNError, MemoryError):
         return type(self), (self.reason,)
 
 
+def lack_of_memory(error: BaseException | None) -> InsufficientMemoryError | None:
+    """Return what an error of Python or of the system means that says no memory is left.
+
+    Args:
+        error: any. The system says so by an OSError too, where it reads, for example, a folder of modules.
+
+    Returns:
+        The error that explains it; None for any other, and for one of ours, which explains itself.
+    """
+    said_by_system = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if isinstance(error, PtychoPINNError) or not (said_by_system or isinstance(error, MemoryError)):
+        return None
+    return InsufficientMemoryError(str(error) or "none is left")
+
+
 def sentence_of(error: Exception) -> str:
     """Return what went wrong in one sentence and a remedy, for errors of ours, of files and of memory.
 
@@ -128,14 +143,10 @@ def sentence_of(error: Exception) -> str:
     Returns:
         The words, on one line.
     """
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        # The system had no memory for reading, say, a folder of modules; the path is not to blame.
-        return sentence_of(InsufficientMemoryError(str(error)))
-    if isinstance(error, OSError) and error.strerror is not None:
-        return f"'{error.filename}': {error.strerror}. Check the path, and that you may read and write there."
-    if isinstance(error, MemoryError) and not isinstance(error, PtychoPINNError):
-        return sentence_of(InsufficientMemoryError(str(error) or "none is left"))
-    return " ".join(str(error).split())
+    explained = lack_of_memory(error) or error
+    if isinstance(explained, OSError) and explained.strerror is not None:
+        return f"'{explained.filename}': {explained.strerror}. Check the path, and that you may read and write there."
+    return " ".join(str(explained).split())
 
 
 def nearest_name(name: str, valid_names: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from ptychopinn_backend.errors import (
     OutputError,
     PtychoPINNError,
     WorkerDiedError,
+    lack_of_memory,
     sentence_of,
 )
 
@@ -47,3 +48,18 @@ def test_an_error_crosses_a_process_boundary_unchanged(error: PtychoPINNError) -
 )
 def test_failures_of_the_machine_become_sentences(error: Exception, sentence: str) -> None:
     assert sentence_of(error).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_lack"),
+    [
+        (MemoryError(), True),
+        (OSError(12, "Cannot allocate memory", "modules"), True),
+        (FileNotFoundError(2, "No such file", "a.npz"), False),
+        (InsufficientMemoryError("2 GB asked for"), False),
+        (None, False),
+    ],
+    ids=("python", "system", "another of the system", "explained already", "none"),
+)
+def test_lack_of_memory_is_one_kind_of_error_whoever_says_so(error: Exception | None, is_lack: bool) -> None:
+    assert isinstance(lack_of_memory(error), InsufficientMemoryError) is is_lack
