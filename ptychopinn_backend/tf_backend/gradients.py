@@ -20,7 +20,7 @@ def with_gradient(name: str, result: Any, *inputs: Any) -> Any:
             operation's inputs are the result and the inputs given here, and so are its outputs; the function returns
             a gradient for each of them, None for the result.
         result: made of the inputs.
-        inputs: tensors.
+        *inputs: tensors.
 
     Returns:
         The result.
