@@ -12,10 +12,10 @@ from time import perf_counter
 from benchmarks.measuring import Figure
 from benchmarks.scenes import SEED, cnn_config, simulated
 from benchmarks.tables import Table
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.interface import EpochReport
-from ptychopinn_backend.workflows import train_source
+from ptychopinn_backend.runs.train import train_source
+from ptychopinn_backend.seam.interface import EpochReport
 
 ROUNDS = 2
 GROUPS, EPOCHS = 32, 5

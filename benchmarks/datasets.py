@@ -15,7 +15,7 @@ from benchmarks.tables import Table
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import count_photons, counts_to_amplitudes
-from ptychopinn_backend.training_data import group_scans_on_disk
+from ptychopinn_backend.runs.training_data import group_scans_on_disk
 
 CONFIG = cnn_config(64, 2, 1, nepochs=1)
 

@@ -11,10 +11,9 @@ from typing import Final
 import click
 import numpy as np
 
-from ptychopinn_backend import metrics
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.evaluation import AlignedObjects, align_objects
-from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.evaluation import AlignedObjects, align_objects, metrics
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 INCHES: Final = 2.6
 

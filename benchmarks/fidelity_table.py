@@ -19,19 +19,19 @@ from typing import Any, Final
 
 import click
 
-from ptychopinn_backend.atomic_file import atomic_file
-from ptychopinn_backend.config_file import load_run_config
+from ptychopinn_backend.config.presets import preset_options
+from ptychopinn_backend.config.yaml_file import load_run_config
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import default_intensity_scale
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.evaluation import evaluate
 from ptychopinn_backend.factory import create_backend
-from ptychopinn_backend.interface import BackendSetup, EpochReport
-from ptychopinn_backend.presets import preset_options
-from ptychopinn_backend.reconstruct import DEFAULT_POLISH_STEPS, reconstruct
-from ptychopinn_backend.trained_model import TrainedModel
-from ptychopinn_backend.training_data import group_scans
-from ptychopinn_backend.workflows import fit_to_scans
+from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.runs.reconstruct import DEFAULT_POLISH_STEPS, reconstruct
+from ptychopinn_backend.runs.train import fit_to_scans
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.training_data import group_scans
+from ptychopinn_backend.seam.interface import BackendSetup, EpochReport
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 PROBES: Final[dict[str, dict[str, Any]]] = {

@@ -4,7 +4,7 @@ import sys
 
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.trained_model import TrainedModel
+from ptychopinn_backend.runs.trained_model import TrainedModel
 
 if __name__ == "__main__":
     archive, scan, backend = sys.argv[1:]

@@ -17,12 +17,12 @@ from benchmarks.prepared import BACKENDS
 from benchmarks.scenes import SEED, cnn_config, scan_of, write_scan
 from benchmarks.tables import Table
 from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.reconstruct import reconstruct
-from ptychopinn_backend.training_data import group_scans_on_disk
-from ptychopinn_backend.workflows import train_source
+from ptychopinn_backend.runs.reconstruct import reconstruct
+from ptychopinn_backend.runs.train import train_source
+from ptychopinn_backend.runs.training_data import group_scans_on_disk
 
 PATTERNS = {"data set": (1_500, 3_000, 6_000), "reconstruct": (500, 1_000, 2_000), "train": (150, 300, 600)}
 QUICK_PATTERNS = (32, 64)

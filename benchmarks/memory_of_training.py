@@ -26,12 +26,12 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.dataset import open_dataset
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.training_data import fit_to_dataset, group_scans_on_disk
-from ptychopinn_backend.workflows import train_source
+from ptychopinn_backend.runs.train import train_source
+from ptychopinn_backend.runs.training_data import fit_to_dataset, group_scans_on_disk
 
 LIMIT_GIB = 1.5
 BASE_PATTERNS = 256

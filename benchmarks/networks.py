@@ -17,12 +17,12 @@ from benchmarks.scenes import SEED, cnn_config, preset_config, simulated
 from benchmarks.tables import Table
 from benchmarks.turns import pass_on
 from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.interface import EpochReport
-from ptychopinn_backend.reconstruct import DEFAULT_INFERENCE_BATCH, reconstruct
-from ptychopinn_backend.trained_model import TrainedModel
-from ptychopinn_backend.workflows import train_source
+from ptychopinn_backend.runs.reconstruct import DEFAULT_INFERENCE_BATCH, reconstruct
+from ptychopinn_backend.runs.train import train_source
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.seam.interface import EpochReport
 
 SIZES = ((64, 1, 2), (64, 2, 2), (128, 1, 1), (128, 2, 1))
 EPOCHS = 6

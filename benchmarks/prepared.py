@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from benchmarks.scenes import SEED, cnn_config, scan_of, write_scan
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.workflows import train_source
+from ptychopinn_backend.runs.train import train_source
 
 BACKENDS = ("pytorch", "tensorflow")
 FRAMEWORK_IMPORTS = {"pytorch": "import torch", "tensorflow": "import tensorflow"}

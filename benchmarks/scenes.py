@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.presets import preset_options
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.presets import preset_options
 
 SEED = 0
 BASE_PATTERNS = 256

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.measuring import interleaved, memory_copy, peak_mib
 from benchmarks.scenes import SEED
 from benchmarks.tables import Table
-from ptychopinn_backend.stitch import ObjectAssembler, ObjectFrame
+from ptychopinn_backend.stitching.assembly import ObjectAssembler, ObjectFrame
 
 N = 64
 BATCH = 64

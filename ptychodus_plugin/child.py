@@ -19,12 +19,12 @@ from ptychodus_plugin.product import drawable_losses, losses_of, object_frame, p
 from ptychodus_plugin.reconstructor import RECONSTRUCT_GOAL, TAG_GOAL
 from ptychodus_plugin.training_folder import BEST_MODEL_FILE, CHECKPOINT_FOLDER, MODEL_FILE
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.interface import EpochReport
-from ptychopinn_backend.reconstruct import reconstruct
-from ptychopinn_backend.reconstruction_file import Reconstruction
-from ptychopinn_backend.trained_model import TrainedModel
-from ptychopinn_backend.warm_start import archived_model_options
-from ptychopinn_backend.workflows import measured_photons, train_scans
+from ptychopinn_backend.runs.reconstruct import reconstruct
+from ptychopinn_backend.runs.train import measured_photons, train_scans
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.warm_start import archived_model_options
+from ptychopinn_backend.seam.interface import EpochReport
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ptychodus_plugin.options import CUSTOM, Option, Selection
+from ptychopinn_backend.config.generators import backends_of
+from ptychopinn_backend.config.presets import AUTO
 from ptychopinn_backend.factory import installed_backends
-from ptychopinn_backend.generators import backends_of
-from ptychopinn_backend.presets import AUTO
 
 BACKEND_TITLES: Final = {"tensorflow": "TensorFlow", "pytorch": "PyTorch"}
 _EXTRAS: Final = {"tensorflow": "tensorflow", "pytorch": "torch"}

@@ -12,11 +12,11 @@ from ptychodus_plugin.options import CUSTOM, PRESET_CHOICES, decided_by
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.config import PATTERN_SIZES, ModelConfig, TrainingConfig
-from ptychopinn_backend.config_checks import require_choice
+from ptychopinn_backend.config.checks import require_choice
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.generators import uses_back_projection
+from ptychopinn_backend.config.presets import preset_options
 from ptychopinn_backend.errors import ConfigError, DataError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.generators import uses_back_projection
-from ptychopinn_backend.presets import preset_options
 
 if TYPE_CHECKING:
     from ptychopinn_backend.data.raw_data import RawData

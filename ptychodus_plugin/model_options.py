@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from ptychodus_plugin.options import FOURIER_GENERATORS, PRESET_CHOICES, Option, Selection, pinn, pytorch
-from ptychopinn_backend.generators import CNN_OPTION_BACKENDS, generator_names, halves_resolution, uses_back_projection
-from ptychopinn_backend.presets import AUTO
+from ptychopinn_backend.config.generators import (
+    CNN_OPTION_BACKENDS,
+    generator_names,
+    halves_resolution,
+    uses_back_projection,
+)
+from ptychopinn_backend.config.presets import AUTO
 
 
 def _fourier(selection: Selection) -> bool:

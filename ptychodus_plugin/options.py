@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from ptychopinn_backend.presets import AUTO, PRESETS
+from ptychopinn_backend.config.presets import AUTO, PRESETS
 
 CUSTOM: Final = "custom"
 """The preset that leaves every option to the user."""

@@ -21,9 +21,9 @@ from ptychodus.api.product import LossValue, Product
 from ptychodus.api.reconstruct import ReconstructInput
 
 from ptychopinn_backend.arrays import Complex64Array, Float64Array
-from ptychopinn_backend.data.npz import METADATA_KEY, write_npz
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.stitch import ObjectFrame
+from ptychopinn_backend.files.npz import METADATA_KEY, write_npz
+from ptychopinn_backend.stitching.assembly import ObjectFrame
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 

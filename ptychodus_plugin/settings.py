@@ -16,8 +16,8 @@ from ptychodus_plugin.inference_options import INFERENCE_OPTIONS
 from ptychodus_plugin.model_options import MODEL_OPTIONS
 from ptychodus_plugin.options import CUSTOM, Option, Selection, decided_by
 from ptychodus_plugin.training_options import TRAINING_OPTIONS
+from ptychopinn_backend.config.presets import AUTO
 from ptychopinn_backend.factory import DEFAULT_BACKEND, ENVIRONMENT_VARIABLE, resolve_backend
-from ptychopinn_backend.presets import AUTO
 
 
 class ModelSettings(PtychoPINNModelSettings):

@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN
 from ptychopinn_backend.errors import OutputError, TrainingError
-from ptychopinn_backend.training_lock import training_lock
+from ptychopinn_backend.files.atomic_file import TEMPORARY_PATTERN
+from ptychopinn_backend.files.training_lock import training_lock
 
 CHECKPOINT_FOLDER: Final = "checkpoints"
 BEST_MODEL_FILE: Final = "best.zip"

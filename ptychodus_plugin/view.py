@@ -29,8 +29,8 @@ from ptychodus_plugin.choices import Choice, choices_of
 from ptychodus_plugin.library import PtychoPINNLibrary
 from ptychodus_plugin.options import DECISIVE_KEYS, Option
 from ptychodus_plugin.reconstructor import PtychoPINNReconstructor
+from ptychopinn_backend.config.presets import AUTO
 from ptychopinn_backend.factory import ENVIRONMENT_VARIABLE
-from ptychopinn_backend.presets import AUTO
 
 _SHORTEST_LIST: Final = 16
 """Letters a drop-down list has room for at least."""

@@ -8,17 +8,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from ptychopinn_backend.moved_modules import keep_earlier_names
+
 __version__ = "0.1.0"
 
 _HOMES = {
     "ModelConfig": "config",
     "TrainingConfig": "config",
     "InferenceConfig": "config",
-    "ExecutionConfig": "execution",
-    "KEY_MAPPINGS": "params_bridge",
-    "dataclass_to_legacy_dict": "params_bridge",
-    "update_legacy_dict": "params_bridge",
-    "load_yaml_config": "config_file",
+    "ExecutionConfig": "config.execution",
+    "KEY_MAPPINGS": "legacy.params_bridge",
+    "dataclass_to_legacy_dict": "legacy.params_bridge",
+    "update_legacy_dict": "legacy.params_bridge",
+    "load_yaml_config": "config.yaml_file",
     "RawData": "data.raw_data",
     "PtychoDataContainer": "data.containers",
     "DatasetOptions": "data.dataset",
@@ -26,13 +28,13 @@ _HOMES = {
     "ScanDataset": "data.dataset",
     "create_dataset": "data.dataset",
     "open_dataset": "data.dataset",
-    "reassemble_position": "stitch",
-    "Reconstruction": "reconstruction_file",
-    "TrainedModel": "trained_model",
+    "reassemble_position": "stitching.assembly",
+    "Reconstruction": "stitching.reconstruction_file",
+    "TrainedModel": "runs.trained_model",
     "create_backend": "factory",
     "resolve_backend": "factory",
     "installed_backends": "factory",
-    "reconstruct": "reconstruct",
+    "reconstruct": "runs.reconstruct",
     "train_scans": "workflows",
     "train_source": "workflows",
     "train_cdi_model": "workflows",
@@ -49,6 +51,8 @@ _HOMES = {
 }
 
 __all__ = ["__version__", *_HOMES]
+
+keep_earlier_names()
 
 
 def __getattr__(name: str) -> Any:

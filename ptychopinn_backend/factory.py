@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, cast
 
 from ptychopinn_backend.config import BACKENDS
 from ptychopinn_backend.errors import BackendUnavailableError, ConfigError, nearest_name
-from ptychopinn_backend.interface import Backend, BackendSetup
+from ptychopinn_backend.seam.interface import Backend, BackendSetup
 
 logger = logging.getLogger(__name__)
 

@@ -9,20 +9,20 @@ from typing import Any, Literal, overload
 
 from ptychopinn_backend.arrays import Complex64Array
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.config_checks import require_choice
-from ptychopinn_backend.config_file import run_config_from_mapping
+from ptychopinn_backend.config.checks import require_choice
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.presets import AUTO, PRESETS, options_below, preset_options
+from ptychopinn_backend.config.yaml_file import run_config_from_mapping
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.factory import resolve_backend
-from ptychopinn_backend.interface import EpochCallback
-from ptychopinn_backend.presets import AUTO, PRESETS, options_below, preset_options
-from ptychopinn_backend.reconstruct import predict, reconstruct
-from ptychopinn_backend.reconstruction_file import Reconstruction
-from ptychopinn_backend.scan_input import Scan, Scans, scan_input
-from ptychopinn_backend.trained_model import TrainedModel
-from ptychopinn_backend.warm_start import archived_model_options
-from ptychopinn_backend.workflows import train_source
+from ptychopinn_backend.runs.reconstruct import predict, reconstruct
+from ptychopinn_backend.runs.scan_input import Scan, Scans, scan_input
+from ptychopinn_backend.runs.train import train_source
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.warm_start import archived_model_options
+from ptychopinn_backend.seam.interface import EpochCallback
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 API_DEFAULT_BACKEND = "pytorch"
 

@@ -1,6 +1,6 @@
 """The one legacy mutable mapping, `params.cfg`, for readers written against it.
 
-This package writes `cfg` (through `ptychopinn_backend.params_bridge`) and never reads it to decide anything. The
+This package writes `cfg` (through `ptychopinn_backend.legacy.params_bridge`) and never reads it to decide anything. The
 defaults differ from the dataclasses of `ptychopinn_backend.config` on purpose: they are the historical state that
 existing scripts expect before any bridge call.
 """

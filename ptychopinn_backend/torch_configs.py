@@ -1,6 +1,6 @@
 """Translation of existing PyTorch configurations into those of `ptychopinn_backend.config`; JSON in and out.
 
-The option sets are in `ptychopinn_backend.torch_config_sets`. The functions take them, or any objects with the same
+The option sets are in `ptychopinn_backend.legacy.option_sets`. The functions take them, or any objects with the same
 attributes (an attribute that an older object lacks has its default). What they change on the way is listed in
 `specs/config.md`; options that differ from their default and have no counterpart are named in a log warning.
 """
@@ -15,11 +15,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from ptychopinn_backend import config, torch_config_sets
-from ptychopinn_backend.atomic_file import atomic_file
+from ptychopinn_backend.config import training as config
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.errors import ConfigError, nearest_name
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.torch_config_sets import (
+from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.legacy import option_sets as torch_config_sets
+from ptychopinn_backend.legacy.option_sets import (
     ARRAY_OPTIONS,
     DataConfig,
     DatagenConfig,

@@ -1,0 +1,25 @@
+"""The model archive `wts.h5.zip`: written by both backends, read without running anything in it."""
+
+from ptychopinn_backend.archive.model_archive import (
+    FORMAT,
+    FORMAT_VERSION,
+    MAX_RANK,
+    UPGRADES,
+    ArchiveContent,
+    package_version,
+    read_archive,
+    read_metadata,
+    write_archive,
+)
+
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "MAX_RANK",
+    "UPGRADES",
+    "ArchiveContent",
+    "package_version",
+    "read_archive",
+    "read_metadata",
+    "write_archive",
+]

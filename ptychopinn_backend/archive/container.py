@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ptychopinn_backend.atomic_file import atomic_file, writing
 from ptychopinn_backend.errors import (
     ArchiveError,
     ArchiveNotFoundError,
@@ -20,6 +19,7 @@ from ptychopinn_backend.errors import (
     NewerArchiveError,
     UnsafeArchiveError,
 )
+from ptychopinn_backend.files.atomic_file import atomic_file, writing
 
 METADATA: Final = "metadata.json"
 PARAMS: Final = "params.json"

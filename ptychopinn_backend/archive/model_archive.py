@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from ptychopinn_backend.archive_container import (
+from ptychopinn_backend.archive.container import (
     METADATA,
     PARAMS,
     WEIGHTS,
@@ -28,10 +28,11 @@ from ptychopinn_backend.archive_container import (
     read_member,
     write_container,
 )
-from ptychopinn_backend.archive_json import dump_json, load_json
-from ptychopinn_backend.archive_weights import dump_arrays, load_arrays
+from ptychopinn_backend.archive.typed_json import dump_json, load_json
+from ptychopinn_backend.archive.weights import dump_arrays, load_arrays
 from ptychopinn_backend.arrays import PLAIN_DTYPES, AnyArray
 from ptychopinn_backend.config import BACKENDS, ModelConfig, TrainingConfig, find_archive
+from ptychopinn_backend.config.generators import generator_names
 from ptychopinn_backend.errors import (
     ArchiveError,
     ArchiveNotFoundError,
@@ -40,7 +41,6 @@ from ptychopinn_backend.errors import (
     ForeignArchiveError,
     NewerArchiveError,
 )
-from ptychopinn_backend.generators import generator_names
 
 FORMAT: Final = "ptychopinn-backend archive"
 FORMAT_VERSION: Final = 1

@@ -17,7 +17,7 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, is_plain_dtype
 from ptychopinn_backend.errors import ArchiveError, DamagedArchiveError, UnsafeArchiveError
-from ptychopinn_backend.untrusted_hdf5 import open_hdf5, why_unreadable
+from ptychopinn_backend.files.untrusted_hdf5 import open_hdf5, why_unreadable
 
 MAX_OBJECTS: Final = 100_000
 """Groups and datasets an archive may hold."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.cli.options import backend_option, quiet_option
+from ptychopinn_backend.files.atomic_file import atomic_file
 
 ROWS = (
     ("amplitude PSNR", "amplitude_psnr_db", "{:.1f} dB"),
@@ -37,12 +37,12 @@ def command(
 ) -> None:
     """Simulate a scan, train on it, reconstruct it and measure the result; no download."""
     from ptychopinn_backend.cli.progress import EpochProgress
+    from ptychopinn_backend.config.presets import PRESETS
     from ptychopinn_backend.data.raw_data import RawData
     from ptychopinn_backend.data.simulation import SimulationConfig, simulate
     from ptychopinn_backend.evaluation import evaluate
     from ptychopinn_backend.model_api import PtychoModel
-    from ptychopinn_backend.presets import PRESETS
-    from ptychopinn_backend.workflows import save_reconstruction, save_training
+    from ptychopinn_backend.runs.results import save_reconstruction, save_training
 
     output.mkdir(parents=True, exist_ok=True)
     simulated = simulate(SimulationConfig(patterns=patterns, object="siemens"), seed=seed)

@@ -14,7 +14,7 @@ from ptychopinn_backend.errors import DataError
 
 if TYPE_CHECKING:
     from ptychopinn_backend.data.raw_data import RawData
-    from ptychopinn_backend.reconstruction_file import Reconstruction
+    from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 ROWS: Final = (
     ("r_factor", "R-factor of the counts", "{:.4f}"),
@@ -84,7 +84,7 @@ def command(
     """
     from ptychopinn_backend.data.raw_data import RawData
     from ptychopinn_backend.evaluation import evaluate
-    from ptychopinn_backend.reconstruction_file import Reconstruction
+    from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
     if truth is not None and reference is not None:
         raise click.UsageError("--truth and --reference are both given; compare with one at a time.")
@@ -104,8 +104,8 @@ def command(
 
 def _half_data_frc_px(archive: Path, raw: RawData, whole: Reconstruction) -> float:
     from ptychopinn_backend.evaluation import half_data_frc_px
-    from ptychopinn_backend.reconstruct import DEFAULT_POLISH_STEPS, reconstruct
-    from ptychopinn_backend.trained_model import TrainedModel
+    from ptychopinn_backend.runs.reconstruct import DEFAULT_POLISH_STEPS, reconstruct
+    from ptychopinn_backend.runs.trained_model import TrainedModel
 
     trained = TrainedModel.load(archive)
     stated = whole.info.get("polish_steps")

@@ -80,8 +80,8 @@ def command(
     file with several objects gives one result for each of them, in folders object_0, object_1 and so on.
     """
     from ptychopinn_backend.cli.inference_jobs import InferenceJob, output_folders, reconstruct_scans
+    from ptychopinn_backend.config.execution import resolve_execution
     from ptychopinn_backend.data.dataset.sources import list_sources
-    from ptychopinn_backend.execution import resolve_execution
 
     given = (*named, *scans)
     if not given:
@@ -101,7 +101,7 @@ def command(
 def _reconstruct_one(job: InferenceJob, scan: Path, output: Path, *, quiet: bool) -> int:
     from ptychopinn_backend.cli.inference_jobs import reconstruct_scan
     from ptychopinn_backend.cli.progress import group_progress
-    from ptychopinn_backend.trained_model import TrainedModel
+    from ptychopinn_backend.runs.trained_model import TrainedModel
 
     model = TrainedModel.load(job.archive, job.backend, job.execution)
     written = reconstruct_scan(model, scan, output, job, group_progress(quiet=quiet))

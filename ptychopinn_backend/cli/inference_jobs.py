@@ -14,10 +14,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.errors import DataError, PtychoPINNError, sentence_of
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.process_rank import environment
-from ptychopinn_backend.trained_model import TrainedModel
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.seam.process_rank import environment
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +75,8 @@ def reconstruct_scan(
         OSError: the folder cannot be written.
     """
     from ptychopinn_backend.data.raw_data import RawData
-    from ptychopinn_backend.reconstruct import reconstruct
-    from ptychopinn_backend.workflows import save_reconstruction
+    from ptychopinn_backend.runs.reconstruct import reconstruct
+    from ptychopinn_backend.runs.results import save_reconstruction
 
     parts = RawData.from_file(scan, job.measurement).by_object()
     written: list[Path] = []

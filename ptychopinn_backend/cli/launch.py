@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ptychopinn_backend.errors import ConfigError, ProcessLostError
-from ptychopinn_backend.process_rank import (
+from ptychopinn_backend.seam.process_rank import (
     LAUNCHER_VARIABLE,
     QUIET,
     are_processes_given,
@@ -33,7 +33,7 @@ from ptychopinn_backend.process_rank import (
 )
 
 if TYPE_CHECKING:
-    from ptychopinn_backend.config_file import RunConfig
+    from ptychopinn_backend.config.yaml_file import RunConfig
 
 FAILURE_VARIABLE: Final = "PTYCHOPINN_FAILURE_FILE"
 """Where a started process writes why it failed, instead of saying it."""

@@ -13,7 +13,7 @@ import click
 
 from ptychopinn_backend.cli.launch import report_failure
 from ptychopinn_backend.errors import PtychoPINNError, sentence_of
-from ptychopinn_backend.process_rank import end_with_launcher
+from ptychopinn_backend.seam.process_rank import end_with_launcher
 
 MACHINE_FAILURE: Final = 1
 USAGE_ERROR: Final = 2

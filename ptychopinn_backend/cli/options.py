@@ -10,7 +10,7 @@ import yaml
 
 def _read_settings(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
     # Here, because the help is shown without NumPy, which the configuration needs.
-    from ptychopinn_backend.config_file import yaml_value
+    from ptychopinn_backend.config.yaml_file import yaml_value
 
     settings: dict[str, Any] = {}
     for text in values:

@@ -41,11 +41,11 @@ def command(
     """
     from ptychopinn_backend.cli.progress import EpochProgress
     from ptychopinn_backend.config import ModelConfig, TrainingConfig
+    from ptychopinn_backend.config.execution import ExecutionConfig
     from ptychopinn_backend.data.raw_data import RawData
     from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
-    from ptychopinn_backend.execution import ExecutionConfig
-    from ptychopinn_backend.parity_report import as_markdown, compare_backends, split_scan, write_parity_report
-    from ptychopinn_backend.workflows import fit_to_scans
+    from ptychopinn_backend.runs.parity_report import as_markdown, compare_backends, split_scan, write_parity_report
+    from ptychopinn_backend.runs.train import fit_to_scans
 
     if scan is None:
         whole = simulate_scan(

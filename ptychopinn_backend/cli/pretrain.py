@@ -54,12 +54,13 @@ def command(
     SCAN' gives an image in a single pass, and 'ptychopinn train SCAN --init OUTPUT' refines it. Writes
     OUTPUT/wts.h5.zip, OUTPUT/history.csv and OUTPUT/loss.png.
     """
-    from ptychopinn_backend.config_file import load_run_config
+    from ptychopinn_backend.config.presets import pretraining_options
+    from ptychopinn_backend.config.yaml_file import load_run_config
     from ptychopinn_backend.data.raw_data import RawData
-    from ptychopinn_backend.presets import pretraining_options
-    from ptychopinn_backend.pretraining import pretrain
-    from ptychopinn_backend.training_lock import training_lock
-    from ptychopinn_backend.workflows import fit_to_scans, save_training
+    from ptychopinn_backend.files.training_lock import training_lock
+    from ptychopinn_backend.runs.pretraining import pretrain
+    from ptychopinn_backend.runs.results import save_training
+    from ptychopinn_backend.runs.train import fit_to_scans
 
     instruments = [RawData.from_file(path, measurement) for path in scans]
     overrides = {**settings, **{name: value for name, value in options.items() if value is not None}}

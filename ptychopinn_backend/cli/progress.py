@@ -9,7 +9,7 @@ from typing import Any, Self
 import click
 from tqdm import tqdm
 
-from ptychopinn_backend.interface import EpochReport
+from ptychopinn_backend.seam.interface import EpochReport
 
 
 class EpochProgress:

@@ -19,8 +19,8 @@ from ptychopinn_backend.cli.options import (
 from ptychopinn_backend.cli.progress import EpochProgress
 
 if TYPE_CHECKING:
-    from ptychopinn_backend.config_file import RunConfig
-    from ptychopinn_backend.presets import DescribedScan
+    from ptychopinn_backend.config.presets import DescribedScan
+    from ptychopinn_backend.config.yaml_file import RunConfig
 
 
 @click.command(name="train")
@@ -80,11 +80,12 @@ def command(
     Writes OUTPUT/wts.h5.zip (the model), OUTPUT/history.csv and OUTPUT/loss.png. Options win over the YAML file.
     """
     from ptychopinn_backend.cli.launch import started_processes
-    from ptychopinn_backend.config_file import load_run_config
-    from ptychopinn_backend.process_rank import is_first_process
-    from ptychopinn_backend.scan_input import scan_input
-    from ptychopinn_backend.training_lock import training_lock
-    from ptychopinn_backend.workflows import save_training, train_source
+    from ptychopinn_backend.config.yaml_file import load_run_config
+    from ptychopinn_backend.files.training_lock import training_lock
+    from ptychopinn_backend.runs.results import save_training
+    from ptychopinn_backend.runs.scan_input import scan_input
+    from ptychopinn_backend.runs.train import train_source
+    from ptychopinn_backend.seam.process_rank import is_first_process
 
     overrides = {**settings, **{name: value for name, value in options.items() if value is not None}}
     asked = load_run_config(config_file, overrides)
@@ -126,10 +127,10 @@ def _configured(
     init: Path | None,
 ) -> tuple[str | None, RunConfig, frozenset[str]]:
     """Return the preset in force with its reason, the configuration, and the names the user gave, which win."""
-    from ptychopinn_backend.config_file import load_run_config
-    from ptychopinn_backend.generators import uses_back_projection
-    from ptychopinn_backend.presets import AUTO, DEFAULT_PRESET, choose_preset, options_below, preset_options
-    from ptychopinn_backend.warm_start import archived_model_options
+    from ptychopinn_backend.config.generators import uses_back_projection
+    from ptychopinn_backend.config.presets import AUTO, DEFAULT_PRESET, choose_preset, options_below, preset_options
+    from ptychopinn_backend.config.yaml_file import load_run_config
+    from ptychopinn_backend.runs.warm_start import archived_model_options
 
     run = load_run_config(config_file, overrides)
     given = run.given

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
-from ptychopinn_backend.config_checks import (
+from ptychopinn_backend.config.checks import (
     require_bool,
     require_choice,
     require_non_negative_integer,

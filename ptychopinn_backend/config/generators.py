@@ -1,7 +1,7 @@
 """Names of the generators (networks from diffraction patterns to object patches) and the backends that offer each.
 
 Only names live here, so that asking which generators exist imports no framework; a backend maps them to its networks.
-A third party adds a generator with an entry point in the group `ptychopinn_backend.generators`, named
+A third party adds a generator with an entry point in the group `ptychopinn_backend.config.generators`, named
 `<backend>.<architecture>` (for example `pytorch.my_net = my_package:build`).
 """
 
@@ -12,7 +12,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Final
 
-ENTRY_POINT_GROUP: Final = "ptychopinn_backend.generators"
+ENTRY_POINT_GROUP: Final = "ptychopinn_backend.config.generators"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Frozen configuration of the network; every rule is checked in the constructor.
 
 Names, defaults and legacy keys are the contract `specs/config.md`. Import `ModelConfig` from
-`ptychopinn_backend.config`, where the other configurations are.
+`ptychopinn_backend.config.training`, where the other configurations are.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ptychopinn_backend.config_checks import (
+from ptychopinn_backend.config.checks import (
     require_bool,
     require_choice,
     require_non_negative,
@@ -18,8 +18,8 @@ from ptychopinn_backend.config_checks import (
     require_positive_integer,
     unwrap_numpy_scalars,
 )
+from ptychopinn_backend.config.generators import CNN_OPTIONS, generator_names, halves_resolution, uses_back_projection
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.generators import CNN_OPTIONS, generator_names, halves_resolution, uses_back_projection
 
 PATTERN_SIZES: Final = (32, 64, 128, 256, 512)
 AMP_ACTIVATIONS: Final = ("sigmoid", "swish", "softplus", "relu")
@@ -40,7 +40,7 @@ class ModelConfig:
     model_type: str = "pinn"
     """'pinn' trains against the measured counts, 'supervised' against given patches."""
     architecture: str = "cnn"
-    """Name of the generator; see `ptychopinn_backend.generators`."""
+    """Name of the generator; see `ptychopinn_backend.config.generators`."""
     amp_activation: str = "sigmoid"
     """Activation of the amplitude head: sigmoid, swish (alias silu), softplus, relu."""
     object_big: bool = True

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ptychopinn_backend.arrays import ComplexArray, Float64Array
-from ptychopinn_backend.config_checks import require_choice
+from ptychopinn_backend.config.checks import require_choice
 
 logger = logging.getLogger(__name__)
 

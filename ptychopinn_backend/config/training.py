@@ -1,7 +1,7 @@
 """Frozen configuration of model, training and inference; every rule is checked in the constructor.
 
 Names, defaults and legacy keys are the contract `specs/config.md`. Run-time options (device, precision, logging) are in
-`ptychopinn_backend.execution` and never reach `params.cfg`.
+`ptychopinn_backend.config.execution` and never reach `params.cfg`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ptychopinn_backend.config_checks import (
+from ptychopinn_backend.config.checks import (
     require_bool,
     require_choice,
     require_fraction_below_one,
@@ -22,8 +22,8 @@ from ptychopinn_backend.config_checks import (
     require_positive_integer,
     unwrap_numpy_scalars,
 )
+from ptychopinn_backend.config.model import AMP_ACTIVATIONS, PATTERN_SIZES, ModelConfig
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.model_config import AMP_ACTIVATIONS, PATTERN_SIZES, ModelConfig
 
 __all__ = [
     "AMP_ACTIVATIONS",

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.training import ModelConfig, TrainingConfig
 from ptychopinn_backend.errors import ConfigError, nearest_name
-from ptychopinn_backend.execution import ExecutionConfig
 
 _SECTIONS: Final[dict[str, type[Any]]] = {
     "model": ModelConfig,

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from ptychopinn_backend.arrays import Float64Array, IntArray
-from ptychopinn_backend.data.npz import read_npz, write_npz
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
+from ptychopinn_backend.files.npz import read_npz, write_npz
 
 logger = logging.getLogger(__name__)
 

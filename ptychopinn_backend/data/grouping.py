@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ptychopinn_backend.arrays import BoolArray, Float64Array, IntArray
-from ptychopinn_backend.config_checks import is_number, require_choice, require_non_negative, require_positive_integer
+from ptychopinn_backend.config.checks import is_number, require_choice, require_non_negative, require_positive_integer
 from ptychopinn_backend.data.group_cache import cache_path, cached_neighbours, positions_fingerprint
 from ptychopinn_backend.data.neighbours import (
     QUADRANTS,

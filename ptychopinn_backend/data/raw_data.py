@@ -12,15 +12,15 @@ from typing import Any, Final, NoReturn
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, Float64Array, IntArray
-from ptychopinn_backend.config_checks import require_positive_integer
+from ptychopinn_backend.config.checks import require_positive_integer
 from ptychopinn_backend.data import scan_checks
 from ptychopinn_backend.data.grouped_dictionary import grouped_dictionary
 from ptychopinn_backend.data.grouping import GroupingOptions, Groups, group_positions
 from ptychopinn_backend.data.measurement import AMPLITUDES
-from ptychopinn_backend.data.npz import METADATA_KEY, member_names, read_npz, write_npz
 from ptychopinn_backend.data.scaling import count_photons
 from ptychopinn_backend.data.training_hdf5 import is_hdf5, read_training_hdf5
 from ptychopinn_backend.errors import DataError, nearest_name
+from ptychopinn_backend.files.npz import METADATA_KEY, member_names, read_npz, write_npz
 
 logger = logging.getLogger(__name__)
 

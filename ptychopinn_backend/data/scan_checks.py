@@ -11,9 +11,9 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.data.measurement import COUNTS, decide_measurement, to_amplitudes
-from ptychopinn_backend.data.npz import METADATA_KEY
 from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS, pattern_slices
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.files.npz import METADATA_KEY
 from ptychopinn_backend.physics.probe import as_mode_stack
 
 

@@ -17,10 +17,10 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.data.measurement import COUNTS
-from ptychopinn_backend.data.npz import METADATA_KEY, require_file, require_fits_memory
 from ptychopinn_backend.data.scaling import pattern_slices
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.untrusted_hdf5 import open_hdf5, why_unreadable
+from ptychopinn_backend.files.npz import METADATA_KEY, require_file, require_fits_memory
+from ptychopinn_backend.files.untrusted_hdf5 import open_hdf5, why_unreadable
 
 CENTRE_SHIFT_PX: Final = 0.5
 """What is added to positions of the file."""

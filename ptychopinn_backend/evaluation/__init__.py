@@ -1,0 +1,27 @@
+"""How good a reconstruction is: against the measured counts, a ground truth or another reconstruction."""
+
+from ptychopinn_backend.evaluation.scores import (
+    FLOOR_PATTERNS,
+    MAX_SHIFT_PX,
+    MIN_REGION_PX,
+    MIN_RELATIVE_WEIGHT,
+    AlignedObjects,
+    align_objects,
+    compare_objects,
+    evaluate,
+    half_data_frc_px,
+    scan_r_factors,
+)
+
+__all__ = [
+    "FLOOR_PATTERNS",
+    "MAX_SHIFT_PX",
+    "MIN_REGION_PX",
+    "MIN_RELATIVE_WEIGHT",
+    "AlignedObjects",
+    "align_objects",
+    "compare_objects",
+    "evaluate",
+    "half_data_frc_px",
+    "scan_r_factors",
+]

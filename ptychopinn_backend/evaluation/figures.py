@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, FloatArray, IntArray
-from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.evaluation import MIN_RELATIVE_WEIGHT, align_objects
-from ptychopinn_backend.metrics import relative_phases, remove_phase_ramp
-from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.evaluation.metrics import relative_phases, remove_phase_ramp
+from ptychopinn_backend.evaluation.scores import MIN_RELATIVE_WEIGHT, align_objects
+from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

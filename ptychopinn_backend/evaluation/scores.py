@@ -9,12 +9,12 @@ import numpy as np
 from scipy.ndimage import binary_fill_holes
 from scipy.ndimage import shift as spline_shift
 
-from ptychopinn_backend import metrics
 from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, FloatArray
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.evaluation import metrics
 from ptychopinn_backend.physics.scan_model import Interpolation, pattern_batches, scan_intensities
-from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 MAX_SHIFT_PX: Final = 8
 """A residual shift beyond this is taken for a failed registration, and none is applied."""

@@ -19,8 +19,8 @@ from typing import IO, Any, Final
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
+from ptychopinn_backend.files.atomic_file import atomic_file
 
 MAX_UNPACKED_BYTES: Final = 64 * 2**30
 """The arrays taken from one file may need this much memory, or all the machine has if that is less."""

@@ -9,8 +9,8 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN, writing
 from ptychopinn_backend.errors import TrainingError
+from ptychopinn_backend.files.atomic_file import TEMPORARY_PATTERN, writing
 
 LOCK_NAME: Final = ".training.lock"
 """The file stays; whether it is locked is known to the operating system only."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ptychopinn_backend.config_checks import (
+from ptychopinn_backend.config.checks import (
     is_number,
     require_bool,
     require_choice,

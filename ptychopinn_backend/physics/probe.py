@@ -7,8 +7,8 @@ from scipy.ndimage import gaussian_filter
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, Float64Array
 from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.config.generators import uses_back_projection
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.generators import uses_back_projection
 
 _DEFAULT_PROBE_RADIUS = 0.1193  # of N, at default_probe_scale 1; inside the interval the recorded default probes allow
 

@@ -1,0 +1,1 @@
+"""Trainings and reconstructions from scans to results: what the command line, Python and Ptychodus call."""

@@ -11,16 +11,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.config import BACKENDS, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.evaluation import evaluate
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.interface import EpochCallback
-from ptychopinn_backend.reconstruct import reconstruct
-from ptychopinn_backend.reconstruction_file import Reconstruction
-from ptychopinn_backend.workflows import train_scans
+from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.runs.reconstruct import reconstruct
+from ptychopinn_backend.runs.train import train_scans
+from ptychopinn_backend.seam.interface import EpochCallback
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 THRESHOLDS: Final = {"amplitude_psnr_db": 0.5, "amplitude_ssim": 0.01, "amplitude_mae": 0.005}
 """Largest difference between the backends that still counts as parity."""
@@ -159,7 +159,7 @@ def write_parity_report(report: ParityReport, folder: Path, truth: RawData) -> l
     Returns:
         The files written.
     """
-    from ptychopinn_backend.figures import save_comparison_figure
+    from ptychopinn_backend.evaluation.figures import save_comparison_figure
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"parity_report.{suffix}" for suffix in ("md", "json", "png")]

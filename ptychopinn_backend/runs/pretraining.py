@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from ptychopinn_backend.config import TrainingConfig
-from ptychopinn_backend.config_checks import require_positive_integer
+from ptychopinn_backend.config.checks import require_positive_integer
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation.groups import SimulatedGroups
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.interface import EpochCallback
-from ptychopinn_backend.trained_model import TrainedModel
-from ptychopinn_backend.workflows import train_source
+from ptychopinn_backend.runs.train import train_source
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.seam.interface import EpochCallback
 
 logger = logging.getLogger(__name__)
 

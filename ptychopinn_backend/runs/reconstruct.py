@@ -11,17 +11,23 @@ import numpy as np
 
 from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, Float64Array
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.config_checks import require_choice, require_non_negative_integer
+from ptychopinn_backend.config.checks import require_choice, require_non_negative_integer
+from ptychopinn_backend.config.generators import uses_back_projection
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.generators import uses_back_projection
 from ptychopinn_backend.physics.forward import overlap_weights
 from ptychopinn_backend.physics.probe import as_mode_stack, normalised_for
-from ptychopinn_backend.polish import polish
-from ptychopinn_backend.reconstruction_file import Reconstruction
-from ptychopinn_backend.stitch import ObjectAssembler, ObjectFrame, central_weight, counts_scale, probe_weight
-from ptychopinn_backend.trained_model import TrainedModel
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.stitching.assembly import (
+    ObjectAssembler,
+    ObjectFrame,
+    central_weight,
+    counts_scale,
+    probe_weight,
+)
+from ptychopinn_backend.stitching.polish import polish
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 logger = logging.getLogger(__name__)
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from ptychopinn_backend.arrays import Complex64Array, IntArray
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.source import GroupSource, SelectedGroups
-from ptychopinn_backend.epoch_log import EpochLog, open_log
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.interface import Backend, EpochCallback, EpochReport
-from ptychopinn_backend.reconstruct import group_positions, patch_weight
-from ptychopinn_backend.reconstruction_file import Reconstruction
-from ptychopinn_backend.stitch import ObjectAssembler, ObjectFrame
+from ptychopinn_backend.runs.reconstruct import group_positions, patch_weight
+from ptychopinn_backend.seam.epoch_log import EpochLog, open_log
+from ptychopinn_backend.seam.interface import Backend, EpochCallback, EpochReport
+from ptychopinn_backend.stitching.assembly import ObjectAssembler, ObjectFrame
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 
 class ReconstructionLog:
@@ -59,7 +59,7 @@ class ReconstructionLog:
         return self._on_epoch(report) if self._on_epoch is not None else None
 
     def _picture(self, epoch: int) -> None:
-        from ptychopinn_backend.figures import patches_png, reconstruction_png
+        from ptychopinn_backend.evaluation.figures import patches_png, reconstruction_png
 
         patches = np.concatenate(list(self._backend.predict(self._patches, self._batch_size)))
         self._log.picture("patches", epoch, patches_png(patches[..., 0], [f"group {index}" for index in self._groups]))

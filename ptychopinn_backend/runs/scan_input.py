@@ -19,14 +19,14 @@ from ptychopinn_backend.data.dataset.sources import (
 )
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.training_data import (
+from ptychopinn_backend.runs.train import fit_to_scans
+from ptychopinn_backend.runs.training_data import (
     TrainingData,
     fit_to_data,
     fit_to_dataset,
     group_scans,
     group_scans_on_disk,
 )
-from ptychopinn_backend.workflows import fit_to_scans
 
 logger = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from ptychopinn_backend import params
 from ptychopinn_backend.archive import ArchiveContent, read_archive, write_archive
 from ptychopinn_backend.arrays import Complex64Array
 from ptychopinn_backend.config import ARCHIVE_NAME, ModelConfig, TrainingConfig
-from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.generators import uses_back_projection
 from ptychopinn_backend.factory import create_backend, resolve_backend
-from ptychopinn_backend.generators import uses_back_projection
-from ptychopinn_backend.interface import Backend, BackendSetup, EpochCallback, EpochReport
+from ptychopinn_backend.legacy.params_bridge import update_legacy_dict
 from ptychopinn_backend.networks.weights import PROBE
-from ptychopinn_backend.params_bridge import update_legacy_dict
-from ptychopinn_backend.training_run import BestEpoch
+from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, EpochReport
+from ptychopinn_backend.seam.training_run import BestEpoch
 
 logger = logging.getLogger(__name__)
 

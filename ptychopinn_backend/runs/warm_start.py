@@ -12,8 +12,8 @@ import numpy as np
 from ptychopinn_backend.archive import ArchiveContent, read_archive
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.interface import Backend
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
+from ptychopinn_backend.seam.interface import Backend
 
 logger = logging.getLogger(__name__)
 

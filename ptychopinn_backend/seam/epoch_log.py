@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from ptychopinn_backend.atomic_file import atomic_file
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.files.atomic_file import atomic_file
 
 CSV_NAME: Final = "metrics.csv"
 PICTURE_FOLDER: Final = "reconstructions"

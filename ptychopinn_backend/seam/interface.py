@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float32Array
 from ptychopinn_backend.config import BACKENDS, ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.generators import CNN_OPTION_BACKENDS, CNN_OPTIONS, backends_of, generators_of
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.errors import UnsupportedOptionError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.generators import CNN_OPTION_BACKENDS, CNN_OPTIONS, backends_of, generators_of
 
 
 @dataclass(frozen=True)

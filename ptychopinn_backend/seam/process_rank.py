@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from ptychopinn_backend.execution import ExecutionConfig
+    from ptychopinn_backend.config.execution import ExecutionConfig
 
 LAUNCHER_VARIABLE: Final = "PTYCHOPINN_LAUNCHER"
 """Set in processes this package created; holds the process that watches over them."""

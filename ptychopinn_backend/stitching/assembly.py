@@ -22,8 +22,8 @@ from ptychopinn_backend.physics.object_patches import (
     window_places,
 )
 from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensities
-from ptychopinn_backend.stitch_alignment import add_aligned
-from ptychopinn_backend.stitch_weight import WeightSum
+from ptychopinn_backend.stitching.alignment import add_aligned
+from ptychopinn_backend.stitching.weight import WeightSum
 
 FEWEST_HELD = 128
 """Patches whose phases are found together, at least: in noise fewer fit each other less well."""

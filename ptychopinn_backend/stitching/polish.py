@@ -27,7 +27,7 @@ from ptychopinn_backend.arrays import (
 from ptychopinn_backend.physics.far_field import centring_signs
 from ptychopinn_backend.physics.object_patches import add_patches, extract_patches, window_corners
 from ptychopinn_backend.physics.scan_model import pattern_batches
-from ptychopinn_backend.stitch import ObjectFrame
+from ptychopinn_backend.stitching.assembly import ObjectFrame
 
 LIGHT_FLOOR: Final = 0.02
 """Fraction of the strongest illumination below which the object is changed more slowly."""

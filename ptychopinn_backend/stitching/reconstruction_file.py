@@ -18,9 +18,9 @@ from ptychopinn_backend.arrays import (
     Float64Array,
     require_shape,
 )
-from ptychopinn_backend.atomic_file import atomic_file
-from ptychopinn_backend.data.npz import read_npz, write_npz
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.files.npz import read_npz, write_npz
 
 _KINDS: Final = {
     "object": "fciu",

@@ -1,4 +1,4 @@
-"""`TensorFlowBackend`: the seam of `ptychopinn_backend.interface` in TensorFlow 2."""
+"""`TensorFlowBackend`: the seam of `ptychopinn_backend.seam.interface` in TensorFlow 2."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
+from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
+from ptychopinn_backend.seam.training_run import require_fitting_source, require_labels
 from ptychopinn_backend.tf_backend.device import choose_device, refuse_unsupported, resolve_precision, set_determinism
 from ptychopinn_backend.tf_backend.failures import explained_failures
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.model import PatchModel, from_real
 from ptychopinn_backend.tf_backend.streaming import stream
 from ptychopinn_backend.tf_backend.training import Trainer
-from ptychopinn_backend.training_run import require_fitting_source, require_labels
 
 
 class TensorFlowBackend(Backend):

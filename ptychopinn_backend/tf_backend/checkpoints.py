@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.atomic_file import atomic_file
-from ptychopinn_backend.data.npz import member_names, read_npz
-from ptychopinn_backend.training_run import unreadable_checkpoint
+from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.files.npz import member_names, read_npz
+from ptychopinn_backend.seam.training_run import unreadable_checkpoint
 
 LAST_NAME: Final = "last.npz"
 _RECORD: Final = "record"

@@ -6,8 +6,8 @@ import logging
 from contextlib import suppress
 from typing import Any
 
+from ptychopinn_backend.config.execution import CPU_PRECISION_NOTE, ExecutionConfig
 from ptychopinn_backend.errors import ConfigError, UnsupportedOptionError
-from ptychopinn_backend.execution import CPU_PRECISION_NOTE, ExecutionConfig
 from ptychopinn_backend.tf_backend.framework import tf
 
 logger = logging.getLogger(__name__)

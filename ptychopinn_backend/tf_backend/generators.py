@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.generators import ENTRY_POINT_GROUP
+from ptychopinn_backend.config.generators import ENTRY_POINT_GROUP
 from ptychopinn_backend.tf_backend.network import BackprojectionUnet, CnnGenerator
 
 

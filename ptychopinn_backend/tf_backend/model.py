@@ -10,18 +10,18 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.interface import BackendSetup
 from ptychopinn_backend.networks.inputs import input_maps, network_inputs
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE, check_weights
 from ptychopinn_backend.physics.forward import overlap_weights
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.physics.placement import canvas_size
+from ptychopinn_backend.seam.interface import BackendSetup
+from ptychopinn_backend.seam.training_run import require_fitting_source
 from ptychopinn_backend.tf_backend.device import compute_type
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.generators import StartsWithConvolution, build_generator
 from ptychopinn_backend.tf_backend.physics import BatchTensors, GroupPhysics, SceneTensors, amplitude_of
 from ptychopinn_backend.tf_backend.placement import MatrixPlacement, WindowPlacement
-from ptychopinn_backend.training_run import require_fitting_source
 
 SCALAR: Final = tf.TensorSpec((), tf.float32)
 """Type of a number that changes from epoch to epoch."""

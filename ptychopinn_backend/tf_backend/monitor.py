@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.interface import BackendSetup
-from ptychopinn_backend.schedule import loss_changes
+from ptychopinn_backend.seam.interface import BackendSetup
+from ptychopinn_backend.seam.schedule import loss_changes
+from ptychopinn_backend.seam.training_run import BestEpoch, loss_keys
 from ptychopinn_backend.tf_backend.checkpoints import Checkpoint, best_name, with_prefix
-from ptychopinn_backend.training_run import BestEpoch, loss_keys
 
 
 class BestEpochs:

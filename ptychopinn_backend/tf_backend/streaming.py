@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ptychopinn_backend.arrays import IntArray
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.execution import ExecutionConfig
 
 
 def stream(source: GroupSource, order: IntArray, batch_size: int, execution: ExecutionConfig) -> Iterator[GroupBatch]:

@@ -13,24 +13,18 @@ import numpy as np
 from tqdm import tqdm
 
 from ptychopinn_backend.data.source import GroupSource
-from ptychopinn_backend.epoch_log import open_log
-from ptychopinn_backend.interface import EpochCallback, EpochReport, TrainingResult
 from ptychopinn_backend.networks.encoder import encoder_weights
 from ptychopinn_backend.networks.weights import LOG_SCALE
-from ptychopinn_backend.schedule import (
+from ptychopinn_backend.seam.epoch_log import open_log
+from ptychopinn_backend.seam.interface import EpochCallback, EpochReport, TrainingResult
+from ptychopinn_backend.seam.schedule import (
     LearningRateSchedule,
     epoch_order,
     groups_of_step,
     is_fine_tuning,
     physics_weight,
 )
-from ptychopinn_backend.tf_backend.checkpoints import CHECKPOINT_PATTERNS, LAST_NAME, Checkpoint, with_prefix
-from ptychopinn_backend.tf_backend.framework import tf
-from ptychopinn_backend.tf_backend.model import SCALAR, PatchModel
-from ptychopinn_backend.tf_backend.monitor import BestEpochs
-from ptychopinn_backend.tf_backend.optimizers import Optimizer
-from ptychopinn_backend.tf_backend.streaming import stream
-from ptychopinn_backend.training_run import (
+from ptychopinn_backend.seam.training_run import (
     EARLY_STOPPING,
     FINISHED,
     STOPPED_ON_REQUEST,
@@ -40,6 +34,12 @@ from ptychopinn_backend.training_run import (
     require_same_run,
     run_fingerprint,
 )
+from ptychopinn_backend.tf_backend.checkpoints import CHECKPOINT_PATTERNS, LAST_NAME, Checkpoint, with_prefix
+from ptychopinn_backend.tf_backend.framework import tf
+from ptychopinn_backend.tf_backend.model import SCALAR, PatchModel
+from ptychopinn_backend.tf_backend.monitor import BestEpochs
+from ptychopinn_backend.tf_backend.optimizers import Optimizer
+from ptychopinn_backend.tf_backend.streaming import stream
 
 
 class Trainer:

@@ -14,15 +14,15 @@ from torch import Tensor
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.physics.losses import loss_weights
+from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
+from ptychopinn_backend.seam.training_run import require_fitting_source, require_labels
 from ptychopinn_backend.torch_backend.compilation import compile_network
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
 from ptychopinn_backend.torch_backend.devices import autocast, resolve_device, resolve_precision
 from ptychopinn_backend.torch_backend.failures import explained_failures
 from ptychopinn_backend.torch_backend.model import PtychographyModel, to_canonical
 from ptychopinn_backend.torch_backend.physics import Patches
-from ptychopinn_backend.training_run import require_fitting_source, require_labels
 
 
 class TorchBackend(Backend):

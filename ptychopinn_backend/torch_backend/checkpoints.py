@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from ptychopinn_backend.atomic_file import atomic_file
+from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.seam.training_run import require_same_run, unreadable_checkpoint
 from ptychopinn_backend.torch_backend.lightning_module import CHECKPOINT_KEY
-from ptychopinn_backend.training_run import require_same_run, unreadable_checkpoint
 
 LAST_CHECKPOINT = "last.ckpt"
 CHECKPOINT_PATTERNS = ("last*.ckpt", "best*.ckpt")

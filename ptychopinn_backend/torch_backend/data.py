@@ -12,12 +12,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ptychopinn_backend.arrays import AnyArray, IntArray
 from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.networks.inputs import network_inputs
 from ptychopinn_backend.physics.forward import overlap_weights
 from ptychopinn_backend.physics.placement import canvas_size
-from ptychopinn_backend.schedule import epoch_order
+from ptychopinn_backend.seam.schedule import epoch_order
 
 
 class TensorBatch(NamedTuple):

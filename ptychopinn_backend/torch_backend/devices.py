@@ -8,8 +8,8 @@ from functools import cache
 
 import torch
 
+from ptychopinn_backend.config.execution import CPU_PRECISION_NOTE, ExecutionConfig
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.execution import CPU_PRECISION_NOTE, ExecutionConfig
 
 logger = logging.getLogger(__name__)
 

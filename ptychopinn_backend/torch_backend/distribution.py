@@ -18,9 +18,9 @@ from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
 from torch.multiprocessing.spawn import ProcessContext, start_processes
 
 from ptychopinn_backend.errors import ProcessLostError, UnsupportedOptionError
-from ptychopinn_backend.interface import BackendSetup, EpochCallback, EpochReport, TrainingResult
 from ptychopinn_backend.physics.losses import loss_weights
-from ptychopinn_backend.process_rank import (
+from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback, EpochReport, TrainingResult
+from ptychopinn_backend.seam.process_rank import (
     LAUNCHER_VARIABLE,
     QUIET,
     are_processes_given,

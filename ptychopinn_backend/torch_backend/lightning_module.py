@@ -13,15 +13,16 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from ptychopinn_backend.data.source import GroupSource
-from ptychopinn_backend.interface import BackendSetup, EpochReport
 from ptychopinn_backend.networks.encoder import encoder_weights
-from ptychopinn_backend.schedule import (
+from ptychopinn_backend.seam.interface import BackendSetup, EpochReport
+from ptychopinn_backend.seam.schedule import (
     LearningRateSchedule,
     groups_of_step,
     is_fine_tuning,
     physics_weight,
     rate_for_processes,
 )
+from ptychopinn_backend.seam.training_run import EARLY_STOPPING, history_row, require_finite
 from ptychopinn_backend.torch_backend.data import (
     BatchIndexSampler,
     GroupDataset,
@@ -33,7 +34,6 @@ from ptychopinn_backend.torch_backend.model import PtychographyModel
 from ptychopinn_backend.torch_backend.optimization import build_optimizer, clip_gradients
 from ptychopinn_backend.torch_backend.progress import TrainingProgress
 from ptychopinn_backend.torch_backend.resident import ResidentGroups, is_worth_residing
-from ptychopinn_backend.training_run import EARLY_STOPPING, history_row, require_finite
 
 CHECKPOINT_KEY = "ptychopinn"
 """Entry of a Lightning checkpoint that holds our own state."""

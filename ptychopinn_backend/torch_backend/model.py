@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.interface import BackendSetup
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE, check_weights
 from ptychopinn_backend.physics.forward import forward_constants
 from ptychopinn_backend.physics.losses import LossWeights, total_loss
+from ptychopinn_backend.seam.interface import BackendSetup
+from ptychopinn_backend.seam.training_run import require_labels
 from ptychopinn_backend.torch_backend import losses
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
 from ptychopinn_backend.torch_backend.network import build_generator
 from ptychopinn_backend.torch_backend.physics import FarField, Patches, group_patches
-from ptychopinn_backend.training_run import require_labels
 
 _KERNEL_TO_CANONICAL = (2, 3, 1, 0)
 _KERNEL_TO_TORCH = (3, 2, 0, 1)

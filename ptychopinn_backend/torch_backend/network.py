@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.generators import ENTRY_POINT_GROUP
+from ptychopinn_backend.config.generators import ENTRY_POINT_GROUP
 from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS, unet_plan
 from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, BOTTLENECK, DecoderPlan, cnn_plan, stage_prefix
 from ptychopinn_backend.networks.layers import Convolution

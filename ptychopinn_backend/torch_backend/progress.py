@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ptychopinn_backend.training_run import FINISHED, BestEpoch
+from ptychopinn_backend.seam.training_run import FINISHED, BestEpoch
 
 
 @dataclass

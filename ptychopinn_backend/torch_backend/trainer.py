@@ -16,13 +16,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from ptychopinn_backend.config import TrainingConfig
-from ptychopinn_backend.epoch_log import EpochLog, open_log
-from ptychopinn_backend.interface import BackendSetup, EpochCallback
-from ptychopinn_backend.schedule import loss_changes
+from ptychopinn_backend.seam.epoch_log import EpochLog, open_log
+from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback
+from ptychopinn_backend.seam.schedule import loss_changes
+from ptychopinn_backend.seam.training_run import STOPPED_ON_REQUEST
 from ptychopinn_backend.torch_backend.checkpoints import AtomicCheckpointIO
 from ptychopinn_backend.torch_backend.devices import process_count, resolve_precision
 from ptychopinn_backend.torch_backend.distribution import build_strategy, cluster_environments
-from ptychopinn_backend.training_run import STOPPED_ON_REQUEST
 
 _EXPECTED_WARNINGS = (
     # Whole batches come from one call, so worker processes rarely pay; num_workers is there for those that do.

@@ -10,14 +10,20 @@ from pathlib import Path
 import torch
 
 from ptychopinn_backend.data.source import GroupSource
-from ptychopinn_backend.interface import BackendSetup, EpochCallback, TrainingResult
+from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback, TrainingResult
+from ptychopinn_backend.seam.training_run import (
+    EARLY_STOPPING,
+    BestEpoch,
+    loss_keys,
+    remove_earlier_run,
+    run_fingerprint,
+)
 from ptychopinn_backend.torch_backend.checkpoints import CHECKPOINT_PATTERNS, LAST_CHECKPOINT, read_checkpoint
 from ptychopinn_backend.torch_backend.distribution import must_spawn, train_in_processes
 from ptychopinn_backend.torch_backend.lightning_module import TrainingModule
 from ptychopinn_backend.torch_backend.model import PtychographyModel
 from ptychopinn_backend.torch_backend.progress import TrainingProgress
 from ptychopinn_backend.torch_backend.trainer import build_trainer, contained_settings, quiet_framework
-from ptychopinn_backend.training_run import EARLY_STOPPING, BestEpoch, loss_keys, remove_earlier_run, run_fingerprint
 
 
 def train(

@@ -42,7 +42,8 @@ def test_the_watch_notices_a_loaded_package() -> None:
     [
         "import ptychopinn_backend, ptychodus_plugin",
         "import ptychopinn_backend.cli",
-        "import ptychopinn_backend.torch_configs, ptychopinn_backend.config_file, ptychopinn_backend.params_bridge",
+        "import ptychopinn_backend.torch_configs, ptychopinn_backend.config.yaml_file",
+        "import ptychopinn_backend.legacy.params_bridge",
         "import ptychopinn_backend.torch_backend, ptychopinn_backend.tf_backend",
     ],
 )

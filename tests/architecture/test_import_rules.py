@@ -52,7 +52,11 @@ def test_contracts_are_kept() -> None:
         ("ptychopinn_backend/params.py", "import torch", "torch and lightning are imported in torch_backend only"),
         ("ptychodus_plugin/settings.py", "import keras", "tensorflow and keras are imported in tf_backend only"),
         ("ptychodus_plugin/install.py", "import PyQt5.QtCore", "PyQt5 is imported in the plugin's view only"),
-        ("ptychopinn_backend/stitch.py", "import ptychodus_plugin.view", "The engine does not know the plugin"),
+        (
+            "ptychopinn_backend/stitching/assembly.py",
+            "import ptychodus_plugin.view",
+            "The engine does not know the plugin",
+        ),
     ],
 )
 def test_contracts_notice_an_offence(tmp_path: Path, module: str, statement: str, contract: str) -> None:

@@ -16,7 +16,7 @@ KILLED_WRITER = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
 from dataclasses import replace
-import ptychopinn_backend.archive as archive
+import ptychopinn_backend.archive.model_archive as archive
 import atomicwrites, numpy as np
 content = archive.read_archive({path!r})
 larger = replace(content, weights={{"w": np.ones(10**6, np.float32)}})

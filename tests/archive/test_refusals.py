@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.archive import read_archive, read_metadata
-from ptychopinn_backend.archive_container import MAX_JSON_BYTES
+from ptychopinn_backend.archive.container import MAX_JSON_BYTES
 from ptychopinn_backend.errors import (
     ArchiveError,
     DamagedArchiveError,

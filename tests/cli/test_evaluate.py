@@ -8,7 +8,7 @@ import pytest
 
 from ptychopinn_backend.cli.main import main
 from ptychopinn_backend.physics.scan_model import scan_intensities
-from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 N, SIDE = 32, 96
 

@@ -10,10 +10,10 @@ import pytest
 
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.cli.inference_jobs import InferenceJob, output_folders, reconstruct_scans
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.execution import ExecutionConfig
 
 TRAIN = ["--backend", "pytorch", "--preset", "legacy", "--epochs", "1", "--filters-scale", "1", "--quiet"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from ptychopinn_backend.config import AMP_ACTIVATIONS, PATTERN_SIZES, ModelConfig, TrainingConfig
-from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 
 
 def fraction(top: float = 1.0) -> st.SearchStrategy[float]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptychopinn_backend import generators
 from ptychopinn_backend.config import (
     AMP_ACTIVATIONS,
     PATTERN_SIZES,
@@ -18,6 +17,7 @@ from ptychopinn_backend.config import (
     ModelConfig,
     TrainingConfig,
     find_archive,
+    generators,
 )
 from ptychopinn_backend.errors import ConfigError, PtychoPINNError
 

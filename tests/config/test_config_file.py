@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
-from ptychopinn_backend.config_file import (
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.yaml_file import (
     ConfigSyntaxError,
     RunConfig,
     load_run_config,
@@ -21,7 +22,6 @@ from ptychopinn_backend.config_file import (
     run_config_from_mapping,
 )
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.execution import ExecutionConfig
 
 from .strategies import executions, trainings
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ptychopinn_backend.config.execution import ExecutionConfig, resolve_execution
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.execution import ExecutionConfig, resolve_execution
 
 WHOLE = "must be a whole number above 0"
 WHOLE_OR_ZERO = "must be a whole number of at least 0"
@@ -83,7 +83,7 @@ def test_explicit_values_win_over_the_object_and_the_object_over_defaults() -> N
 
 
 def test_applied_values_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="ptychopinn_backend.execution"):
+    with caplog.at_level(logging.INFO, logger="ptychopinn_backend.config.execution"):
         resolve_execution(ExecutionConfig(accum_steps=4), {"learning_rate": 0.1})
         resolve_execution()
     first, second = [record.getMessage() for record in caplog.records]

@@ -13,10 +13,10 @@ import pytest
 
 from ptychopinn_backend import params
 from ptychopinn_backend.config import InferenceConfig, ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.generators import CNN_OPTIONS
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.generators import CNN_OPTIONS
-from ptychopinn_backend.params_bridge import KEY_MAPPINGS, dataclass_to_legacy_dict, update_legacy_dict
+from ptychopinn_backend.legacy.params_bridge import KEY_MAPPINGS, dataclass_to_legacy_dict, update_legacy_dict
 
 # Recorded keys that belong to fields this package does not have.
 DROPPED_KEYS = {"learned_input_channels", "torch_mae_pred_l2_match_target"}

@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.arrays import Complex64Array, Float64Array
+from ptychopinn_backend.config.presets import (
+    AUTO,
+    EPOCH_PATTERNS,
+    FLAT_PROBE,
+    choose_preset,
+    preset_options,
+    scan_traits,
+)
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.physics.probe import pixel_distance
-from ptychopinn_backend.presets import AUTO, EPOCH_PATTERNS, FLAT_PROBE, choose_preset, preset_options, scan_traits
 
 N = 64
 
@@ -90,7 +97,7 @@ def test_unknown_scan_takes_fast(scan: Scan) -> None:
 
 
 def test_choice_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "ptychopinn_backend.presets"):
+    with caplog.at_level(logging.INFO, "ptychopinn_backend.config.presets"):
         preset_options(AUTO, [Scan(disk(40), raster(8))])
     (message,) = caplog.messages
     assert "Preset fast chosen: 36 patterns, probe 38 px (wider than N/2) with a flat phase, 79% overlap" in message

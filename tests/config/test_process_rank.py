@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.process_rank import are_processes_given, is_first_process
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.seam.process_rank import are_processes_given, is_first_process
 
 TWO = ExecutionConfig(devices=2)
 VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_JOB_NAME")

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from ptychopinn_backend import config, execution, params, torch_config_sets
-from ptychopinn_backend.params_bridge import KEY_MAPPINGS
+from ptychopinn_backend import params
+from ptychopinn_backend.config import execution
+from ptychopinn_backend.config import training as config
+from ptychopinn_backend.legacy import option_sets as torch_config_sets
+from ptychopinn_backend.legacy.params_bridge import KEY_MAPPINGS
 
 SPECIFICATION = (Path(__file__).parents[2] / "specs" / "config.md").read_text(encoding="utf-8")
 TABLES: dict[str, type[Any]] = {

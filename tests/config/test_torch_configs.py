@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptychopinn_backend import config
+from ptychopinn_backend.config import training as config
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.torch_configs import (
     DataConfig,
     InferenceConfig,

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptychopinn_backend import config, params
+from ptychopinn_backend import params
+from ptychopinn_backend.config import training as config
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.params_bridge import update_legacy_dict
+from ptychopinn_backend.legacy.params_bridge import update_legacy_dict
 from ptychopinn_backend.torch_configs import (
     DataConfig,
     InferenceConfig,

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from ptychopinn_backend.config import InferenceConfig, ModelConfig, TrainingConfig
-from ptychopinn_backend.config_file import load_yaml_config
-from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.yaml_file import load_yaml_config
 
 CASES = json.loads((Path(__file__).parents[1] / "golden" / "validation.json").read_text())
 

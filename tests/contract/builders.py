@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
-from ptychopinn_backend.execution import ExecutionConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.factory import create_backend
-from ptychopinn_backend.interface import Backend, BackendSetup
+from ptychopinn_backend.seam.interface import Backend, BackendSetup
 from tests.contract.array_source import ArraySource, simulated_source
 
 INTENSITY_SCALE = 100.0

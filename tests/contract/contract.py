@@ -12,11 +12,11 @@ import pytest
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.errors import DamagedArchiveError, DataError, TrainingError
-from ptychopinn_backend.interface import Backend, EpochReport, TrainingResult
 from ptychopinn_backend.networks.cnn import cnn_plan
 from ptychopinn_backend.networks.layers import initial_weights
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
-from ptychopinn_backend.schedule import LearningRateSchedule
+from ptychopinn_backend.seam.interface import Backend, EpochReport, TrainingResult
+from ptychopinn_backend.seam.schedule import LearningRateSchedule
 from tests.contract.builders import INTENSITY_SCALE, backend_for, source_for, split_options
 from tests.contract.generators import GeneratorContract
 from tests.contract.numbers import NumbersContract, perturb

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.config import BACKENDS
+from ptychopinn_backend.config.generators import BUILTIN_GENERATORS, CNN_OPTION_BACKENDS, CNN_OPTIONS, generators_of
 from ptychopinn_backend.errors import UnsupportedOptionError
 from ptychopinn_backend.factory import installed_backends
-from ptychopinn_backend.generators import BUILTIN_GENERATORS, CNN_OPTION_BACKENDS, CNN_OPTIONS, generators_of
-from ptychopinn_backend.trained_model import TrainedModel
+from ptychopinn_backend.runs.trained_model import TrainedModel
 from tests.contract.builders import backend_for, source_for
 
 SMALL = {"fno_width": 8, "fno_modes": 4, "fno_blocks": 2, "fno_cnn_blocks": 1}

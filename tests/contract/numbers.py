@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.interface import Backend
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
 from ptychopinn_backend.physics.forward import group_patches, loss_terms, overlap_weights, predicted_intensity
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.physics.placement import canvas_size
+from ptychopinn_backend.seam.interface import Backend
 from tests.contract.array_source import ArraySource
 from tests.contract.builders import backend_for, source_for, split_options
 

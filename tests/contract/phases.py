@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.interface import Backend, EpochReport, TrainingResult
 from ptychopinn_backend.networks.encoder import encoder_weights
 from ptychopinn_backend.networks.weights import LOG_SCALE
 from ptychopinn_backend.physics.forward import loss_terms
 from ptychopinn_backend.physics.losses import loss_weights
-from ptychopinn_backend.schedule import physics_weight
+from ptychopinn_backend.seam.interface import Backend, EpochReport, TrainingResult
+from ptychopinn_backend.seam.schedule import physics_weight
 from tests.contract.builders import backend_for, source_for, split_options
 from tests.contract.numbers import LOSS_TOLERANCE, perturb
 

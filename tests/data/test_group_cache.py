@@ -7,7 +7,7 @@ import pytest
 
 from ptychopinn_backend.data.group_cache import cache_path
 from ptychopinn_backend.data.grouping import GroupingOptions, group_positions
-from ptychopinn_backend.data.npz import read_npz, write_npz
+from ptychopinn_backend.files.npz import read_npz, write_npz
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptychopinn_backend.data.npz import member_names, read_npz, write_npz
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
+from ptychopinn_backend.files.npz import member_names, read_npz, write_npz
 
 
 class Tripwire:

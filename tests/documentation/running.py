@@ -18,9 +18,9 @@ from typing import Any, Final
 
 import pytest
 
-from ptychopinn_backend import presets
 from ptychopinn_backend.cli import main
-from ptychopinn_backend.config_file import load_run_config
+from ptychopinn_backend.config import presets
+from ptychopinn_backend.config.yaml_file import load_run_config
 from ptychopinn_backend.data.simulation.plan import read_plan
 
 from .blocks import ROOT, SHOWN, Block

@@ -17,7 +17,7 @@ import json, sys
 from dataclasses import replace
 from tests.contract.builders import INTENSITY_SCALE, source_for, split_options
 from ptychopinn_backend.factory import create_backend, installed_backends, resolve_backend
-from ptychopinn_backend.interface import BackendSetup
+from ptychopinn_backend.seam.interface import BackendSetup
 
 def build(name):
     model, training, execution = split_options({})

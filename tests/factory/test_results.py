@@ -9,8 +9,8 @@ import pytest
 
 from ptychopinn_backend import params
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
-from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.factory import ENVIRONMENT_VARIABLE
 from ptychopinn_backend.workflows import run_cdi_example
 

@@ -15,7 +15,7 @@ from ptychopinn_backend.factory import (
     installed_backends,
     resolve_backend,
 )
-from ptychopinn_backend.interface import BackendSetup
+from ptychopinn_backend.seam.interface import BackendSetup
 from tests.contract.builders import INTENSITY_SCALE, source_for, split_options
 
 

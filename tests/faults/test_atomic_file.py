@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ptychopinn_backend.atomic_file import atomic_file
+from ptychopinn_backend.files.atomic_file import atomic_file
 
 
 @pytest.fixture(params=[0o022, 0o077, 0o002])

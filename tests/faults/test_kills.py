@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.archive import ArchiveContent, read_archive
-from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN
 from ptychopinn_backend.data.dataset import create_dataset
 from ptychopinn_backend.data.dataset.options import DatasetOptions
+from ptychopinn_backend.files.atomic_file import TEMPORARY_PATTERN
 
 from . import victims
 from .conftest import BackendServer

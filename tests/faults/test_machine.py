@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.archive import read_archive
-from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.cli.main import MACHINE_FAILURE, USAGE_ERROR
-from ptychopinn_backend.data.npz import member_names, read_npz
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import OutputError
+from ptychopinn_backend.files.atomic_file import TEMPORARY_PATTERN
+from ptychopinn_backend.files.npz import member_names, read_npz
 
 from .conftest import BackendServer, DiskMaker, make_read_only, training
 

@@ -10,12 +10,12 @@ import pytest
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.errors import TrainingError
-from ptychopinn_backend.training_lock import LOCK_NAME, training_lock
+from ptychopinn_backend.files.training_lock import LOCK_NAME, training_lock
 
 HOLDER = """
 import sys
 from pathlib import Path
-from ptychopinn_backend.training_lock import training_lock
+from ptychopinn_backend.files.training_lock import training_lock
 with training_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

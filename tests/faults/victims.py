@@ -18,15 +18,15 @@ from ptychopinn_backend.archive import ArchiveContent, read_archive, write_archi
 from ptychopinn_backend.arrays import IntArray
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.dataset import create_dataset, open_dataset
 from ptychopinn_backend.data.dataset.options import DatasetOptions
 from ptychopinn_backend.data.group_cache import cached_neighbours
-from ptychopinn_backend.data.npz import read_npz
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ArchiveNotFoundError, DataError, DataFileNotFoundError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.interface import EpochReport
-from ptychopinn_backend.workflows import train_scans
+from ptychopinn_backend.files.npz import read_npz
+from ptychopinn_backend.runs.train import train_scans
+from ptychopinn_backend.seam.interface import EpochReport
 
 CONTENT = ArchiveContent(
     backend="pytorch",

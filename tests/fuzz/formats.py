@@ -9,14 +9,14 @@ import h5py
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.config_file import load_run_config
+from ptychopinn_backend.config.yaml_file import load_run_config
 from ptychopinn_backend.data.group_cache import cached_neighbours
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig
 from ptychopinn_backend.data.simulation.objects import make_object
 from ptychopinn_backend.data.simulation.plan import read_plan
 from ptychopinn_backend.errors import ConfigError, DataError, PtychoPINNError, TrainingError
-from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 from ptychopinn_backend.tf_backend.checkpoints import Checkpoint
 from ptychopinn_backend.torch_configs import OptionSets, load_option_sets, save_option_sets
 

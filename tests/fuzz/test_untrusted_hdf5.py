@@ -15,7 +15,7 @@ import pytest
 
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.untrusted_hdf5 import open_hdf5, why_unreadable
+from ptychopinn_backend.files.untrusted_hdf5 import open_hdf5, why_unreadable
 
 from .formats import FORMATS
 

@@ -10,9 +10,9 @@ import pytest
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.evaluation import align_objects, evaluate, half_data_frc_px, scan_r_factors
-from ptychopinn_backend.metrics import phase_correlation
+from ptychopinn_backend.evaluation.metrics import phase_correlation
 from ptychopinn_backend.physics.scan_model import scan_intensities
-from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 N, SIDE = 32, 128
 

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.image import imread
 
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.figures import save_loss_figure, save_reconstruction_figure
-from ptychopinn_backend.reconstruction_file import Reconstruction
+from ptychopinn_backend.evaluation.figures import save_loss_figure, save_reconstruction_figure
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 SIDE = 60
 

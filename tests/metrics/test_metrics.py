@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptychopinn_backend import metrics
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.evaluation import metrics
 
 
 def _object(side: int = 64, seed: int = 0) -> np.ndarray:

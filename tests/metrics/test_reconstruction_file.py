@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
-from ptychopinn_backend.reconstruction_file import PhysicalScale, Reconstruction
+from ptychopinn_backend.stitching.reconstruction_file import PhysicalScale, Reconstruction
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.generators import CNN_OPTIONS
+from ptychopinn_backend.config.generators import CNN_OPTIONS
 from ptychopinn_backend.networks.attention import (
     BlockAttention,
     EfficientChannelAttention,

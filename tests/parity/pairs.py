@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.interface import Backend
 from ptychopinn_backend.networks.weights import PROBE
+from ptychopinn_backend.seam.interface import Backend
 from tests.contract.array_source import ArraySource
 from tests.contract.builders import backend_for, source_for
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
-from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.factory import ENVIRONMENT_VARIABLE
-from ptychopinn_backend.reconstruct import reconstruct
-from ptychopinn_backend.trained_model import TrainedModel
-from ptychopinn_backend.workflows import train_scans
+from ptychopinn_backend.runs.reconstruct import reconstruct
+from ptychopinn_backend.runs.train import train_scans
+from ptychopinn_backend.runs.trained_model import TrainedModel
 from tests.parity.comparison import Comparison
 
 BACKENDS = ("tensorflow", "pytorch")

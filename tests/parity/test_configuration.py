@@ -10,13 +10,13 @@ import pytest
 
 from ptychopinn_backend import params
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.params_bridge import update_legacy_dict
+from ptychopinn_backend.legacy.params_bridge import update_legacy_dict
 from ptychopinn_backend.physics.probe import normalise_probe, probe_mask
-from ptychopinn_backend.workflows import train_scans
+from ptychopinn_backend.runs.train import train_scans
 from tests.contract.builders import INTENSITY_SCALE, backend_for, source_for
 from tests.parity.comparison import Comparison
 

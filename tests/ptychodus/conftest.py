@@ -46,8 +46,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model for 32 x 32 patterns and grid size 2, barely trained with PyTorch."""
     from ptychodus_plugin.product import raw_data_of
     from ptychopinn_backend.config import ModelConfig, TrainingConfig
-    from ptychopinn_backend.execution import ExecutionConfig
-    from ptychopinn_backend.workflows import train_scans
+    from ptychopinn_backend.config.execution import ExecutionConfig
+    from ptychopinn_backend.runs.train import train_scans
     from tests.ptychodus.scenes import make_input
 
     parameters, _ = make_input(step_px=10.0)

@@ -24,7 +24,7 @@ from ptychodus_plugin.product import (
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.physics.object_patches import extract_patches
 from ptychopinn_backend.physics.scan_model import scan_intensities
-from ptychopinn_backend.stitch import ObjectAssembler, probe_weight
+from ptychopinn_backend.stitching.assembly import ObjectAssembler, probe_weight
 from tests.ptychodus.scenes import CENTRE, PIXEL_M, make_input, shift_px
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from ptychodus.api.io import load_product
 
 from ptychopinn_backend.physics.object_patches import extract_patches
-from ptychopinn_backend.reconstruction_file import PhysicalScale, Reconstruction
+from ptychopinn_backend.stitching.reconstruction_file import PhysicalScale, Reconstruction
 
 
 def test_ptychodus_finds_every_patch_where_it_lies(tmp_path: Path) -> None:

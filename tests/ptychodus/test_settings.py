@@ -22,10 +22,10 @@ from ptychodus_plugin.product import raw_data_of
 from ptychodus_plugin.settings import LibrarySettings
 from ptychodus_plugin.training_options import TRAINING_OPTIONS
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.presets import PRESETS
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.presets import PRESETS
-from ptychopinn_backend.reconstruct import DEFAULT_POLISH_STEPS
+from ptychopinn_backend.runs.reconstruct import DEFAULT_POLISH_STEPS
 from tests.ptychodus.scenes import make_input
 
 

@@ -6,7 +6,7 @@ import pytest
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.physics.object_patches import extract_patches
 from ptychopinn_backend.physics.scan_model import scan_intensities
-from ptychopinn_backend.stitch import (
+from ptychopinn_backend.stitching.assembly import (
     FEWEST_HELD,
     ObjectAssembler,
     ObjectFrame,

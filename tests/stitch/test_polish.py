@@ -12,9 +12,9 @@ from ptychopinn_backend.data.simulation import SimulatedScan, SimulationConfig, 
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.evaluation import scan_r_factors
 from ptychopinn_backend.physics.scan_model import scan_intensities
-from ptychopinn_backend.polish import polish
-from ptychopinn_backend.reconstruction_file import Reconstruction
-from ptychopinn_backend.stitch import ObjectFrame
+from ptychopinn_backend.stitching.assembly import ObjectFrame
+from ptychopinn_backend.stitching.polish import polish
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 N = 32
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptychopinn_backend.physics.object_patches import extract_patches
-from ptychopinn_backend.stitch import ObjectAssembler, ObjectFrame, StitchedObject
+from ptychopinn_backend.stitching.assembly import ObjectAssembler, ObjectFrame, StitchedObject
 
 N = 16
 whole_positions = st.lists(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.stitch import reassemble_position
+from ptychopinn_backend.stitching.assembly import reassemble_position
 
 
 @pytest.mark.parametrize("M", [20, 32])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.physics.object_patches import add_patches, window_corners
-from ptychopinn_backend.stitch_weight import WeightSum
+from ptychopinn_backend.stitching.weight import WeightSum
 
 N = 12
 TOLERANCE = 3e-6

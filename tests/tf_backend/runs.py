@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ptychopinn_backend.interface import Backend, EpochCallback, TrainingResult
+from ptychopinn_backend.seam.interface import Backend, EpochCallback, TrainingResult
 from tests.contract.builders import backend_for, source_for
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.errors import ConfigError, UnsupportedOptionError
-from ptychopinn_backend.execution import ExecutionConfig
 from ptychopinn_backend.tf_backend.device import choose_device, resolve_precision
 from tests.contract.builders import backend_for, source_for
 from tests.tf_backend.runs import fitted

@@ -41,7 +41,7 @@ def test_an_entry_point_adds_a_generator(tmp_path: Path) -> None:
     metadata = tmp_path / "one_kernel-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: one-kernel\nVersion: 1.0\n")
-    entry = "[ptychopinn_backend.generators]\ntensorflow.one_kernel = one_kernel:OneKernel\n"
+    entry = "[ptychopinn_backend.config.generators]\ntensorflow.one_kernel = one_kernel:OneKernel\n"
     (metadata / "entry_points.txt").write_text(entry)
     names, learned, refusal = run(PROGRAM, [str(tmp_path), str(ROOT), sysconfig.get_path("purelib")])
     assert names == ["only/kernel", "physics/log_scale"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptychopinn_backend.interface import Backend, EpochReport, TrainingResult
+from ptychopinn_backend.seam.interface import Backend, EpochReport, TrainingResult
 from tests.contract.builders import backend_for, source_for
 from tests.contract.contract import same_weights
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.source import GroupBatch
 from ptychopinn_backend.errors import ConfigError, DataError, UnsupportedOptionError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.interface import BackendSetup, EpochReport
+from ptychopinn_backend.seam.interface import BackendSetup, EpochReport
 from ptychopinn_backend.torch_backend import devices, distribution
 from tests.contract.array_source import ArraySource
 from tests.contract.builders import backend_for, source_for, split_options

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.schedule import epoch_order
+from ptychopinn_backend.seam.schedule import epoch_order
+from ptychopinn_backend.seam.training_run import BestEpoch
 from ptychopinn_backend.torch_backend import devices
 from ptychopinn_backend.torch_backend.data import BatchIndexSampler
 from ptychopinn_backend.torch_backend.optimization import clip_gradients
 from ptychopinn_backend.torch_backend.progress import TrainingProgress
-from ptychopinn_backend.training_run import BestEpoch
 from tests.contract.builders import backend_for, source_for
 
 

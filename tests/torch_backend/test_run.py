@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from ptychopinn_backend.interface import Backend, EpochReport, TrainingResult
+from ptychopinn_backend.seam.interface import Backend, EpochReport, TrainingResult
 from tests.contract.builders import backend_for, source_for
 
 

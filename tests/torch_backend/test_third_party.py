@@ -32,7 +32,7 @@ class Normed(PatchGenerator):
 """
 PROGRAM = """
 import numpy as np
-from ptychopinn_backend.trained_model import TrainedModel
+from ptychopinn_backend.runs.trained_model import TrainedModel
 model, training, execution = split_options({"architecture": "normed", "gridsize": 2, "nepochs": 3})
 source = source_for({"gridsize": 2}, n_groups=8)
 backend = create_backend("pytorch", BackendSetup(model, training, execution, INTENSITY_SCALE, source.probes))
@@ -59,7 +59,7 @@ def test_an_entry_point_adds_a_generator(tmp_path: Path, monkeypatch: pytest.Mon
     metadata = tmp_path / "normed-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: normed\nVersion: 1.0\n")
-    entry = "[ptychopinn_backend.generators]\npytorch.normed = normed:Normed\n"
+    entry = "[ptychopinn_backend.config.generators]\npytorch.normed = normed:Normed\n"
     (metadata / "entry_points.txt").write_text(entry)
     paths = [str(tmp_path), str(ROOT), sysconfig.get_path("purelib")]
     names, learned, same, equal, steps, refusals = run(PROGRAM, paths)

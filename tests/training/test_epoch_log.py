@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from ptychopinn_backend import epoch_log
-from ptychopinn_backend.epoch_log import open_log
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.seam import epoch_log
+from ptychopinn_backend.seam.epoch_log import open_log
 
 FIRST = {"loss": [3.0], "learning_rate": [0.1]}
 SECOND = {"loss": [3.0, 2.0], "learning_rate": [0.1, 0.05]}
@@ -111,7 +111,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_no_framework_is_needed(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib; from ptychopinn_backend.epoch_log import open_log;"
+        "import sys, pathlib; from ptychopinn_backend.seam.epoch_log import open_log;"
         "open_log('tensorboard', pathlib.Path(sys.argv[1])).record({'loss': [1.0]});"
         "sys.exit(len({'torch', 'tensorflow'} & set(sys.modules)))"
     )

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.arrays import IntArray
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.interface import EpochReport
-from ptychopinn_backend.reconstruction_log import ReconstructionLog, chosen_groups, spread
-from ptychopinn_backend.trained_model import TrainedModel
-from ptychopinn_backend.workflows import train_scans
+from ptychopinn_backend.runs.reconstruction_log import ReconstructionLog, chosen_groups, spread
+from ptychopinn_backend.runs.train import train_scans
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.seam.interface import EpochReport
 from tests.contract.array_source import ArraySource
 from tests.contract.builders import backend_for, source_for, split_options
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.config import SCHEDULERS, TrainingConfig
-from ptychopinn_backend.schedule import (
+from ptychopinn_backend.seam.schedule import (
     LearningRateSchedule,
     epoch_order,
     groups_of_step,

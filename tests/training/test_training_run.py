@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.errors import ConfigError, TrainingError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.interface import BackendSetup
-from ptychopinn_backend.training_run import (
+from ptychopinn_backend.seam.interface import BackendSetup
+from ptychopinn_backend.seam.training_run import (
     BestEpoch,
     history_row,
     loss_keys,

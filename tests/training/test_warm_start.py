@@ -16,9 +16,9 @@ from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.errors import ArchiveNotFoundError, ConfigError
 from ptychopinn_backend.model_api import PtychoModel
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
-from ptychopinn_backend.trained_model import TrainedModel
-from ptychopinn_backend.warm_start import archived_model_options
-from ptychopinn_backend.workflows import train_scans
+from ptychopinn_backend.runs.train import train_scans
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.warm_start import archived_model_options
 from tests.contract.builders import split_options
 
 BACKENDS = ("pytorch", "tensorflow")

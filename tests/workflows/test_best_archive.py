@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ptychopinn_backend.config import TrainingConfig
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.interface import EpochReport
-from ptychopinn_backend.trained_model import BestArchive, TrainedModel
-from ptychopinn_backend.training_run import BestEpoch
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.runs.trained_model import BestArchive, TrainedModel
+from ptychopinn_backend.seam.interface import EpochReport
+from ptychopinn_backend.seam.training_run import BestEpoch
 
 
 class Recorder(TrainedModel):

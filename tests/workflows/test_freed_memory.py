@@ -14,7 +14,7 @@ PROGRAM = f"""
 import json
 import resource
 from pathlib import Path
-from ptychopinn_backend.freed_memory import freed_memory_kept
+from ptychopinn_backend.runs.freed_memory import freed_memory_kept
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend import PtychoModel, params
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.dataset import open_dataset
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate
 from ptychopinn_backend.errors import ConfigError, DataError
-from ptychopinn_backend.execution import ExecutionConfig
 
 
 def _model(**options: object) -> PtychoModel:

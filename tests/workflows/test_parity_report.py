@@ -11,7 +11,7 @@ import pytest
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.parity_report import THRESHOLDS, ParityReport, as_markdown, split_scan
+from ptychopinn_backend.runs.parity_report import THRESHOLDS, ParityReport, as_markdown, split_scan
 
 
 def test_the_command_writes_table_numbers_and_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

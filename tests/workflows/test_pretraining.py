@@ -9,15 +9,15 @@ import pytest
 
 from ptychopinn_backend.cli.main import main
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.evaluation import evaluate
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.pretraining import pretrain
-from ptychopinn_backend.reconstruct import reconstruct
-from ptychopinn_backend.reconstruction_file import Reconstruction
-from ptychopinn_backend.trained_model import TrainedModel
+from ptychopinn_backend.runs.pretraining import pretrain
+from ptychopinn_backend.runs.reconstruct import reconstruct
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 N = 32
 

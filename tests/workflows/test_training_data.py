@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.dataset import ScanDataset, open_dataset
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.training_data import fit_to_dataset, group_scans, group_scans_on_disk
-from ptychopinn_backend.workflows import train_scans, train_source
+from ptychopinn_backend.runs.train import train_scans, train_source
+from ptychopinn_backend.runs.training_data import fit_to_dataset, group_scans, group_scans_on_disk
 
 SEED = 4
 

@@ -14,14 +14,14 @@ import pytest
 
 from ptychopinn_backend import params
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError, DataError
-from ptychopinn_backend.execution import ExecutionConfig
-from ptychopinn_backend.interface import EpochReport
 from ptychopinn_backend.physics.scan_model import scan_intensities
-from ptychopinn_backend.reconstruct import predict, reconstruct
-from ptychopinn_backend.reconstruction_file import Reconstruction
-from ptychopinn_backend.stitch import ObjectFrame
+from ptychopinn_backend.runs.reconstruct import predict, reconstruct
+from ptychopinn_backend.seam.interface import EpochReport
+from ptychopinn_backend.stitching.assembly import ObjectFrame
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 from ptychopinn_backend.workflows import (
     fit_to_scans,
     load_inference_bundle,

@@ -20,7 +20,6 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from ptychopinn_backend.arrays import IntArray
-from ptychopinn_backend.atomic_file import TEMPORARY_PATTERN, atomic_file
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.dataset.options import DatasetOptions
 from ptychopinn_backend.data.dataset.scan_dataset import (
@@ -43,9 +42,10 @@ from ptychopinn_backend.data.dataset.sources import (
 )
 from ptychopinn_backend.data.dataset.stored_scan import StoredScan, open_stored_scan, store_scan
 from ptychopinn_backend.data.grouping import group_positions
-from ptychopinn_backend.data.npz import write_npz
 from ptychopinn_backend.data.raw_data import subsampled_points
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
+from ptychopinn_backend.files.atomic_file import TEMPORARY_PATTERN, atomic_file
+from ptychopinn_backend.files.npz import write_npz
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
-from ptychopinn_backend.config_checks import (
+from ptychopinn_backend.config.checks import (
     require_bool,
     require_choice,
     require_non_negative_integer,
@@ -14,8 +14,8 @@ from ptychopinn_backend.config_checks import (
 )
 from ptychopinn_backend.data.grouping import GroupingOptions
 from ptychopinn_backend.errors import UnsupportedOptionError
+from ptychopinn_backend.legacy.option_sets import DataConfig
 from ptychopinn_backend.physics.losses import loss_weights
-from ptychopinn_backend.torch_config_sets import DataConfig
 
 NORMALISATIONS: Final = ("Batch", "Group", None)
 

@@ -18,10 +18,10 @@ from ptychopinn_backend.data.dataset.options import NORMALISATIONS
 from ptychopinn_backend.data.dataset.sources import DESCRIPTION_NAME
 from ptychopinn_backend.data.dataset.stored_scan import StoredScan, open_stored_scan
 from ptychopinn_backend.data.grouping import group_coordinates
-from ptychopinn_backend.data.npz import read_npz
 from ptychopinn_backend.data.scaling import factor_from_photons
 from ptychopinn_backend.data.scan import Scan, prepare_counted_scan
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
+from ptychopinn_backend.files.npz import read_npz
 from ptychopinn_backend.physics.probe import as_mode_stack
 
 FORMAT: Final = "ptychopinn-backend data set"

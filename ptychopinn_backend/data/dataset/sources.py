@@ -12,7 +12,12 @@ from typing import Any, Final
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float64Array
-from ptychopinn_backend.data.npz import (
+from ptychopinn_backend.data.raw_data import PATTERN_KEYS, SCAN_KEYS, refuse_missing_key
+from ptychopinn_backend.data.scaling import pattern_slices
+from ptychopinn_backend.data.scan_checks import check_scan_facts, parse_metadata
+from ptychopinn_backend.data.training_hdf5 import hdf5_pattern_pieces, is_hdf5, pattern_stand_in, read_training_hdf5
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.files.npz import (
     METADATA_KEY,
     directory_entries,
     machine_memory_bytes,
@@ -21,11 +26,6 @@ from ptychopinn_backend.data.npz import (
     read_npz,
     require_file,
 )
-from ptychopinn_backend.data.raw_data import PATTERN_KEYS, SCAN_KEYS, refuse_missing_key
-from ptychopinn_backend.data.scaling import pattern_slices
-from ptychopinn_backend.data.scan_checks import check_scan_facts, parse_metadata
-from ptychopinn_backend.data.training_hdf5 import hdf5_pattern_pieces, is_hdf5, pattern_stand_in, read_training_hdf5
-from ptychopinn_backend.errors import DataError
 
 SUFFIXES: Final = (".npz", ".h5", ".hdf5")
 DESCRIPTION_NAME: Final = "dataset.json"

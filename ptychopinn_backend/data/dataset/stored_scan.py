@@ -12,13 +12,12 @@ from typing import Any, Final
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array, IntArray
-from ptychopinn_backend.config_checks import require_choice
+from ptychopinn_backend.config.checks import require_choice
 from ptychopinn_backend.data.dataset.options import DatasetOptions
 from ptychopinn_backend.data.dataset.sources import ScanFile, label_pieces, pattern_pieces, stored_dtype
 from ptychopinn_backend.data.dataset.stored_rows import StoredRows, row_writer
 from ptychopinn_backend.data.labels import label_patches, require_label_source
 from ptychopinn_backend.data.measurement import AMPLITUDES, COUNTS, seen_measurement, stated_measurement, to_amplitudes
-from ptychopinn_backend.data.npz import METADATA_KEY, read_npz, write_npz
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import count_photons, pattern_slices
 from ptychopinn_backend.data.scan_checks import (
@@ -31,6 +30,7 @@ from ptychopinn_backend.data.scan_checks import (
     parse_metadata,
 )
 from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.files.npz import METADATA_KEY, read_npz, write_npz
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import numpy as np
 from scipy import ndimage, special
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float64Array
-from ptychopinn_backend.data.npz import read_npz
 from ptychopinn_backend.data.simulation.spec import SimulationConfig
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
+from ptychopinn_backend.files.npz import read_npz
 
 Shape: TypeAlias = tuple[int, int]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from ptychopinn_backend.config_checks import require_non_negative_integer, require_positive_integer
-from ptychopinn_backend.config_file import load_yaml_config
+from ptychopinn_backend.config.checks import require_non_negative_integer, require_positive_integer
+from ptychopinn_backend.config.yaml_file import load_yaml_config
 from ptychopinn_backend.data.simulation.spec import SimulationConfig
 from ptychopinn_backend.errors import ConfigError, nearest_name
 

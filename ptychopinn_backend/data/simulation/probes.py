@@ -9,9 +9,9 @@ import numpy as np
 from scipy import ndimage
 
 from ptychopinn_backend.arrays import Complex64Array, ComplexArray, FloatArray
-from ptychopinn_backend.data.npz import read_npz
 from ptychopinn_backend.data.simulation.spec import SimulationConfig
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.files.npz import read_npz
 from ptychopinn_backend.physics.probe import as_mode_stack, pixel_distance
 
 _EDGE_BLUR_PX: Final = 1.0

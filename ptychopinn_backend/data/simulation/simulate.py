@@ -11,13 +11,13 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.data.measurement import COUNTS
-from ptychopinn_backend.data.npz import METADATA_KEY, write_npz
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation.objects import make_object
 from ptychopinn_backend.data.simulation.probes import make_probe
 from ptychopinn_backend.data.simulation.scans import make_positions
 from ptychopinn_backend.data.simulation.spec import SimulationConfig
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.files.npz import METADATA_KEY, write_npz
 from ptychopinn_backend.physics.object_patches import extract_patches
 from ptychopinn_backend.physics.probe import pixel_distance
 from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensities

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ptychopinn_backend.config_checks import (
+from ptychopinn_backend.config.checks import (
     is_number,
     require_choice,
     require_in_unit_interval,

@@ -13,7 +13,7 @@ from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset, open
 from ptychopinn_backend.data.grouping import GroupingOptions
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError, DataError, UnsupportedOptionError
-from ptychopinn_backend.torch_config_sets import DataConfig
+from ptychopinn_backend.legacy.option_sets import DataConfig
 
 
 def test_batch_normalisation_holds_for_each_scan(scans: list[Path], tmp_path: Path, model: ModelConfig) -> None:

@@ -1,0 +1,89 @@
+"""The files a training and a reconstruction leave."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from ptychopinn_backend.arrays import Complex64Array
+from ptychopinn_backend.config import ARCHIVE_NAME
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
+
+logger = logging.getLogger(__name__)
+
+
+def save_training(model: TrainedModel, folder: Path) -> list[Path]:
+    """Write `wts.h5.zip`, `history.csv` and the loss figure into a folder.
+
+    Args:
+        model: a trained model.
+        folder: made when missing.
+
+    Returns:
+        The files written.
+    """
+    from ptychopinn_backend.evaluation.figures import save_loss_figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = model.save(folder / ARCHIVE_NAME)
+    table, figure = folder / "history.csv", folder / "loss.png"
+    write_history(model.history, table)
+    save_loss_figure(model.history, figure)
+    return [archive, table, figure]
+
+
+def save_reconstruction(
+    reconstruction: Reconstruction,
+    folder: Path,
+    *,
+    truth: Complex64Array | None = None,
+    losses: Sequence[float] = (),
+) -> list[Path]:
+    """Write `reconstruction.npz`, `reconstruction.h5` and `reconstruction.png` into a folder.
+
+    Args:
+        reconstruction: what to write.
+        folder: made when missing.
+        truth: (row, column) object in the frame of the scan, shown beside it where they share enough, or None.
+        losses: training loss of every epoch, kept in the product.
+
+    Returns:
+        The files written.
+    """
+    from ptychopinn_backend.evaluation.figures import save_reconstruction_figure
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / f"reconstruction.{suffix}" for suffix in ("npz", "h5", "png")]
+    reconstruction.save_npz(written[0])
+    reconstruction.save_hdf5(written[1], losses=losses)
+    try:
+        save_reconstruction_figure(reconstruction, written[2], truth=truth)
+    except DataError as error:
+        if truth is None:
+            raise
+        logger.warning("The figure shows the reconstruction alone, without the truth. %s", error)
+        save_reconstruction_figure(reconstruction, written[2])
+    return written
+
+
+def write_history(history: dict[str, list[float]], path: Path) -> None:
+    """Write a history as CSV, one row an epoch.
+
+    Args:
+        history: one value an epoch for each name.
+        path: the file.
+    """
+    names = list(history)
+    epochs = max((len(values) for values in history.values()), default=0)
+    with atomic_file(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", *names])
+        for epoch in range(epochs):
+            writer.writerow(
+                [epoch + 1, *(history[name][epoch] if epoch < len(history[name]) else "" for name in names)]
+            )

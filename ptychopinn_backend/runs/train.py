@@ -1,0 +1,162 @@
+"""Training on scans or on groups that are drawn already, one way for both backends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence, Set
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.scaling import default_intensity_scale
+from ptychopinn_backend.data.source import GroupSource
+from ptychopinn_backend.factory import create_backend, resolve_backend
+from ptychopinn_backend.files.training_lock import training_lock
+from ptychopinn_backend.runs.freed_memory import freed_memory_kept
+from ptychopinn_backend.runs.reconstruction_log import ReconstructionLog, picture_log
+from ptychopinn_backend.runs.trained_model import BestArchive, TrainedModel, legacy_snapshot
+from ptychopinn_backend.runs.training_data import fit_to_data, group_scans
+from ptychopinn_backend.runs.warm_start import start_from
+from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback
+from ptychopinn_backend.seam.process_rank import is_first_process
+from ptychopinn_backend.seam.training_run import BestEpoch, loss_keys
+
+logger = logging.getLogger(__name__)
+
+
+def measured_photons(scans: Sequence[RawData]) -> float:
+    """Return the mean photon count of a pattern over several scans."""
+    return float(np.average([scan.mean_photons for scan in scans], weights=[scan.n_patterns for scan in scans]))
+
+
+def fit_to_scans(config: TrainingConfig, scans: Sequence[RawData], given: Set[str]) -> TrainingConfig:
+    """Fill what the user left open from the scans: pattern size, dose, and neighbours enough for a group.
+
+    Args:
+        config: the configuration.
+        scans: the scans it will meet.
+        given: names of the fields the user set; those are kept.
+
+    Returns:
+        The configuration to train with.
+    """
+    return fit_to_data(config, scans[0].N, measured_photons(scans), given)
+
+
+def train_scans(
+    scans: Sequence[RawData],
+    config: TrainingConfig,
+    execution: ExecutionConfig | None = None,
+    *,
+    validation: Sequence[RawData] = (),
+    backend: str | None = None,
+    every_point: bool = False,
+    on_epoch: EpochCallback | None = None,
+    checkpoint_folder: Path | None = None,
+    best_archive: Path | None = None,
+    resume: bool = False,
+    init: str | Path | None = None,
+) -> TrainedModel:
+    """Train a model on one or several scans; `params.cfg` is not touched.
+
+    Args:
+        scans: scans to train on; each contributes `config.n_groups` groups.
+        config: what to train.
+        execution: run-time options; None takes the defaults.
+        validation: scans to validate on; without any, `config.validation_fraction` of the groups is kept for it.
+        backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then `config.backend`.
+        every_point: every scan contributes one group for each of its points, whatever `config.n_groups` says.
+        on_epoch: called after every epoch; True stops training.
+        checkpoint_folder: where the best and the last state are written, by one training at a time; None writes none.
+        best_archive: file that holds, from the first epoch on, a loadable archive of the best weights so far, for the
+            case that the process is ended from outside; None writes none.
+        resume: go on from the last state in that folder.
+        init: archive of either backend to start from; see `warm_start.start_from`. A resumed state wins over it.
+
+    Returns:
+        The trained model, holding the best weights seen.
+
+    Raises:
+        ConfigError: an option that does not apply.
+        DataError: scans that do not fit the configuration.
+        TrainingError: training cannot go on, or another one holds the folder.
+    """
+    name = resolve_backend(explicit=backend, setting=config.backend)
+    config = replace(config, backend=name, n_images=None)
+    execution = execution or ExecutionConfig()
+    sources = group_scans(scans, validation, config, execution.seed, every_point=every_point)
+    return train_source(
+        sources.training,
+        config,
+        execution,
+        validation=sources.validation,
+        backend=name,
+        on_epoch=on_epoch,
+        checkpoint_folder=checkpoint_folder,
+        best_archive=best_archive,
+        resume=resume,
+        init=init,
+    )
+
+
+def train_source(
+    training: GroupSource,
+    config: TrainingConfig,
+    execution: ExecutionConfig | None = None,
+    *,
+    validation: GroupSource | None = None,
+    backend: str | None = None,
+    on_epoch: EpochCallback | None = None,
+    checkpoint_folder: Path | None = None,
+    best_archive: Path | None = None,
+    resume: bool = False,
+    init: str | Path | None = None,
+) -> TrainedModel:
+    """Train a model on groups that are drawn already, in memory or on disk; `params.cfg` is not touched.
+
+    Args:
+        training: groups to train on, for example a `ScanDataset`.
+        config: what to train; options that say how groups are drawn have no effect here.
+        execution: run-time options; None takes the defaults.
+        validation: groups to validate on, or None.
+        backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then `config.backend`.
+        on_epoch: called after every epoch; True stops training.
+        checkpoint_folder: as for `train_scans`.
+        best_archive: as for `train_scans`.
+        resume: go on from the last state in that folder.
+        init: archive of either backend to start from; see `warm_start.start_from`. A resumed state wins over it.
+
+    Returns:
+        The trained model, holding the best weights seen.
+
+    Raises:
+        ConfigError: an option that does not apply.
+        DataError: groups that do not fit the configuration.
+        TrainingError: training cannot go on, or another one holds the folder.
+    """
+    name = resolve_backend(explicit=backend, setting=config.backend)
+    config = replace(config, backend=name, n_images=None)
+    execution = execution or ExecutionConfig()
+    with training_lock(checkpoint_folder if is_first_process(execution) else None):
+        intensity_scale = default_intensity_scale(config.nphotons, config.model.N)
+        setup = BackendSetup(config.model, config, execution, intensity_scale, training.probes)
+        computing = create_backend(name, setup)
+        logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(training.probes))
+        snapshot = legacy_snapshot(config, setup.intensity_scale)
+        if init is not None:
+            start_from(computing, init)
+        if best_archive is not None:
+            best = BestEpoch(config, execution, loss_keys(config, validated=validation is not None))
+            on_epoch = BestArchive(TrainedModel(computing, {}, snapshot, name), best_archive, best, on_epoch)
+        if execution.recon_log_every_n_epochs is not None:
+            on_epoch = ReconstructionLog(computing, training, picture_log(execution, checkpoint_folder), on_epoch)
+        with freed_memory_kept():
+            result = computing.fit(
+                training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
+            )
+        logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
+    return TrainedModel(computing, result.history, snapshot, trained_by=name)
