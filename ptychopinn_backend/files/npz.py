@@ -1,10 +1,12 @@
 """NPZ files read without trusting them, and written atomically.
 
-Nothing in a file is unpickled, and nothing is unpacked before its declared size has been checked.
+Nothing in a file is unpickled, and nothing is unpacked before its declared size has been checked. Two pickles are read
+as plain data, without executing anything: None, which means that an array is absent, and a description.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import stat
@@ -21,6 +23,7 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
 from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.files.inert_pickle import plain_value, read_inert
 
 MAX_UNPACKED_BYTES: Final = 64 * 2**30
 """The arrays taken from one file may need this much memory, or all the machine has if that is less."""
@@ -30,6 +33,7 @@ _BROKEN_ZIP: Final = (zipfile.BadZipFile, NotImplementedError, ValueError, struc
 # zipfile and NumPy report a malformed member by almost any class, SyntaxError and TokenError among them.
 _BROKEN_MEMBER: Final = Exception
 _SUFFIX = ".npy"
+_LARGEST_PICKLE: Final = 2**24
 
 
 def member_names(path: Path) -> list[str]:
@@ -58,7 +62,8 @@ def read_npz(path: Path, keys: Collection[str], max_bytes: int | None = None) ->
         max_bytes: limit of the unpacked arrays together; None means `MAX_UNPACKED_BYTES` or the machine's memory.
 
     Returns:
-        The arrays found, by name. A pickled `_metadata` is skipped with one warning.
+        The arrays found, by name. A pickled `_metadata` comes as JSON text, or is skipped with one warning where it
+        holds more than plain data. A pickled None counts as absent.
 
     Raises:
         DataFileNotFoundError: no file lies there.
@@ -118,7 +123,7 @@ def member_header(path: Path, key: str) -> MemberHeader | None:
         key: name of the array.
 
     Returns:
-        Its header; None when the file does not hold it.
+        Its header; None when the file does not hold it, or a pickled None in its place.
 
     Raises:
         DataFileNotFoundError: no file lies there.
@@ -130,10 +135,13 @@ def member_header(path: Path, key: str) -> MemberHeader | None:
             return None
         try:
             header = _checked_header(archive, info)
+            if header.dtype.hasobject:
+                _require_none(archive, info, key, path)
+                return None
+        except DataError:
+            raise
         except _BROKEN_MEMBER as error:
             raise _damaged(key, path, error) from error
-        if header.dtype.hasobject:
-            _refuse_objects(key, path)
         return header
 
 
@@ -267,8 +275,10 @@ def _member_info(archive: zipfile.ZipFile, key: str) -> zipfile.ZipInfo | None:
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, path: Path) -> AnyArray | None:
     try:
         header = _checked_header(archive, info)
+        if header.dtype.hasobject and key == METADATA_KEY:
+            return _description(archive, info, path)
         if header.dtype.hasobject:
-            _refuse_objects(key, path)
+            _require_none(archive, info, key, path)
             return None
         with archive.open(info) as stream:
             array: AnyArray = np.lib.format.read_array(stream, allow_pickle=False)
@@ -307,18 +317,39 @@ def _read_header(stream: IO[bytes]) -> MemberHeader:
     return MemberHeader(shape, dtype, fortran_order)
 
 
-def _refuse_objects(key: str, path: Path) -> None:
-    if key != METADATA_KEY:
+def _pickled(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
+    if info.file_size > _LARGEST_PICKLE:
+        raise ValueError(f"{info.file_size} bytes of Python objects")
+    with archive.open(info) as stream:
+        _read_header(stream)
+        return plain_value(read_inert(stream.read()))
+
+
+def _require_none(archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, path: Path) -> None:
+    try:
+        is_none = _pickled(archive, info) is None
+    except ValueError:
+        is_none = False
+    if not is_none:
         raise DataError(
             f"'{key}' in {path} is an array of Python objects, which are never unpickled. "
             "Store it as a plain numeric array."
         )
-    warnings.warn(
-        f"'{METADATA_KEY}' in {path} is a pickled object and was skipped: pickles are never opened. "
-        "Store it as JSON text to have it read.",
-        UserWarning,
-        stacklevel=2,
-    )
+
+
+def _description(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> AnyArray | None:
+    try:
+        value = _pickled(archive, info)
+        text = value if isinstance(value, str) else json.dumps(value)
+    except (ValueError, TypeError) as error:
+        warnings.warn(
+            f"'{METADATA_KEY}' in {path} is a pickled object and was skipped: it holds {error}, and pickles are never "
+            "opened. Store it as JSON text to have it read.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return None
+    return None if value is None else np.array(text)
 
 
 def machine_memory_bytes() -> int:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
-from ptychopinn_backend.files.npz import member_names, read_npz, write_npz
+from ptychopinn_backend.files.npz import member_header, member_names, read_npz, write_npz
 
 
 class Tripwire:
@@ -153,3 +154,16 @@ def test_altered_header_with_a_valid_checksum(tmp_path, old):
     write_members(tmp_path / "x.npz", {"a.npy": content})
     with pytest.raises(DataError, match=r"'a' in .* is damaged"):
         read_npz(tmp_path / "x.npz", ("a",))
+
+
+def test_a_pickled_none_counts_as_absent(tmp_path):
+    np.savez(tmp_path / "x.npz", objectGuess=np.array(None, dtype=object), a=np.arange(2))
+    assert set(read_npz(tmp_path / "x.npz", ("objectGuess", "a"))) == {"a"}
+    assert member_header(tmp_path / "x.npz", "objectGuess") is None
+
+
+def test_pickled_metadata_of_plain_data_is_read(tmp_path):
+    for described in ({"nphotons": np.float64(1e6), "more": [1, 2]}, '{"nphotons": 1e6, "more": [1, 2]}'):
+        np.savez(tmp_path / "x.npz", _metadata=np.array(described, dtype=object))
+        text = str(read_npz(tmp_path / "x.npz", ("_metadata",))["_metadata"])
+        assert json.loads(text) == {"nphotons": 1e6, "more": [1, 2]}
