@@ -10,18 +10,10 @@ from ptychopinn_backend.arrays import Complex64Array, ComplexArray, Float32Array
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.config.generators import uses_back_projection
 from ptychopinn_backend.data.source import GroupBatch
+from ptychopinn_backend.physics import losses
 from ptychopinn_backend.physics.far_field import exit_waves, far_field_intensity
-from ptychopinn_backend.physics.losses import (
-    MODULUS_FLOOR,
-    LossWeights,
-    complex_mae,
-    mean_deviation,
-    normalised_amplitude_mae,
-    poisson_nll_terms,
-    total_loss,
-    total_variation,
-    weighted_mean,
-)
+from ptychopinn_backend.physics.loss_formulas import NUMPY, LossInputs
+from ptychopinn_backend.physics.losses import LossWeights
 from ptychopinn_backend.physics.placement import assemble_groups, extract_from_groups, patch_window
 from ptychopinn_backend.physics.probe import probe_mask
 
@@ -159,28 +151,19 @@ def loss_terms(
     Returns:
         Term name -> value.
     """
-    terms: dict[str, float] = {}
+    intensity = target = labels = None
     if weights.needs_far_field:
         intensity = predicted_intensity(patches, probes[batch.scan_index], log_scale, model)
         target = batch.X.astype(np.float64) * intensity_scale
-        valid = valid_pixels[batch.scan_index][..., np.newaxis]
-        if weights.nll > 0:
-            terms["nll"] = weighted_mean(poisson_nll_terms(intensity, target**2), valid)
-        amplitude = np.sqrt(intensity + MODULUS_FLOOR)
-        error = amplitude - target
-        if weights.mae > 0:
-            terms["mae"] = weighted_mean(np.abs(error), valid)
-        if weights.mse > 0:
-            terms["mse"] = weighted_mean(error**2, valid)
-        if weights.is_staged:
-            terms["normalised"] = normalised_amplitude_mae(amplitude, target, valid)
-    if weights.realspace_mae > 0:
-        if batch.Y is None:
-            raise ValueError("the batch carries no labels")
-        terms["realspace_mae"] = complex_mae(patches, batch.Y, forward_constants(model).label_window)
-    if weights.tv > 0:
-        terms["tv"] = total_variation(patches)
-    if weights.mean_deviation > 0:
-        terms["mean_deviation"] = mean_deviation(patches)
-    terms["loss"] = total_loss(terms, weights, physics_weight)
-    return terms
+    if batch.Y is not None:
+        labels = batch.Y.real, batch.Y.imag
+    inputs = LossInputs(
+        patches=(patches.real, patches.imag),
+        intensity=intensity,
+        target=target,
+        valid=valid_pixels[batch.scan_index][..., np.newaxis],
+        labels=labels,
+        label_window=forward_constants(model).label_window[np.newaxis, ..., np.newaxis],
+    )
+    found = losses.loss_terms(NUMPY, inputs, weights, physics_weight)
+    return {name: float(value) for name, value in found.items()}

@@ -1,63 +1,94 @@
-"""Loss terms and how the configuration weighs them; the reference both backends are tested against."""
+"""The terms of the training loss: one table for the NumPy reference and every backend."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias
 
-import numpy as np
-
-from ptychopinn_backend.arrays import ComplexArray, FloatArray
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.physics.loss_formulas import (
+    Array,
+    ArrayOperations,
+    LossInputs,
+    amplitude_mae,
+    amplitude_mse,
+    complex_mae,
+    mean_deviation,
+    normalised_amplitude_mae,
+    poisson_nll,
+    total_variation,
+)
 
-INTENSITY_FLOOR: Final = 1e-6
-"""Counts added to a predicted intensity inside the logarithm, so that it is bounded away from 0."""
-MODULUS_FLOOR: Final = 1e-12
-"""Added under the square root of a squared modulus, so that its gradient stays finite at 0."""
+Need: TypeAlias = Literal["far field", "labels", "patches"]
+"""What a term compares or looks at: the measured counts, the labels, or nothing but the patches."""
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """One row of the table."""
+
+    name: str
+    """Its key in histories and results."""
+    needs: Need
+    """What a batch must give it."""
+    weight: Callable[[TrainingConfig], float]
+    """Its weight in a configuration of model type 'pinn'; a term of weight 0 is not computed."""
+    formula: Callable[[ArrayOperations[Any], LossInputs[Any]], Any]
+    """Its value for a batch, a scalar."""
+
+
+NORMALISED: Final = LossTerm("normalised", "far field", lambda _: 0.0, normalised_amplitude_mae)
+"""In a training with stages the weighted sum of the other terms is blended with this one; see `total_loss`."""
+
+LOSS_TERMS: Final[tuple[LossTerm, ...]] = (
+    # The legacy torch_loss_mode 'mae' exchanges the roles of the first two weights.
+    LossTerm("nll", "far field", lambda c: c.mae_weight if c.torch_loss_mode == "mae" else c.nll_weight, poisson_nll),
+    LossTerm("mae", "far field", lambda c: c.nll_weight if c.torch_loss_mode == "mae" else c.mae_weight, amplitude_mae),
+    LossTerm("mse", "far field", lambda c: c.mse_weight, amplitude_mse),
+    LossTerm("realspace_mae", "labels", lambda c: c.realspace_weight * c.realspace_mae_weight, complex_mae),
+    LossTerm("tv", "patches", lambda c: c.realspace_weight * c.tv_weight, total_variation),
+    LossTerm("mean_deviation", "patches", lambda c: c.realspace_weight * c.mean_deviation_weight, mean_deviation),
+    NORMALISED,
+)
+"""Every term. A new one is a row here and its formula."""
+SUPERVISED_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType({"realspace_mae": 1.0})
+"""Weights of model type 'supervised', which trains on the labels alone."""
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weight of each term of the training loss; a term of weight 0 is not computed."""
+    """What the loss of a configuration is made of."""
 
-    nll: float = 0.0
-    """Poisson negative log-likelihood of the far-field intensity, counts."""
-    mae: float = 0.0
-    """Mean absolute error of the far-field amplitude, square root of counts."""
-    mse: float = 0.0
-    """Mean squared error of the far-field amplitude, counts; its noise is the same in every pixel, 1/4."""
-    realspace_mae: float = 0.0
-    """Mean absolute complex error of the patches to their labels."""
-    tv: float = 0.0
-    """Total variation of the patches."""
-    mean_deviation: float = 0.0
-    """Mean absolute deviation of the patch amplitude from its mean."""
+    by_name: Mapping[str, float]
+    """Term name -> its weight, above 0."""
     is_staged: bool = False
     """Whether the sum is blended with the normalised amplitude error; see `total_loss`."""
 
     @property
+    def terms(self) -> tuple[LossTerm, ...]:
+        """The terms to compute."""
+        return tuple(term for term in LOSS_TERMS if self._computes(term))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of these terms, and 'loss'."""
+        return (*(term.name for term in self.terms), "loss")
+
+    @property
     def needs_labels(self) -> bool:
         """Whether a batch must carry Y."""
-        return self.realspace_mae > 0
+        return any(term.needs == "labels" for term in self.terms)
 
     @property
     def needs_far_field(self) -> bool:
         """Whether the loss compares with the measured counts."""
-        return self.is_staged or self.nll > 0 or self.mae > 0 or self.mse > 0
+        return any(term.needs == "far field" for term in self.terms)
 
-    def active(self) -> dict[str, float]:
-        """Return the terms of weight above 0, by name."""
-        return {name: weight for name, weight in self._terms().items() if weight > 0}
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of everything the loss is made of, and 'loss'."""
-        return (*self.active(), *(("normalised",) if self.is_staged else ()), "loss")
-
-    def _terms(self) -> dict[str, float]:
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "is_staged"}
+    def _computes(self, term: LossTerm) -> bool:
+        return term.name in self.by_name or (term is NORMALISED and self.is_staged)
 
 
 def loss_weights(training: TrainingConfig) -> LossWeights:
@@ -67,8 +98,7 @@ def loss_weights(training: TrainingConfig) -> LossWeights:
     error per pixel are of one size, so that no hidden factor brings them together.
 
     Args:
-        training: the configuration; `model.model_type` 'supervised' trains on the labels alone, and
-            `torch_loss_mode` 'mae' exchanges the roles of nll_weight and mae_weight.
+        training: the configuration.
 
     Returns:
         The weights.
@@ -77,24 +107,32 @@ def loss_weights(training: TrainingConfig) -> LossWeights:
         ConfigError: every weight is 0.
     """
     if training.model.model_type == "supervised":
-        return LossWeights(realspace_mae=1.0)
-    nll, mae = training.nll_weight, training.mae_weight
-    if training.torch_loss_mode == "mae":
-        nll, mae = mae, nll
-    weights = LossWeights(
-        nll=nll,
-        mae=mae,
-        mse=training.mse_weight,
-        realspace_mae=training.realspace_weight * training.realspace_mae_weight,
-        tv=training.realspace_weight * training.tv_weight,
-        mean_deviation=training.realspace_weight * training.mean_deviation_weight,
-        is_staged=training.is_staged,
-    )
-    if not weights.active():
+        return LossWeights(SUPERVISED_WEIGHTS)
+    weights = {term.name: weight for term in LOSS_TERMS if (weight := term.weight(training)) > 0}
+    if not weights:
         raise ConfigError(
             "All loss weights are 0, so there is nothing to train for. Set nll_weight or mse_weight to 1."
         )
-    return weights
+    return LossWeights(MappingProxyType(weights), training.is_staged)
+
+
+def loss_terms(
+    operations: ArrayOperations[Array], inputs: LossInputs[Array], weights: LossWeights, physics_weight: Any = 1.0
+) -> dict[str, Array]:
+    """Return every active loss term and 'loss', which they add up to.
+
+    Args:
+        operations: array operations of NumPy or of a framework.
+        inputs: what the terms are computed from.
+        weights: weights of the terms.
+        physics_weight: weight of the configured loss in a training with stages; see `total_loss`.
+
+    Returns:
+        Term name -> scalar.
+    """
+    terms: dict[str, Array] = {term.name: term.formula(operations, inputs) for term in weights.terms}
+    terms["loss"] = total_loss(terms, weights, physics_weight)
+    return terms
 
 
 def total_loss(terms: Mapping[str, Any], weights: LossWeights, physics_weight: Any) -> Any:
@@ -108,103 +146,7 @@ def total_loss(terms: Mapping[str, Any], weights: LossWeights, physics_weight: A
     Returns:
         Scalar of the same kind.
     """
-    configured = sum(weight * terms[name] for name, weight in weights.active().items())
+    configured = sum(weight * terms[name] for name, weight in weights.by_name.items())
     if not weights.is_staged:
         return configured
-    return physics_weight * configured + (1 - physics_weight) * terms["normalised"]
-
-
-def normalised_amplitude_mae(amplitude: FloatArray, measured: FloatArray, valid: FloatArray) -> float:
-    """Return the mean absolute difference of amplitudes that are divided by their own root mean square, per pattern.
-
-    A factor common to all pixels of a pattern changes nothing, so the intensity scale need not be known.
-
-    Args:
-        amplitude: predicted far-field amplitude (group, N, N, channel).
-        measured: measured amplitude, same shape.
-        valid: weight of every pixel, broadcastable to them; also in the root mean square.
-
-    Returns:
-        Mean over valid pixels.
-    """
-    weight = np.broadcast_to(valid, amplitude.shape)
-    count = weight.sum(axis=(1, 2), keepdims=True)
-
-    def by_own_size(values: FloatArray) -> FloatArray:
-        power = np.sum(values**2 * weight, axis=(1, 2), keepdims=True) / count
-        return np.asarray(values / np.sqrt(power + MODULUS_FLOOR))
-
-    return weighted_mean(np.abs(by_own_size(amplitude) - by_own_size(measured)), weight)
-
-
-def poisson_nll_terms(predicted: FloatArray, measured: FloatArray) -> FloatArray:
-    """Return p - t log(p) pixel by pixel, in counts; the constant log(t!) is left out.
-
-    Args:
-        predicted: intensities p.
-        measured: intensities t, same shape.
-
-    Returns:
-        Terms of the same shape.
-    """
-    return np.asarray(predicted - measured * np.log(predicted + INTENSITY_FLOOR))
-
-
-def weighted_mean(values: FloatArray, weights: FloatArray) -> float:
-    """Return the mean over groups of sum(weights * values) / sum(weights) of each; groups of any weight count alike.
-
-    Args:
-        values: (group, ...).
-        weights: broadcastable to the values.
-
-    Returns:
-        The mean, which for a batch is the mean over its parts.
-    """
-    axes = tuple(range(1, values.ndim))
-    weights = np.broadcast_to(weights, values.shape)
-    return float(np.mean(np.sum(values * weights, axis=axes) / np.sum(weights, axis=axes)))
-
-
-def complex_mae(patches: ComplexArray, labels: ComplexArray, window: FloatArray) -> float:
-    """Return the mean modulus of the complex error inside a window.
-
-    Args:
-        patches: (group, N, N, channel).
-        labels: same shape.
-        window: (N, N) weight.
-
-    Returns:
-        Mean of |patch - label|.
-    """
-    error = patches - labels
-    modulus = np.sqrt(error.real**2 + error.imag**2 + MODULUS_FLOOR)
-    return weighted_mean(modulus, window[np.newaxis, :, :, np.newaxis])
-
-
-def total_variation(patches: ComplexArray) -> float:
-    """Return the mean modulus of neighbour differences along rows plus the same along columns.
-
-    Args:
-        patches: (group, N, N, channel).
-
-    Returns:
-        Anisotropic total variation per pixel.
-    """
-    total = 0.0
-    for axis in (1, 2):
-        step = np.diff(patches, axis=axis)
-        total += float(np.mean(np.sqrt(step.real**2 + step.imag**2 + MODULUS_FLOOR)))
-    return total
-
-
-def mean_deviation(patches: ComplexArray) -> float:
-    """Return the mean absolute deviation of the patch amplitude from its mean over each patch.
-
-    Args:
-        patches: (group, N, N, channel).
-
-    Returns:
-        Mean of | |patch| - mean |patch| |.
-    """
-    amplitude = np.sqrt(patches.real**2 + patches.imag**2 + MODULUS_FLOOR)
-    return float(np.mean(np.abs(amplitude - amplitude.mean(axis=(1, 2), keepdims=True))))
+    return physics_weight * configured + (1 - physics_weight) * terms[NORMALISED.name]

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float32Array
-from ptychopinn_backend.config import BACKENDS, ModelConfig, TrainingConfig
+from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
-from ptychopinn_backend.config.generators import CNN_OPTION_BACKENDS, CNN_OPTIONS, backends_of, generators_of
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.errors import UnsupportedOptionError
+from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.networks.weights import check_weights
+from ptychopinn_backend.physics.losses import loss_weights
+from ptychopinn_backend.seam.arguments import (
+    require_fitting_batch,
+    require_fitting_source,
+    require_labels,
+    require_offered,
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,11 @@ class ForwardResult:
 
 
 class Backend(ABC):
-    """One model in one framework. Built from a `BackendSetup`, with weights that are a function of the seed alone."""
+    """One model in one framework. Built from a `BackendSetup`, with weights that are a function of the seed alone.
+
+    The public methods check their arguments and explain failures of the machine, once for every framework. A backend
+    gives the methods of the same names with a leading underscore, and may rely on what was checked.
+    """
 
     name: ClassVar[str]
     """'tensorflow' or 'pytorch'."""
@@ -86,25 +98,27 @@ class Backend(ABC):
             setup: configuration and constants.
 
         Raises:
+            ConfigError: every loss weight is 0.
             UnsupportedOptionError: names the backends that offer it.
         """
         require_offered(setup.model, self.name)
         self.setup = setup
+        self.loss_weights = loss_weights(setup.training)
+        """Weights of the loss terms."""
 
     @staticmethod
     @abstractmethod
     def versions() -> dict[str, str]:
         """Return the versions of the framework's packages, by distribution name."""
 
-    @abstractmethod
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return canonical name -> shape of every weight, trainable constants of the physics included."""
+        return self._weight_shapes()
 
-    @abstractmethod
     def dump_weights(self) -> dict[str, AnyArray]:
         """Return a copy of every weight in the canonical layout (specs/backend.md)."""
+        return self._dump_weights()
 
-    @abstractmethod
     def load_weights(self, weights: Mapping[str, AnyArray]) -> None:
         """Take weights in the canonical layout.
 
@@ -114,8 +128,9 @@ class Backend(ABC):
         Raises:
             DamagedArchiveError: a name or shape differs.
         """
+        check_weights(weights, self._weight_shapes())
+        self._load_weights(weights)
 
-    @abstractmethod
     def fit(
         self,
         training: GroupSource,
@@ -138,22 +153,37 @@ class Backend(ABC):
             History and why training ended.
 
         Raises:
+            DataError: a source does not fit the model, or lacks the labels the loss needs.
             TrainingError: a loss that is not finite, or a checkpoint of another configuration.
         """
+        for source in (training, validation):
+            if source is not None:
+                require_fitting_source(source, self.setup)
+                require_labels(self.loss_weights, source.has_labels)
+        with self._explained_failures():
+            return self._fit(
+                training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
+            )
 
-    @abstractmethod
     def predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
-        """Yield the consistent patches of all groups in order, batch by batch.
+        """Return the consistent patches of all groups in order, batch by batch; each is computed when it is asked for.
 
         Args:
             source: groups to predict.
             batch_size: groups per batch; the result does not depend on it.
 
-        Yields:
-            (group, N, N, channel) complex64.
-        """
+        Returns:
+            Iterator over (group, N, N, channel) complex64.
 
-    @abstractmethod
+        Raises:
+            ConfigError: a batch size below 1.
+            DataError: the source does not fit the model.
+        """
+        require_fitting_source(source, self.setup)
+        if batch_size < 1:
+            raise ConfigError(f"batch_size = {batch_size}, but a batch holds at least one group. Set it to 1 or more.")
+        return self._explained(self._predict(source, batch_size))
+
     def forward(self, batch: GroupBatch, source: GroupSource) -> ForwardResult:
         """Return the model's outputs for one batch.
 
@@ -163,11 +193,17 @@ class Backend(ABC):
 
         Returns:
             Patches and predicted amplitude.
-        """
 
-    @abstractmethod
+        Raises:
+            DataError: the source, or the batch, does not fit the model.
+        """
+        require_fitting_source(source, self.setup)
+        require_fitting_batch(batch, source)
+        with self._explained_failures():
+            return self._forward(batch, source)
+
     def losses(self, batch: GroupBatch, source: GroupSource, physics_weight: float = 1.0) -> dict[str, float]:
-        """Return every active loss term and 'loss' for one batch, names as in `physics.forward.loss_terms`.
+        """Return every active loss term and 'loss' for one batch, names as in `physics.losses.LOSS_TERMS`.
 
         Args:
             batch: groups of `source`.
@@ -176,9 +212,14 @@ class Backend(ABC):
 
         Returns:
             Term name -> value.
-        """
 
-    @abstractmethod
+        Raises:
+            DataError: the source, or the batch, does not fit the model, or lacks the labels the loss needs.
+        """
+        self._check_loss_arguments(batch, source)
+        with self._explained_failures():
+            return self._losses(batch, source, physics_weight)
+
     def gradients(self, batch: GroupBatch, source: GroupSource, physics_weight: float = 1.0) -> dict[str, AnyArray]:
         """Return the gradient of 'loss' with respect to every trainable weight, canonical names and layout.
 
@@ -188,31 +229,57 @@ class Backend(ABC):
             physics_weight: weight of the configured loss in a training with stages.
 
         Returns:
-            Canonical name -> array.
+            Canonical name -> array; for the complex probe d loss / d real + i d loss / d imaginary.
+
+        Raises:
+            DataError: the source, or the batch, does not fit the model, or lacks the labels the loss needs.
         """
+        self._check_loss_arguments(batch, source)
+        with self._explained_failures():
+            return self._gradients(batch, source, physics_weight)
 
+    def _check_loss_arguments(self, batch: GroupBatch, source: GroupSource) -> None:
+        require_fitting_source(source, self.setup)
+        require_fitting_batch(batch, source)
+        require_labels(self.loss_weights, batch.Y is not None)
 
-def require_offered(model: ModelConfig, backend: str) -> None:
-    """Raise unless a backend offers the generator and the options of it that are on.
+    def _explained(self, patches: Iterator[Complex64Array]) -> Iterator[Complex64Array]:
+        with self._explained_failures():
+            yield from patches
 
-    Args:
-        model: the configuration.
-        backend: 'tensorflow' or 'pytorch'.
+    @staticmethod
+    @abstractmethod
+    def _explained_failures() -> AbstractContextManager[None]:
+        """Return a context that turns failures of the machine into errors that say what to do."""
 
-    Raises:
-        UnsupportedOptionError: says which backend has which.
-    """
-    offered = backends_of(model.architecture)
-    if backend not in offered:
-        having = "; ".join(f"{name} has {', '.join(generators_of(name))}" for name in BACKENDS)
-        raise UnsupportedOptionError(
-            f"architecture = '{model.architecture}' is not offered by the {backend} backend (it is by "
-            f"{', '.join(offered) or 'none'}): {having}. Choose one that {backend} has, or another backend."
-        )
-    if model.architecture == "cnn" and backend not in CNN_OPTION_BACKENDS:
-        for name in CNN_OPTIONS:
-            if getattr(model, name):
-                raise UnsupportedOptionError(
-                    f"{name} = True is not offered by the {backend} backend (it is by "
-                    f"{', '.join(CNN_OPTION_BACKENDS)}). Set {name} to False, or choose another backend."
-                )
+    @abstractmethod
+    def _weight_shapes(self) -> dict[str, tuple[int, ...]]: ...
+
+    @abstractmethod
+    def _dump_weights(self) -> dict[str, AnyArray]: ...
+
+    @abstractmethod
+    def _load_weights(self, weights: Mapping[str, AnyArray]) -> None: ...
+
+    @abstractmethod
+    def _fit(
+        self,
+        training: GroupSource,
+        validation: GroupSource | None,
+        *,
+        on_epoch: EpochCallback | None,
+        checkpoint_folder: Path | None,
+        resume: bool,
+    ) -> TrainingResult: ...
+
+    @abstractmethod
+    def _predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]: ...
+
+    @abstractmethod
+    def _forward(self, batch: GroupBatch, source: GroupSource) -> ForwardResult: ...
+
+    @abstractmethod
+    def _losses(self, batch: GroupBatch, source: GroupSource, physics_weight: float) -> dict[str, float]: ...
+
+    @abstractmethod
+    def _gradients(self, batch: GroupBatch, source: GroupSource, physics_weight: float) -> dict[str, AnyArray]: ...

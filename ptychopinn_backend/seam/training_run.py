@@ -1,4 +1,4 @@
-"""What a training run is, in whichever framework: its data checked, its fingerprint, its best epoch, its report."""
+"""What a training run is, in whichever framework: its fingerprint, its best epoch, its report."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.source import GroupSource
-from ptychopinn_backend.errors import ConfigError, DataError, TrainingError, nearest_name
-from ptychopinn_backend.physics.losses import LossWeights, loss_weights
+from ptychopinn_backend.errors import ConfigError, TrainingError, nearest_name
+from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.seam.interface import BackendSetup
 from ptychopinn_backend.seam.schedule import last_phase_start, loss_changes, physics_weight
 
@@ -35,54 +35,6 @@ _RUN_DEFINING_OPTIONS: Final = (
     "checkpoint_monitor_metric",
     "checkpoint_mode",
 )
-
-
-def require_fitting_source(source: GroupSource, setup: BackendSetup) -> None:
-    """Raise unless a source fits the model.
-
-    Args:
-        source: groups to train on or to predict.
-        setup: the model's configuration and constants.
-
-    Raises:
-        DataError: names what differs.
-    """
-    model = setup.model
-    if source.n_groups == 0:
-        raise DataError("The source holds no groups. Give a scan with at least one group.")
-    if source.N != model.N:
-        raise DataError(
-            f"The patterns have side {source.N}; this model was built for N = {model.N}. "
-            "Crop or pad the patterns, or build a model with their N."
-        )
-    if source.channels != model.channels:
-        raise DataError(
-            f"The groups hold {source.channels} patterns; this model needs {model.channels} "
-            f"(gridsize = {model.gridsize}). Group the scan with the gridsize of the model."
-        )
-    if setup.training.probe_trainable and len(source.probes) != len(setup.probes):
-        raise DataError(
-            f"The source has {len(source.probes)} scans; the model holds trainable probes of {len(setup.probes)}. "
-            "Give the scans it was trained on, or set probe_trainable to False."
-        )
-
-
-def require_labels(weights: LossWeights, present: bool) -> None:
-    """Raise when the loss compares with labels and there are none.
-
-    Args:
-        weights: weights of the loss terms.
-        present: whether the groups carry labels.
-
-    Raises:
-        DataError: labels are missing.
-    """
-    if weights.needs_labels and not present:
-        raise DataError(
-            "The groups carry no labels Y, and the loss compares with them (model_type 'supervised' or "
-            "realspace_mae_weight above 0). Give Y or objectGuess, or train model_type 'pinn' with "
-            "realspace_mae_weight = 0."
-        )
 
 
 def monitored_key(metric: str, history_keys: Sequence[str]) -> str:

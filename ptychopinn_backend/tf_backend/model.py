@@ -11,12 +11,11 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.networks.inputs import input_maps, network_inputs
-from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE, check_weights
+from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
 from ptychopinn_backend.physics.forward import overlap_weights
-from ptychopinn_backend.physics.losses import loss_weights
+from ptychopinn_backend.physics.losses import LossWeights
 from ptychopinn_backend.physics.placement import canvas_size
 from ptychopinn_backend.seam.interface import BackendSetup
-from ptychopinn_backend.seam.training_run import require_fitting_source
 from ptychopinn_backend.tf_backend.device import compute_type
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.generators import StartsWithConvolution, build_generator
@@ -30,16 +29,17 @@ SCALAR: Final = tf.TensorSpec((), tf.float32)
 class PatchModel:
     """All weights, and the traced functions of them."""
 
-    def __init__(self, setup: BackendSetup, precision: str, device: str) -> None:
+    def __init__(self, setup: BackendSetup, weights: LossWeights, precision: str, device: str) -> None:
         """Create the variables; their values are a function of the setup alone.
 
         Args:
             setup: configuration and constants.
+            weights: weights of the loss terms.
             precision: '32-true' or 'bf16-mixed'.
             device: TensorFlow name of the device it computes on.
         """
         self.setup = setup
-        self.loss_weights = loss_weights(setup.training)
+        self.loss_weights = weights
         self._log_intensity_scale = math.log(setup.intensity_scale)
         self._compute_type = compute_type(precision)
         self._generator = build_generator(setup.model)
@@ -74,7 +74,6 @@ class PatchModel:
         Args:
             weights: exactly the names and shapes of `weight_shapes`.
         """
-        check_weights(weights, self._shapes)
         for name, variable in self._variables.items():
             variable.assign(_as_real(name, np.asarray(weights[name])))
 
@@ -87,15 +86,11 @@ class PatchModel:
         """Return what the batches of a source share.
 
         Args:
-            source: the groups; checked to fit the model.
+            source: the groups.
 
         Returns:
             Probes and valid pixels on the device.
-
-        Raises:
-            DataError: pattern size, channels, probes or labels are not those the model needs.
         """
-        require_fitting_source(source, self.setup)
         probes = np.asarray(source.probes, np.complex64)
         return SceneTensors(
             tf.constant(probes),
@@ -108,13 +103,10 @@ class PatchModel:
 
         Args:
             batch: groups of `source`.
-            source: the groups' source, checked.
+            source: the groups' source.
 
         Returns:
             The tensors.
-
-        Raises:
-            DataError: the loss needs labels and the batch has none.
         """
         labels = np.zeros((0, 0, 0, 0), np.complex64)
         if self.loss_weights.needs_labels and batch.Y is not None:

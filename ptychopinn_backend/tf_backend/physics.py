@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.physics.far_field import smoothing_kernel
 from ptychopinn_backend.physics.forward import forward_constants
-from ptychopinn_backend.physics.losses import INTENSITY_FLOOR, MODULUS_FLOOR, LossWeights, total_loss
+from ptychopinn_backend.physics.loss_formulas import MODULUS_FLOOR, ArrayOperations, LossInputs
+from ptychopinn_backend.physics.losses import LossWeights, loss_terms
 from ptychopinn_backend.physics.placement import MINIMUM_COVERAGE
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.placement import Placement
+
+OPERATIONS: Final = ArrayOperations[Any](
+    image_axes=(1, 2),
+    sqrt=tf.sqrt,
+    log=tf.math.log,
+    absolute=tf.abs,
+    square=tf.square,
+    mean=tf.reduce_mean,
+    mean_along=lambda values, axes: tf.reduce_mean(values, axes, keepdims=True),
+    sum_along=lambda values, axes: tf.reduce_sum(values, axes, keepdims=True),
+    broadcast=lambda values, like: tf.broadcast_to(values, tf.shape(like)),
+)
+"""What the formulas of the loss need."""
 
 
 class BatchTensors(NamedTuple):
@@ -125,53 +139,21 @@ class GroupPhysics:
         Returns:
             Term name -> float32 scalar.
         """
-        terms: dict[str, Any] = {}
+        intensity = target = valid = labels = None
         if weights.needs_far_field:
             intensity = self.predicted_intensity(patches, tf.gather(scene.probes, batch.scan_index), log_scale)
             target = batch.X * intensity_scale
-            valid = tf.broadcast_to(tf.gather(scene.valid_pixels, batch.scan_index)[..., None], tf.shape(target))
-            amplitude = amplitude_of(intensity)
-            if weights.nll > 0:
-                values = intensity - tf.square(target) * tf.math.log(intensity + INTENSITY_FLOOR)
-                terms["nll"] = _weighted_mean(values, valid)
-            if weights.mae > 0:
-                terms["mae"] = _weighted_mean(tf.abs(amplitude - target), valid)
-            if weights.mse > 0:
-                terms["mse"] = _weighted_mean(tf.square(amplitude - target), valid)
-            if weights.is_staged:
-                error = _by_own_size(amplitude, valid) - _by_own_size(target, valid)
-                terms["normalised"] = _weighted_mean(tf.abs(error), valid)
-        if weights.realspace_mae > 0:
-            terms["realspace_mae"] = self._complex_mae(patches, batch.Y)
-        if weights.tv > 0:
-            terms["tv"] = _total_variation(patches)
-        if weights.mean_deviation > 0:
-            terms["mean_deviation"] = _mean_deviation(patches)
-        terms["loss"] = total_loss(terms, weights, physics_weight)
-        return terms
-
-    def _complex_mae(self, patches: Any, labels: Any) -> Any:
+            valid = tf.gather(scene.valid_pixels, batch.scan_index)[..., None]
+        if weights.needs_labels:
+            labels = _parts(batch.Y)
         window = tf.constant(self._constants.label_window[None, :, :, None], tf.float32)
-        modulus = _modulus(patches - labels)
-        return _weighted_mean(modulus, tf.broadcast_to(window, tf.shape(modulus)))
+        inputs = LossInputs(_parts(patches), intensity, target, valid, labels, window)
+        return loss_terms(OPERATIONS, inputs, weights, physics_weight)
 
 
 def amplitude_of(intensity: Any) -> Any:
     """Return the square root of an intensity, bounded away from 0 so that its gradient stays finite."""
     return tf.sqrt(intensity + MODULUS_FLOOR)
-
-
-def _weighted_mean(values: Any, weights: Any) -> Any:
-    """Return the mean over groups of the weighted mean of each; values and weights (group, N, N, channel)."""
-    axes = (1, 2, 3)
-    return tf.reduce_mean(tf.reduce_sum(values * weights, axes) / tf.reduce_sum(weights, axes))
-
-
-def _by_own_size(amplitude: Any, valid: Any) -> Any:
-    """Return amplitudes (group, N, N, channel) divided by the root mean square of each pattern over valid pixels."""
-    axes = (1, 2)
-    power = tf.reduce_sum(tf.square(amplitude) * valid, axes, keepdims=True)
-    return amplitude / tf.sqrt(power / tf.reduce_sum(valid, axes, keepdims=True) + MODULUS_FLOOR)
 
 
 def _smooth(waves: Any, sigma_px: float) -> Any:
@@ -188,16 +170,5 @@ def _squared_modulus(values: Any) -> Any:
     return tf.square(tf.math.real(values)) + tf.square(tf.math.imag(values))
 
 
-def _modulus(values: Any) -> Any:
-    return tf.sqrt(_squared_modulus(values) + MODULUS_FLOOR)
-
-
-def _total_variation(patches: Any) -> Any:
-    along_rows = _modulus(patches[:, 1:] - patches[:, :-1])
-    along_columns = _modulus(patches[:, :, 1:] - patches[:, :, :-1])
-    return tf.reduce_mean(along_rows) + tf.reduce_mean(along_columns)
-
-
-def _mean_deviation(patches: Any) -> Any:
-    amplitude = _modulus(patches)
-    return tf.reduce_mean(tf.abs(amplitude - tf.reduce_mean(amplitude, axis=(1, 2), keepdims=True)))
+def _parts(values: Any) -> tuple[Any, Any]:
+    return tf.math.real(values), tf.math.imag(values)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.networks.encoder import encoder_weights
-from ptychopinn_backend.networks.weights import LOG_SCALE
+from ptychopinn_backend.networks.weights import LOG_SCALE, check_weights
 from ptychopinn_backend.seam.epoch_log import open_log
 from ptychopinn_backend.seam.interface import EpochCallback, EpochReport, TrainingResult
 from ptychopinn_backend.seam.schedule import (
@@ -92,7 +92,9 @@ class Trainer:
             return
         state = Checkpoint.read(path)
         require_same_run(path, state.record["fingerprint"], self._fingerprint)
-        self._model.load_weights(state.group("weights"))
+        weights = state.group("weights")
+        check_weights(weights, self._model.weight_shapes)
+        self._model.load_weights(weights)
         self._optimizer.load(state.group("optimizer"))
         self._best.restore(state.record["best"], state.group("best"))
         self._schedule.restore(**state.record["schedule"])

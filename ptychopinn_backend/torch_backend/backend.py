@@ -14,9 +14,7 @@ from torch import Tensor
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
-from ptychopinn_backend.seam.training_run import require_fitting_source, require_labels
 from ptychopinn_backend.torch_backend.compilation import compile_network
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
 from ptychopinn_backend.torch_backend.devices import autocast, resolve_device, resolve_precision
@@ -29,6 +27,7 @@ class TorchBackend(Backend):
     """One model in PyTorch, trained through Lightning."""
 
     name: ClassVar[str] = "pytorch"
+    _explained_failures = staticmethod(explained_failures)
 
     @explained_failures()
     def __init__(self, setup: BackendSetup) -> None:
@@ -44,7 +43,7 @@ class TorchBackend(Backend):
         super().__init__(setup)
         self._device = resolve_device(setup.execution)
         self._precision = resolve_precision(setup.execution, self._device)
-        self._model = PtychographyModel(setup, loss_weights(setup.training)).to(self._device).eval()
+        self._model = PtychographyModel(setup, self.loss_weights).to(self._device).eval()
         if setup.execution.compile_model:
             compile_network(self._model.generator, self._device)
 
@@ -53,55 +52,24 @@ class TorchBackend(Backend):
         """Return the versions of torch and lightning."""
         return {name: version(name) for name in ("torch", "lightning")}
 
-    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return canonical name -> shape of every weight."""
-        return {name: tuple(array.shape) for name, array in self.dump_weights().items()}
+    def _weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        return self._model.weight_shapes
 
-    def dump_weights(self) -> dict[str, AnyArray]:
-        """Return a copy of every weight in the canonical layout."""
-        return self._model.dump()
+    def _dump_weights(self) -> dict[str, AnyArray]:
+        return self._model.dump_weights()
 
-    def load_weights(self, weights: Mapping[str, AnyArray]) -> None:
-        """Take weights in the canonical layout.
+    def _load_weights(self, weights: Mapping[str, AnyArray]) -> None:
+        self._model.load_weights(weights)
 
-        Args:
-            weights: exactly the names and shapes of `weight_shapes`.
-
-        Raises:
-            DamagedArchiveError: a name or shape differs.
-        """
-        self._model.load(weights)
-
-    @explained_failures()
-    def fit(
+    def _fit(
         self,
         training: GroupSource,
-        validation: GroupSource | None = None,
+        validation: GroupSource | None,
         *,
-        on_epoch: EpochCallback | None = None,
-        checkpoint_folder: Path | None = None,
-        resume: bool = False,
+        on_epoch: EpochCallback | None,
+        checkpoint_folder: Path | None,
+        resume: bool,
     ) -> TrainingResult:
-        """Train; see `Backend.fit`.
-
-        Args:
-            training: groups to train on.
-            validation: groups to validate on after every epoch, or None.
-            on_epoch: called after every epoch; True stops.
-            checkpoint_folder: where the best and the last state are written; None writes none.
-            resume: go on from the last state in `checkpoint_folder` where one is there.
-
-        Returns:
-            History and why training ended.
-
-        Raises:
-            DataError: a source does not fit the model, or lacks the labels the loss needs.
-            TrainingError: a loss that is not finite, or a checkpoint of another configuration.
-        """
-        for source in (training, validation):
-            if source is not None:
-                require_fitting_source(source, self.setup)
-                require_labels(self._model.loss_weights, source.has_labels)
         # Lightning takes longer to import than a scan to reconstruct, and only training needs it.
         from ptychopinn_backend.torch_backend.training import train
 
@@ -120,39 +88,22 @@ class TorchBackend(Backend):
         finally:
             self._model.to(self._device).eval().zero_grad(set_to_none=True)
 
-    def predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
-        """Yield the consistent patches of all groups in order, batch by batch.
-
-        Args:
-            source: groups to predict.
-            batch_size: groups per batch; the result does not depend on it.
-
-        Returns:
-            Iterator over (group, N, N, channel) complex64.
-
-        Raises:
-            DataError: the source does not fit the model.
-        """
-        require_fitting_source(source, self.setup)
-        return self._predict(source, batch_size)
-
     def _predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
-        with explained_failures():
-            constants = self._constants(source)
-            pending: Tensor | None = None
-            for start in range(0, source.n_groups, batch_size):
-                batch = source.batch(np.arange(start, min(start + batch_size, source.n_groups)))
-                with self._at_rest(), torch.inference_mode(), autocast(self._precision, self._device):
-                    tensors = TensorBatch.of(batch, source, self.setup.model, with_labels=False).to(self._device)
-                    network_patches = self._model.network_patches(tensors)
-                    with torch.autocast(self._device.type, enabled=False):
-                        patches = _as_complex(self._model.patches(network_patches, tensors, constants))
-                # A GPU computes this batch while the caller works on the one before.
-                if pending is not None:
-                    yield pending.cpu().numpy()
-                pending = patches
+        constants = self._constants(source)
+        pending: Tensor | None = None
+        for start in range(0, source.n_groups, batch_size):
+            batch = source.batch(np.arange(start, min(start + batch_size, source.n_groups)))
+            with self._at_rest(), torch.inference_mode(), autocast(self._precision, self._device):
+                tensors = TensorBatch.of(batch, source, self.setup.model, with_labels=False).to(self._device)
+                network_patches = self._model.network_patches(tensors)
+                with torch.autocast(self._device.type, enabled=False):
+                    patches = _as_complex(self._model.patches(network_patches, tensors, constants))
+            # A GPU computes this batch while the caller works on the one before.
             if pending is not None:
                 yield pending.cpu().numpy()
+            pending = patches
+        if pending is not None:
+            yield pending.cpu().numpy()
 
     @contextmanager
     def _at_rest(self) -> Iterator[None]:
@@ -164,21 +115,7 @@ class TorchBackend(Backend):
         finally:
             self._model.train(training)
 
-    @explained_failures()
-    def forward(self, batch: GroupBatch, source: GroupSource) -> ForwardResult:
-        """Return the model's outputs for one batch.
-
-        Args:
-            batch: groups of `source`.
-            source: gives probes and the canvas.
-
-        Returns:
-            Patches and predicted amplitude.
-
-        Raises:
-            DataError: the source does not fit the model.
-        """
-        require_fitting_source(source, self.setup)
+    def _forward(self, batch: GroupBatch, source: GroupSource) -> ForwardResult:
         constants = self._constants(source)
         tensors = TensorBatch.of(batch, source, self.setup.model, with_labels=False).to(self._device)
         with torch.inference_mode():
@@ -192,41 +129,17 @@ class TorchBackend(Backend):
                 amplitude=amplitude.permute(0, 2, 3, 1).contiguous().cpu().numpy(),
             )
 
-    @explained_failures()
-    def losses(self, batch: GroupBatch, source: GroupSource, physics_weight: float = 1.0) -> dict[str, float]:
-        """Return every active loss term and 'loss' for one batch.
-
-        Args:
-            batch: groups of `source`.
-            source: gives probes, valid pixels and the canvas.
-            physics_weight: weight of the configured loss in a training with stages.
-
-        Returns:
-            Term name -> value.
-        """
+    def _losses(self, batch: GroupBatch, source: GroupSource, physics_weight: float) -> dict[str, float]:
         with torch.no_grad():
             return {name: float(value) for name, value in self._loss_terms(batch, source, physics_weight).items()}
 
-    @explained_failures()
-    def gradients(self, batch: GroupBatch, source: GroupSource, physics_weight: float = 1.0) -> dict[str, AnyArray]:
-        """Return the gradient of 'loss' with respect to every trainable weight.
-
-        Args:
-            batch: groups of `source`.
-            source: gives probes, valid pixels and the canvas.
-            physics_weight: weight of the configured loss in a training with stages.
-
-        Returns:
-            Canonical name -> array; for the probe dL/dRe + i dL/dIm.
-        """
+    def _gradients(self, batch: GroupBatch, source: GroupSource, physics_weight: float) -> dict[str, AnyArray]:
         loss = self._loss_terms(batch, source, physics_weight)["loss"]
         trainable = {name: p for name, p in self._model.canonical_parameters().items() if p.requires_grad}
         found = torch.autograd.grad(loss, list(trainable.values()), allow_unused=True, materialize_grads=True)
         return {name: to_canonical(name, gradient) for name, gradient in zip(trainable, found, strict=True)}
 
     def _loss_terms(self, batch: GroupBatch, source: GroupSource, physics_weight: float) -> dict[str, Tensor]:
-        require_fitting_source(source, self.setup)
-        require_labels(self._model.loss_weights, batch.Y is not None)
         tensors = TensorBatch.of(batch, source, self.setup.model, self._model.needs_labels).to(self._device)
         with autocast(self._precision, self._device):
             return self._model.loss_terms(tensors, self._constants(source), physics_weight)

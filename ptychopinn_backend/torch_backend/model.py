@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE, check_weights
+from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
 from ptychopinn_backend.physics.forward import forward_constants
-from ptychopinn_backend.physics.losses import LossWeights, total_loss
+from ptychopinn_backend.physics.loss_formulas import LossInputs
+from ptychopinn_backend.physics.losses import LossWeights, loss_terms
 from ptychopinn_backend.seam.interface import BackendSetup
-from ptychopinn_backend.seam.training_run import require_labels
-from ptychopinn_backend.torch_backend import losses
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
+from ptychopinn_backend.torch_backend.losses import OPERATIONS
 from ptychopinn_backend.torch_backend.network import build_generator
 from ptychopinn_backend.torch_backend.physics import FarField, Patches, group_patches
 
@@ -116,36 +116,19 @@ class PtychographyModel(nn.Module):
 
         Returns:
             Term name -> scalar tensor.
-
-        Raises:
-            DataError: labels are needed and the batch carries none.
         """
         network_patches = self.network_patches(batch)
         with torch.autocast(batch.patterns.device.type, enabled=False):
             patches = self.patches(network_patches, batch, constants)
-            terms: dict[str, Tensor] = {}
+            intensity = target = valid = labels = None
             if self.loss_weights.needs_far_field:
                 intensity = self.intensity(patches, batch, constants)
                 target = batch.patterns * math.exp(self._log_intensity_scale)
                 valid = constants.valid_of(batch.scan_index)
-                if self.loss_weights.nll > 0:
-                    terms["nll"] = losses.poisson_nll(intensity, target, valid)
-                if self.loss_weights.mae > 0:
-                    terms["mae"] = losses.amplitude_mae(intensity, target, valid)
-                if self.loss_weights.mse > 0:
-                    terms["mse"] = losses.amplitude_mse(intensity, target, valid)
-                if self.loss_weights.is_staged:
-                    terms["normalised"] = losses.normalised_amplitude_mae(intensity, target, valid)
-            if self.loss_weights.realspace_mae > 0:
-                require_labels(self.loss_weights, batch.labels is not None)
-                assert batch.labels is not None
-                terms["realspace_mae"] = losses.complex_mae(patches, batch.labels, self.get_buffer("_label_window"))
-            if self.loss_weights.tv > 0:
-                terms["tv"] = losses.total_variation(patches)
-            if self.loss_weights.mean_deviation > 0:
-                terms["mean_deviation"] = losses.mean_deviation(patches)
-            terms["loss"] = total_loss(terms, self.loss_weights, physics_weight)
-        return terms
+            if batch.labels is not None:
+                labels = batch.labels.real, batch.labels.imag
+            inputs = LossInputs(patches, intensity, target, valid, labels, self.get_buffer("_label_window"))
+            return loss_terms(OPERATIONS, inputs, self.loss_weights, physics_weight)
 
     def canonical_parameters(self) -> dict[str, Tensor]:
         """Return the tensor behind every canonical name, running statistics and a constant `log_scale` included."""
@@ -158,20 +141,21 @@ class PtychographyModel(nn.Module):
             found[PROBE] = self.probe
         return found
 
-    def dump(self) -> dict[str, AnyArray]:
+    @property
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Canonical name -> shape of every weight."""
+        return {name: array.shape for name, array in self.dump_weights().items()}
+
+    def dump_weights(self) -> dict[str, AnyArray]:
         """Return a copy of every weight in the canonical layout."""
         return {name: to_canonical(name, tensor) for name, tensor in self.canonical_parameters().items()}
 
-    def load(self, weights: Mapping[str, AnyArray]) -> None:
+    def load_weights(self, weights: Mapping[str, AnyArray]) -> None:
         """Take weights in the canonical layout.
 
         Args:
-            weights: exactly the names and shapes of `dump`.
-
-        Raises:
-            DamagedArchiveError: a name or shape differs.
+            weights: exactly the names and shapes of `weight_shapes`.
         """
-        check_weights(weights, {name: array.shape for name, array in self.dump().items()})
         with torch.no_grad():
             self.log_scale.copy_(torch.tensor(float(weights[LOG_SCALE])))
             if self.probe is not None:

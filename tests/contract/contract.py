@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.errors import DamagedArchiveError, DataError, TrainingError
+from ptychopinn_backend.errors import ConfigError, DamagedArchiveError, DataError, TrainingError
 from ptychopinn_backend.networks.cnn import cnn_plan
 from ptychopinn_backend.networks.layers import initial_weights
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
@@ -333,6 +334,27 @@ class BackendContract(NumbersContract, PhasesContract, GeneratorContract):
             backend.predict(source_for({"N": 64}, n_groups=2), 2)
         with pytest.raises(DataError, match=r"4 patterns.*needs 1.*gridsize"):
             backend.fit(source_for({"gridsize": 2}))
+
+    def test_a_batch_of_another_source_is_refused(self) -> None:
+        source = source_for({})
+        backend = backend_for(self.backend_name, source)
+        batch = source.batch(np.arange(2))
+        foreign = {
+            r"X has shape \(2, 32, 32, 4\); expected \(any, 32, 32, 1\)": replace(
+                batch, X=np.repeat(batch.X, 4, axis=-1)
+            ),
+            "The batch holds no groups": source.batch(np.arange(0)),
+            "scan_index names scans 0 to 1; the source has 1": replace(batch, scan_index=np.arange(2)),
+        }
+        for words, other in foreign.items():
+            for compute in (backend.forward, backend.losses, backend.gradients):
+                with pytest.raises(DataError, match=words):
+                    compute(other, source)
+
+    def test_a_batch_size_below_one_is_refused(self) -> None:
+        source = source_for({})
+        with pytest.raises(ConfigError, match=r"batch_size = 0.*Set it to 1 or more"):
+            backend_for(self.backend_name, source).predict(source, 0)
 
     def test_trainable_probes_need_the_scans_they_belong_to(self) -> None:
         backend = backend_for(self.backend_name, source_for({}), probe_trainable=True)
