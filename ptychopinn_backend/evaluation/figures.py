@@ -14,6 +14,7 @@ from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.evaluation.metrics import relative_phases, remove_phase_ramp
 from ptychopinn_backend.evaluation.scores import MIN_RELATIVE_WEIGHT, align_objects
 from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.files.pictures import new_figure, own_settings
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _NEARLY_A_TURN_RAD: Final = 1.8 * np.pi
 _DPI: Final = 130
 
 
+@own_settings()
 def save_reconstruction_figure(
     reconstruction: Reconstruction,
     path: str | Path,
@@ -53,11 +55,13 @@ def save_reconstruction_figure(
     _save(_panels_figure(panels, title), path)
 
 
+@own_settings()
 def reconstruction_png(reconstruction: Reconstruction) -> bytes:
     """Return the figure of `save_reconstruction_figure` without a truth as a PNG file in memory."""
     return _png(_panels_figure([("Reconstruction", *_alone(reconstruction))], ""))
 
 
+@own_settings()
 def patches_png(patches: Complex64Array, names: Sequence[str]) -> bytes:
     """Return amplitude and phase of some patches, a row each, as a PNG file in memory.
 
@@ -72,6 +76,7 @@ def patches_png(patches: Complex64Array, names: Sequence[str]) -> bytes:
     return _png(_panels_figure(panels, ""))
 
 
+@own_settings()
 def save_comparison_figure(
     reconstructions: Mapping[str, Reconstruction],
     path: str | Path,
@@ -94,9 +99,7 @@ def save_comparison_figure(
 
 def _panels_figure(panels: Sequence[tuple[str, AnyArray, AnyArray]], title: str) -> Figure:
     """Return a figure with a row a panel (name, amplitude, phase), in the colours of the last one."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.5 * len(panels) + 0.5), layout="constrained")
+    figure = new_figure(11, 4.5 * len(panels) + 0.5)
     axes = figure.subplots(len(panels), 2, squeeze=False)
     _, amplitude, phase = panels[-1]
     limits = [_limits(amplitude), _limits(phase)]
@@ -109,6 +112,7 @@ def _panels_figure(panels: Sequence[tuple[str, AnyArray, AnyArray]], title: str)
     return figure
 
 
+@own_settings()
 def save_loss_figure(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
     """Save the loss curves of a training run as PNG.
 
@@ -116,10 +120,9 @@ def save_loss_figure(history: Mapping[str, Sequence[float]], path: str | Path) -
         history: one value an epoch for each name; names that hold 'loss' are drawn.
         path: file to write, atomically; its folder must exist.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = new_figure(7, 4.2)
     axes = figure.subplots()
     curves = {name: np.asarray(values, float) for name, values in history.items() if "loss" in name and len(values)}
     for name, values in curves.items():

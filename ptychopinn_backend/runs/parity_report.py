@@ -17,6 +17,7 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.evaluation import evaluate
 from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.files.pictures import drawn
 from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.train import train_scans
 from ptychopinn_backend.seam.interface import EpochCallback
@@ -174,9 +175,12 @@ def write_parity_report(report: ParityReport, folder: Path, truth: RawData) -> l
     }
     with atomic_file(paths[1], "w") as file:
         json.dump(content, file, indent=2)
-    if truth.objectGuess is not None:
-        save_comparison_figure(report.reconstructions, paths[2], truth=truth.objectGuess)
-    return paths
+    true_object = truth.objectGuess
+    if true_object is None:
+        return paths[:2]
+    return paths[:2] + drawn(
+        lambda path: save_comparison_figure(report.reconstructions, path, truth=true_object), paths[2]
+    )
 
 
 def as_markdown(report: ParityReport) -> str:

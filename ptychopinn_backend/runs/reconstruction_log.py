@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.source import GroupSource, SelectedGroups
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.files.pictures import failure
 from ptychopinn_backend.runs.reconstruct import group_positions, patch_weight
 from ptychopinn_backend.seam.epoch_log import EpochLog, open_log
 from ptychopinn_backend.seam.interface import Backend, EpochCallback, EpochReport
@@ -62,9 +65,18 @@ class ReconstructionLog:
         from ptychopinn_backend.evaluation.figures import patches_png, reconstruction_png
 
         patches = np.concatenate(list(self._backend.predict(self._patches, self._batch_size)))
-        self._log.picture("patches", epoch, patches_png(patches[..., 0], [f"group {index}" for index in self._groups]))
+        names = [f"group {index}" for index in self._groups]
+        self._keep("patches", epoch, lambda: patches_png(patches[..., 0], names))
         if self._stitched is not None:
-            self._log.picture("object", epoch, reconstruction_png(self._stitch(self._stitched)))
+            stitched = self._stitch(self._stitched)
+            self._keep("object", epoch, lambda: reconstruction_png(stitched))
+
+    def _keep(self, name: str, epoch: int, draw: Callable[[], bytes]) -> None:
+        try:
+            self._log.picture(name, epoch, draw())
+        except Exception as error:
+            # Training is worth more than a picture of it.
+            warnings.warn(failure(f"'{name}' of epoch {epoch}", error), UserWarning, stacklevel=2)
 
     @property
     def _batch_size(self) -> int:

@@ -11,6 +11,7 @@ from ptychopinn_backend.arrays import Complex64Array
 from ptychopinn_backend.config import ARCHIVE_NAME
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.files.pictures import drawn
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
@@ -25,16 +26,15 @@ def save_training(model: TrainedModel, folder: Path) -> list[Path]:
         folder: made when missing.
 
     Returns:
-        The files written.
+        The files written. A figure that cannot be drawn is a warning.
     """
     from ptychopinn_backend.evaluation.figures import save_loss_figure
 
     folder.mkdir(parents=True, exist_ok=True)
     archive = model.save(folder / ARCHIVE_NAME)
-    table, figure = folder / "history.csv", folder / "loss.png"
+    table = folder / "history.csv"
     write_history(model.history, table)
-    save_loss_figure(model.history, figure)
-    return [archive, table, figure]
+    return [archive, table, *drawn(lambda path: save_loss_figure(model.history, path), folder / "loss.png")]
 
 
 def save_reconstruction(
@@ -53,22 +53,24 @@ def save_reconstruction(
         losses: training loss of every epoch, kept in the product.
 
     Returns:
-        The files written.
+        The files written. A figure that cannot be drawn is a warning.
     """
     from ptychopinn_backend.evaluation.figures import save_reconstruction_figure
 
+    def draw(path: Path) -> None:
+        try:
+            save_reconstruction_figure(reconstruction, path, truth=truth)
+        except DataError as error:
+            if truth is None:
+                raise
+            logger.warning("The figure shows the reconstruction alone, without the truth. %s", error)
+            save_reconstruction_figure(reconstruction, path)
+
     folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / f"reconstruction.{suffix}" for suffix in ("npz", "h5", "png")]
-    reconstruction.save_npz(written[0])
-    reconstruction.save_hdf5(written[1], losses=losses)
-    try:
-        save_reconstruction_figure(reconstruction, written[2], truth=truth)
-    except DataError as error:
-        if truth is None:
-            raise
-        logger.warning("The figure shows the reconstruction alone, without the truth. %s", error)
-        save_reconstruction_figure(reconstruction, written[2])
-    return written
+    npz, product, figure = (folder / f"reconstruction.{suffix}" for suffix in ("npz", "h5", "png"))
+    reconstruction.save_npz(npz)
+    reconstruction.save_hdf5(product, losses=losses)
+    return [npz, product, *drawn(draw, figure)]
 
 
 def write_history(history: dict[str, list[float]], path: Path) -> None:

@@ -1,15 +1,21 @@
 """Figures are complete PNG files that show what they should."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
+from matplotlib.image import imread, imsave
 
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.evaluation.figures import save_loss_figure, save_reconstruction_figure
+from ptychopinn_backend.files.pictures import drawn
+from ptychopinn_backend.runs.results import save_reconstruction
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
+ROOT = Path(__file__).parents[2]
 SIDE = 60
 
 
@@ -69,3 +75,76 @@ def test_truth_needs_positions(tmp_path: Path) -> None:
 def test_loss_figure_of_any_history(history: dict, tmp_path: Path) -> None:
     save_loss_figure(history, tmp_path / "loss.png")
     assert _contrast(tmp_path / "loss.png") > 0.02
+
+
+DRAW = """
+import sys
+from ptychopinn_backend.evaluation.figures import save_loss_figure
+from ptychopinn_backend.files.pictures import import_matplotlib
+import os
+named = os.environ["MPLBACKEND"]
+import_matplotlib()
+import matplotlib
+before = dict(matplotlib.rcParams.copy())
+save_loss_figure({"loss": [3.0, 2.0, 1.0]}, sys.argv[1])
+assert dict(matplotlib.rcParams.copy()) == before
+assert os.environ.get("MPLBACKEND") == (None if named == "no_such_backend" else named)
+assert "matplotlib.pyplot" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize(
+    ("backend", "settings"),
+    [
+        ("module://no_such.backend_inline", ""),
+        ("no_such_backend", "savefig.format: pdf\nsavefig.transparent: True\nfigure.facecolor: black\n"),
+        ("qtagg", "text.usetex: True\nfont.family: serif\nsavefig.bbox: tight\nlines.linewidth: 9\n"),
+    ],
+)
+def test_figures_do_not_depend_on_the_environment(backend: str, settings: str, tmp_path: Path) -> None:
+    save_loss_figure({"loss": [3.0, 2.0, 1.0]}, tmp_path / "here.png")
+    (tmp_path / "matplotlibrc").write_text(settings, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": backend}
+    there = [sys.executable, "-W", "error", "-c", DRAW, "there.png"]
+    done = subprocess.run(there, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(imread(tmp_path / "there.png"), imread(tmp_path / "here.png"))
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "tensorflow"])
+def test_a_framework_is_imported_in_the_environment_of_a_notebook(backend: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    modules = {"pytorch": "torch_backend.trainer", "tensorflow": "tf_backend.backend"}
+    code = f"import ptychopinn_backend.{modules[backend]}"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_object_is_read_from_an_image_in_the_environment_of_a_notebook(tmp_path: Path) -> None:
+    imsave(tmp_path / "object.png", np.arange(64.0).reshape(8, 8))
+    words = ["simulate", "-o", "scan.npz", "--size", "16", "--patterns", "4", "--object-file", "object.png"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    command = [sys.executable, "-c", "import sys; from ptychopinn_backend.cli import main; sys.exit(main())", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "scan.npz").exists()
+
+
+def test_a_figure_that_fails_costs_no_result(tmp_path: Path) -> None:
+    (tmp_path / "reconstruction.png").mkdir()
+    (tmp_path / "reconstruction.png" / "something").touch()
+    with pytest.warns(UserWarning, match=r"The figure .*reconstruction\.png was not drawn .*all other results are"):
+        written = save_reconstruction(_reconstruction(), tmp_path)
+    assert [path.name for path in written] == ["reconstruction.npz", "reconstruction.h5"]
+    assert Reconstruction.load_npz(written[0]).object.shape == (SIDE, SIDE)
+
+
+def test_a_figure_of_an_earlier_result_does_not_stay_beside_a_new_one(tmp_path: Path) -> None:
+    def draw(path: Path) -> None:
+        raise RuntimeError("latex\nis missing")
+
+    figure = tmp_path / "loss.png"
+    figure.write_bytes(b"of an earlier run")
+    with pytest.warns(UserWarning, match=r"RuntimeError: latex is missing\)"):
+        assert drawn(draw, figure) == []
+    assert not figure.exists()

@@ -71,6 +71,18 @@ def test_pictures_are_taken_every_so_many_epochs(backend: str, scan: Any, tmp_pa
     assert (folder / "object-epoch0002.png").read_bytes() != (folder / "object-epoch0004.png").read_bytes()
 
 
+def test_a_picture_that_fails_does_not_end_the_training() -> None:
+    class FullDisk(Pictures):
+        def picture(self, name: str, epoch: int, png: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+    source = source_for({}, n_groups=8)
+    backend = backend_for("pytorch", source, recon_log_every_n_epochs=1)
+    log = ReconstructionLog(backend, source, FullDisk(), on_epoch=lambda report: True)
+    with pytest.warns(UserWarning, match=r"'patches' of epoch 1 was not drawn \(OSError: .*No space left"):
+        assert log(EpochReport(1, 5, {"loss": 1.0}, 1e-3, 0.1)) is True
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_looking_changes_nothing(backend: str, scan: Any, tmp_path: Path) -> None:
     plain = trained(scan, backend)

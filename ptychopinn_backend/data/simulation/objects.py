@@ -13,6 +13,7 @@ from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float64Array
 from ptychopinn_backend.data.simulation.spec import SimulationConfig
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
 from ptychopinn_backend.files.npz import read_npz
+from ptychopinn_backend.files.pictures import import_matplotlib
 
 Shape: TypeAlias = tuple[int, int]
 
@@ -212,6 +213,7 @@ def _load(path: Path) -> AnyArray:
 
 def _read_image(path: Path) -> AnyArray:
     # Heavy, and needed for images only.
+    import_matplotlib()
     from matplotlib.image import imread
     from PIL import Image
 
