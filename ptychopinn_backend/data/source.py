@@ -20,6 +20,13 @@ class GroupBatch:
     """(group,) index into the source's `probes` and `valid_pixels`."""
     Y: Complex64Array | None
     """Labels (group, N, N, channel), or None."""
+    target: Float32Array | None = None
+    """Normalised amplitudes the loss compares with, shape of X, where they are others than the network is given."""
+
+    @property
+    def measured(self) -> Float32Array:
+        """Normalised amplitudes the loss compares with (group, N, N, channel)."""
+        return self.X if self.target is None else self.target
 
 
 class GroupSource(Protocol):

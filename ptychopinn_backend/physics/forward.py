@@ -154,7 +154,7 @@ def loss_terms(
     intensity = target = labels = None
     if weights.needs_far_field:
         intensity = predicted_intensity(patches, probes[batch.scan_index], log_scale, model)
-        target = batch.X.astype(np.float64) * intensity_scale
+        target = batch.measured.astype(np.float64) * intensity_scale
     if batch.Y is not None:
         labels = batch.Y.real, batch.Y.imag
     inputs = LossInputs(

@@ -112,7 +112,7 @@ class PatchModel:
         if self.loss_weights.needs_labels and batch.Y is not None:
             labels = np.asarray(batch.Y, np.complex64)
         return BatchTensors(
-            tf.convert_to_tensor(np.asarray(batch.X, np.float32)),
+            tf.convert_to_tensor(np.asarray(batch.measured, np.float32)),
             tf.convert_to_tensor(np.asarray(batch.local_offsets, np.float32)),
             tf.convert_to_tensor(np.asarray(batch.scan_index, np.int32)),
             tf.convert_to_tensor(network_inputs(batch, source, self.setup.model)),

@@ -32,7 +32,7 @@ class BatchTensors(NamedTuple):
     """A `GroupBatch` on the device."""
 
     X: Any
-    """float32 (group, N, N, channel)."""
+    """float32 (group, N, N, channel), normalised amplitudes the loss compares with."""
     local_offsets: Any
     """float32 (group, 1, 2, channel), pixels."""
     scan_index: Any

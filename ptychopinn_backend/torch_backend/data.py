@@ -24,7 +24,7 @@ class TensorBatch(NamedTuple):
     """A `GroupBatch` as tensors, channels first and contiguous: one image after the other."""
 
     patterns: Tensor
-    """(group, channel, N, N) float32, normalised amplitudes."""
+    """(group, channel, N, N) float32, normalised amplitudes the loss compares with."""
     inputs: Tensor
     """(group, channel * maps, N, N) float32, what the network is given; `patterns` itself for most generators."""
     local_offsets: Tensor
@@ -50,11 +50,11 @@ class TensorBatch(NamedTuple):
         labels = None
         if with_labels and batch.Y is not None:
             labels = _channels_first(batch.Y, np.complex64)
-        patterns = _channels_first(batch.X)
+        patterns = _channels_first(batch.measured)
         inputs = network_inputs(batch, source, model)
         return cls(
             patterns,
-            patterns if inputs is batch.X else _channels_first(inputs),
+            patterns if inputs is batch.measured else _channels_first(inputs),
             torch.from_numpy(np.require(batch.local_offsets, np.float32, ("C", "W"))),
             torch.from_numpy(np.require(batch.scan_index, np.int64, ("C", "W"))),
             labels,

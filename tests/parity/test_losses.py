@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -77,3 +78,18 @@ def test_gradients_agree(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_a_nudged_gradient_is_noticed(case: str) -> None:
     gradients(case).check_would_fail()
+
+
+@pytest.mark.parametrize("case", ["back-projection", "Poisson likelihood"])
+def test_the_loss_compares_with_the_target_where_one_is_given(case: str) -> None:
+    """Counts that are split give the network one part and the loss the other; both backends and NumPy agree."""
+    both = pair(case)
+    batch = both.source.batch(np.arange(both.source.n_groups))
+    target = np.asarray(batch.X[::-1] * np.float32(1.1), np.float32)
+    split = replace(batch, target=target)
+    found, expected = (backend.losses(split, both.source) for backend in (both.tensorflow, both.pytorch))
+    Comparison(found, expected, LOSS_TOLERANCE).check()
+    assert found["nll"] != pytest.approx(both.tensorflow.losses(batch, both.source)["nll"], rel=1e-3)
+    for backend in (both.tensorflow, both.pytorch):
+        patches, expected_patches = (backend.forward(item, both.source).patches for item in (split, batch))
+        np.testing.assert_array_equal(patches, expected_patches)

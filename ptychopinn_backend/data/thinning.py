@@ -1,0 +1,104 @@
+"""Counts split in two by chance: one part goes into the network, the other is what its output is compared with.
+
+A photon goes to the first part with probability p, independently of all others. Of Poisson counts the parts are then
+independent Poisson counts with p and 1 - p of the mean, so that nothing the network could learn of the noise in its
+input lowers the loss, however long it trains (Lehtinen et al., Noise2Noise, 2018; Neufeld et al., Data thinning, 2024).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import Complex64Array, Float32Array, FloatArray, IntArray
+from ptychopinn_backend.data.source import GroupBatch, GroupSource
+from ptychopinn_backend.errors import ConfigError
+
+DEFAULT_COPIES: Final = 16
+"""Splits of every group; an epoch with `groups_per_epoch` visits a part of them."""
+
+
+class ThinnedGroups:
+    """The groups of a source, each several times, with its counts split anew each time; a function of the seed."""
+
+    def __init__(
+        self,
+        source: GroupSource,
+        counts_factors: FloatArray,
+        *,
+        fraction: float,
+        seed: int,
+        copies: int = DEFAULT_COPIES,
+    ) -> None:
+        """Wrap a source.
+
+        Args:
+            source: groups of measured counts.
+            counts_factors: factor from normalised amplitude to the square root of counts, for every scan (scan,).
+            fraction: probability p with which a photon goes into the network's input.
+            seed: of the splits.
+            copies: splits of every group.
+
+        Raises:
+            ConfigError: `fraction` does not lie between 0 and 1.
+        """
+        if not 0 < fraction < 1:
+            raise ConfigError(f"fraction = {fraction}: a photon goes to either part. Give a number between 0 and 1.")
+        self._source, self._fraction, self._seed, self._copies = source, fraction, seed, copies
+        self._factors = np.asarray(counts_factors, np.float64)
+
+    @property
+    def n_groups(self) -> int:
+        """Groups of the source times the number of splits."""
+        return self._source.n_groups * self._copies
+
+    @property
+    def N(self) -> int:
+        """Pattern side in pixels."""
+        return self._source.N
+
+    @property
+    def channels(self) -> int:
+        """Patterns per group."""
+        return self._source.channels
+
+    @property
+    def probes(self) -> Complex64Array:
+        """Those of the source, (scan, mode, N, N)."""
+        return self._source.probes
+
+    @property
+    def valid_pixels(self) -> Float32Array:
+        """Those of the source, (scan, N, N)."""
+        return self._source.valid_pixels
+
+    @property
+    def max_local_offset_px(self) -> float:
+        """That of the source."""
+        return self._source.max_local_offset_px
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether batches carry Y."""
+        return self._source.has_labels
+
+    def batch(self, indices: IntArray) -> GroupBatch:
+        """Return groups with their counts split, each part at the scale of the whole.
+
+        Args:
+            indices: (group,); index modulo the groups of the source is the group, the rest counts its splits.
+
+        Returns:
+            The groups: X is what goes into the network, `target` what the loss compares with.
+        """
+        whole = self._source.batch(np.asarray(indices) % self._source.n_groups)
+        factors = self._factors[whole.scan_index][:, np.newaxis, np.newaxis, np.newaxis]
+        counts = np.rint(np.square(whole.X * factors)).astype(np.int64)
+        first = np.empty_like(counts)
+        for place, index in enumerate(indices):
+            first[place] = np.random.default_rng((self._seed, int(index))).binomial(counts[place], self._fraction)
+        given = np.sqrt(first / self._fraction) / factors
+        target = np.sqrt((counts - first) / (1 - self._fraction)) / factors
+        return replace(whole, X=given.astype(np.float32), target=target.astype(np.float32))
