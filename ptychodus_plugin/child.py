@@ -8,21 +8,17 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ptychodus.api.reconstruct import ReconstructOutput, TrainOutput
-from ptychodus.model.processing.subprocess_reconstructor import (
-    TAG_MODEL_SAVED,
-    TAG_OUTPUT,
-    TAG_TRAIN_OUTPUT,
-)
 
 from ptychodus_plugin.configuration import ReconstructPayload, TrainPayload, check_patterns, fit_preset
+from ptychodus_plugin.messages import RECONSTRUCT_GOAL, Goal, ModelSaved
 from ptychodus_plugin.product import drawable_losses, losses_of, object_frame, product_of, raw_data_of
-from ptychodus_plugin.reconstructor import RECONSTRUCT_GOAL, TAG_GOAL
 from ptychodus_plugin.training_folder import BEST_MODEL_FILE, CHECKPOINT_FOLDER, MODEL_FILE
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.train import measured_photons, train_scans
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.runs.warm_start import archived_model_options
+from ptychopinn_backend.seam.child_process import ParentLink
 from ptychopinn_backend.seam.interface import EpochReport
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
@@ -32,13 +28,13 @@ PARTIAL_STEP: Final = 10
 """Per cent of the groups between two partial objects: stitching them costs time, and a batch run writes a file each."""
 
 
-def run_reconstruct(payload: ReconstructPayload, queue: Any) -> None:
+def run_reconstruct(host: ParentLink) -> None:
     """Reconstruct one scan; sends partial products while patches are predicted, and the complete one at the end.
 
     Args:
-        payload: what to reconstruct and with what.
-        queue: takes the host's messages.
+        host: gives a `ReconstructPayload`, takes the host's `ReconstructOutput`.
     """
+    payload: ReconstructPayload = host.take()
     model = TrainedModel.load(payload.archive, backend=payload.backend, execution=payload.execution)
     scan = raw_data_of(payload.parameters)
     product = payload.parameters.product
@@ -46,7 +42,7 @@ def run_reconstruct(payload: ReconstructPayload, queue: Any) -> None:
 
     def send(reconstruction: Reconstruction, progress: int) -> None:
         output = product_of(product, reconstruction.object, reconstruction.probe, losses)
-        queue.put((TAG_OUTPUT, ReconstructOutput(output, progress=progress)))
+        host.put(ReconstructOutput(output, progress=progress))
 
     sent = groups = 0
 
@@ -89,13 +85,13 @@ def network_to_start_from(payload: TrainPayload) -> dict[str, Any]:
     return options
 
 
-def run_train(payload: TrainPayload, queue: Any) -> None:
+def run_train(host: ParentLink) -> None:
     """Train one model; sends both loss curves after every epoch and the archive's path at the end.
 
     Args:
-        payload: what to train on and how.
-        queue: takes the host's messages.
+        host: gives a `TrainPayload`, takes `Goal`, `ModelSaved` and the host's `TrainOutput`.
     """
+    payload: TrainPayload = host.take()
     scans = [RawData.from_file(path) for path in payload.training_files]
     validation = [RawData.from_file(path) for path in payload.validation_files]
     N = scans[0].N
@@ -118,9 +114,9 @@ def run_train(payload: TrainPayload, queue: Any) -> None:
             progress=report.epoch,
         )
         if report.epoch == 1:
-            queue.put((TAG_GOAL, report.n_epochs))
-            queue.put((TAG_MODEL_SAVED, str(best)))
-        queue.put((TAG_TRAIN_OUTPUT, output))
+            host.put(Goal(report.n_epochs))
+            host.put(ModelSaved(best))
+        host.put(output)
         terms = ", ".join(f"{name} {value:.5g}" for name, value in report.losses.items())
         logger.info("Epoch %d of %d: %s", report.epoch, report.n_epochs, terms)
 
@@ -138,4 +134,4 @@ def run_train(payload: TrainPayload, queue: Any) -> None:
     )
     archive = model.save(payload.output_path / MODEL_FILE)
     logger.info("Model written to %s.", archive)
-    queue.put((TAG_MODEL_SAVED, str(archive)))
+    host.put(ModelSaved(archive))

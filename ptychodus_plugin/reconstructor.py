@@ -1,4 +1,4 @@
-"""The reconstructors: the host's subprocess adapter with checked archives, readable errors and notices."""
+"""The reconstructors: each call works in a process of its own, with checked archives, readable errors and notices."""
 
 from __future__ import annotations
 
@@ -7,25 +7,12 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from ptychodus.api.reconstruct import ReconstructInput, ReconstructOutput, TrainOutput
-from ptychodus.model.processing._subprocess_protocol import ChildError
-from ptychodus.model.processing.subprocess_reconstructor import (
-    TAG_MODEL_SAVED,
-    TAG_OUTPUT,
-    TAG_TRAIN_OUTPUT,
-    SubprocessReconstructor,
-)
+from ptychodus.api.reconstruct import ReconstructInput, ReconstructOutput, TrainableReconstructor, TrainOutput
 
-from ptychodus_plugin.child_process import run_child
-from ptychodus_plugin.configuration import (
-    ReconstructPayload,
-    TrainPayload,
-    reconstruct_payload,
-    require_model,
-    train_payload,
-)
+from ptychodus_plugin.configuration import reconstruct_payload, require_model, train_payload
+from ptychodus_plugin.messages import RECONSTRUCT_GOAL, Goal, ModelSaved
 from ptychodus_plugin.options import decided_by
 from ptychodus_plugin.settings import LibrarySettings
 from ptychodus_plugin.training_folder import (
@@ -36,15 +23,9 @@ from ptychodus_plugin.training_folder import (
 )
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.errors import OutputError, PtychoPINNError, lack_of_memory, sentence_of
+from ptychopinn_backend.seam.child_process import ChildProcess, ParentLink
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
-
-RECONSTRUCT_ENTRY_POINT: Final = "ptychodus_plugin.child:run_reconstruct"
-TRAIN_ENTRY_POINT: Final = "ptychodus_plugin.child:run_train"
-TAG_GOAL: Final = "goal"
-"""Our own message: the number of epochs, which the child knows once it has seen the data."""
-RECONSTRUCT_GOAL: Final = 100
-"""Progress of a reconstruction is in per cent, so that the last file of a batch run always has the same name."""
 
 FailureListener = Callable[[str, Exception], None]
 """Called with what failed ('Train' or 'Infer') and the error, in the thread that runs the task."""
@@ -52,35 +33,46 @@ ModelListener = Callable[[], None]
 """Called when another model is in use, in the thread that runs the task."""
 
 
-class PtychoPINNReconstructor(SubprocessReconstructor):
+class PtychoPINNReconstructor(TrainableReconstructor):
     """One reconstructor; the backend is read from the settings at every call."""
 
     def __init__(self, name: str, settings: LibrarySettings) -> None:
-        """Bind the settings to the host's adapter.
+        """Bind the settings.
 
         Args:
             name: 'PINN' or 'Supervised'.
             settings: the library's settings.
         """
-        super().__init__(
-            name=name,
-            reconstruct_entry_point=RECONSTRUCT_ENTRY_POINT,
-            progress_goal_fn=self._current_goal,
-            build_reconstruct_payload=self._reconstruct_payload,
-            is_trainable=True,
-            train_entry_point=TRAIN_ENTRY_POINT,
-            build_train_payload=self._train_payload,
-            model_file_filter="PtychoPINN Model (*.zip)",
-            model_file_extension=".zip",
-            training_data_file_filter="NumPy Zipped Archive (*.npz)",
-            export_training_data=_export_training_data,
-        )
-        self._loaded_model_path: Path | None = None
+        super().__init__()
+        self._name = name
+        self._archive: Path | None = None
         self._settings = settings
         self._goal = RECONSTRUCT_GOAL
         self._stop = threading.Event()
+        self._closing = False
         self._failure_listeners: list[FailureListener] = []
         self._model_listeners: list[ModelListener] = []
+
+    @property
+    def name(self) -> str:
+        """Name that settings files and the view use."""
+        return self._name
+
+    def get_progress_goal(self) -> int:
+        """Return the epochs of a training, or 100 for a reconstruction."""
+        return self._goal
+
+    def get_model_file_filter(self) -> str:
+        """Return what the host's dialogs show of models."""
+        return "PtychoPINN Model (*.zip)"
+
+    def get_model_file_extension(self) -> str:
+        """Return the suffix of a model."""
+        return ".zip"
+
+    def get_training_data_file_filter(self) -> str:
+        """Return what the host's dialogs show of training data."""
+        return "NumPy Zipped Archive (*.npz)"
 
     def add_listeners(self, on_failure: FailureListener, on_model: ModelListener) -> None:
         """Let a view hear of failed tasks and of new models.
@@ -122,18 +114,26 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
         """
         preset = decided_by(self._settings.selection(self.name.lower()).preset)
         self._goal = preset.get("nepochs", self._settings.value("Training", "NumEpochs"))
-        before = self._loaded_model_path
+        before = self._archive
         try:
             yield from self._readable("Train", self._train(input_path, output_path))
         finally:
-            if self._loaded_model_path != before:
+            if self._archive != before:
                 self._tell_model()
 
     def stop(self) -> None:
-        """End the call that runs, within the host's grace period; may be called from any thread.
+        """End the call that runs, within the grace period of its process; may be called from any thread.
 
         The host itself looks for a stop request only after an output, which a long epoch keeps it waiting for.
         """
+        self._stop.set()
+
+    def close(self) -> None:
+        """End the call that runs, and refuse further ones: the window is being closed.
+
+        The host would wait, without a window, until the last epoch.
+        """
+        self._closing = True
         self._stop.set()
 
     def is_model_loaded(self) -> bool:
@@ -165,7 +165,7 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
             model["N"],
             model["gridsize"],
         )
-        super().load_model_from_file(file_path)
+        self._archive = file_path
         self._settings.inference.model_path.set_value(file_path)
         self._tell_model()
 
@@ -182,61 +182,68 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
         if archive.resolve() != file_path.resolve():
             shutil.copyfile(archive, file_path)
 
+    def export_training_data(self, file_path: Path, parameters: ReconstructInput) -> None:
+        """Write a scan as training data.
+
+        Args:
+            file_path: NPZ file to write.
+            parameters: counts, bad pixels and product.
+        """
+        from ptychodus_plugin.product import save_training_data
+
+        save_training_data(file_path, parameters)
+
     def _model(self) -> Path | None:
-        if self._loaded_model_path is not None:
-            return self._loaded_model_path
+        if self._archive is not None:
+            return self._archive
         named: Path = self._settings.value("Inference", "ModelPath")
         return named if named.is_file() else None
 
-    def _reconstruct_payload(self, parameters: ReconstructInput, loaded: Path | None) -> ReconstructPayload:
-        return reconstruct_payload(self._settings, self.name.lower(), parameters, self._model())
-
     def _reconstruct(self, parameters: ReconstructInput) -> Iterator[ReconstructOutput]:
-        payload = self._reconstruct_payload(parameters, self._loaded_model_path)
-        for tag, content in self._messages(RECONSTRUCT_ENTRY_POINT, payload):
-            if tag == TAG_OUTPUT:
-                yield content
+        from ptychodus_plugin.child import run_reconstruct
+
+        payload = reconstruct_payload(self._settings, self.name.lower(), parameters, self._model())
+        yield from self._messages(run_reconstruct, payload)
 
     def _train(self, input_path: Path, output_path: Path) -> Iterator[TrainOutput]:
-        payload = self._train_payload(input_path, output_path)
+        from ptychodus_plugin.child import run_train
+
+        payload = train_payload(self._settings, self.name.lower(), input_path, output_path, self._model())
         earlier, told = best_model_time_ns(output_path), False
         try:
-            for tag, content in self._messages(TRAIN_ENTRY_POINT, payload):
-                if tag == TAG_GOAL:
-                    self._goal = content
-                elif tag == TAG_MODEL_SAVED:
-                    self._loaded_model_path, told = Path(content), True
-                elif tag == TAG_TRAIN_OUTPUT:
-                    yield content
+            for message in self._messages(run_train, payload):
+                if isinstance(message, Goal):
+                    self._goal = message.n_epochs
+                elif isinstance(message, ModelSaved):
+                    self._archive, told = message.archive, True
+                else:
+                    yield message
         finally:
             # A child may be killed when it has written its first model and not yet said so.
             if not told and best_model_time_ns(output_path) != earlier:
-                self._loaded_model_path = output_path / CHECKPOINT_FOLDER / BEST_MODEL_FILE
+                self._archive = output_path / CHECKPOINT_FOLDER / BEST_MODEL_FILE
             remove_temporary_files(output_path)
 
-    def _messages(self, entry_point: str, payload: Any) -> Iterator[tuple[Any, ...]]:
+    def _messages(self, work: Callable[[ParentLink], None], payload: Any) -> Iterator[Any]:
         self._stop.clear()
-        return run_child(entry_point, payload, self._stop)
-
-    def _train_payload(self, input_path: Path, output_path: Path) -> TrainPayload:
-        return train_payload(self._settings, self.name.lower(), input_path, output_path, self._model())
-
-    def _current_goal(self) -> int:
-        return self._goal
+        if self._closing:
+            return
+        child = ChildProcess(work)
+        try:
+            if child.give(payload, self._stop):
+                yield from child.messages(self._stop)
+        finally:
+            child.end()
 
     def _readable(self, action: str, outputs: Iterator[Any]) -> Iterator[Any]:
         try:
             yield from outputs
-        except ChildError as error:
-            cause = _explained(error.child_exception)
-            if cause is None:
-                self._tell_failure(action, error)
-                raise
-            self._tell_failure(action, cause)
-            raise cause from None
         except Exception as error:
-            self._tell_failure(action, error)
-            raise
+            explained = _explained(error)
+            self._tell_failure(action, explained)
+            if explained is error:
+                raise
+            raise explained from None
 
     def _tell_failure(self, action: str, error: Exception) -> None:
         logger.error("%s failed: %s", action, error)
@@ -248,13 +255,7 @@ class PtychoPINNReconstructor(SubprocessReconstructor):
             listener()
 
 
-def _explained(cause: BaseException | None) -> PtychoPINNError | None:
+def _explained(cause: Exception) -> Exception:
     if isinstance(cause, PtychoPINNError):
         return cause
-    return lack_of_memory(cause) or (OutputError(sentence_of(cause)) if isinstance(cause, OSError) else None)
-
-
-def _export_training_data(file_path: Path, parameters: ReconstructInput) -> None:
-    from ptychodus_plugin.product import save_training_data
-
-    save_training_data(file_path, parameters)
+    return lack_of_memory(cause) or (OutputError(sentence_of(cause)) if isinstance(cause, OSError) else cause)

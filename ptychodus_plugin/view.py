@@ -21,7 +21,7 @@ from ptychodus.controller.parameters import (
 from ptychodus.controller.ptychopinn import PtychoPINNViewControllerFactory
 from ptychodus.view.processing import ProcessingActionsView, ProcessingStatusView
 from ptychodus.view.widgets import ExceptionDialog
-from PyQt5.QtCore import QEvent, QObject, Qt, pyqtSignal
+from PyQt5.QtCore import QCoreApplication, QEvent, QObject, Qt, pyqtSignal
 from PyQt5.QtGui import QStandardItem, QStandardItemModel
 from PyQt5.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QWidget
 
@@ -212,6 +212,9 @@ class _Notices(QObject):
         self._follows_stop = False
         reconstructor.add_listeners(self.failed.emit, self.model_changed.emit)
         widget.installEventFilter(self)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(reconstructor.close)
 
     def _show_failure(self, action: str, error: Exception) -> None:
         ExceptionDialog.show_exception(f"{action} ({self._reconstructor.name})", error)

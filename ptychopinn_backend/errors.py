@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import signal
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -95,6 +96,46 @@ class WorkerDiedError(TrainingError, ChildProcessError):
         return type(self), (self.reason,)
 
 
+class ChildDiedError(PtychoPINNError, ChildProcessError):
+    """The computing process ended without a word: it was killed from outside, or crashed."""
+
+    def __init__(self, exit_code: int | None) -> None:
+        """Explain.
+
+        Args:
+            exit_code: of the process; negative for a signal, as in `multiprocessing`.
+        """
+        super().__init__(
+            f"The computing process was ended from outside ({how_ended(exit_code)}), most often because memory ran "
+            "out. Lower the batch size, the number of filters or the number of groups, and try again."
+        )
+        self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross to another process as itself: made from the exit code, not from the message."""
+        return type(self), (self.exit_code,)
+
+
+class ChildFailedError(PtychoPINNError, RuntimeError):
+    """The computing process failed with an error that is not explained; its traceback is a note of this one."""
+
+    def __init__(self, reason: str) -> None:
+        """Explain.
+
+        Args:
+            reason: class and message of the error.
+        """
+        super().__init__(
+            f"The computing process failed with {' '.join(reason.split())}. This is a fault of the program; the log "
+            "has the place. Report it with the log, please."
+        )
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross to another process as itself: made from the reason, not from the message."""
+        return type(self), (self.reason,)
+
+
 class ProcessLostError(TrainingError):
     """Another process of the same training ended; why, that one knows."""
 
@@ -117,6 +158,23 @@ class InsufficientMemoryError(PtychoPINNError, MemoryError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Cross to another process as itself: made from the reason, not from the message."""
         return type(self), (self.reason,)
+
+
+def how_ended(exit_code: int | None) -> str:
+    """Return how a process ended.
+
+    Args:
+        exit_code: negative for a signal, as in `multiprocessing`.
+
+    Returns:
+        'exit code 3', or 'signal SIGKILL'.
+    """
+    if exit_code is None or exit_code >= 0:
+        return f"exit code {exit_code}"
+    try:
+        return f"signal {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"signal {-exit_code}"
 
 
 def lack_of_memory(error: BaseException | None) -> InsufficientMemoryError | None:

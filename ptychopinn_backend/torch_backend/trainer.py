@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.seam.epoch_log import EpochLog, open_log
@@ -55,6 +55,21 @@ class _EpochReporter(Checkpoint):  # type: ignore[misc]
         if stop and report.epoch < report.n_epochs:
             pl_module.progress.stop_reason = STOPPED_ON_REQUEST
             trainer.should_stop = True
+
+
+class _TerminationAsBefore(Callback):  # type: ignore[misc]
+    """Leaves a request to terminate to whoever handled it before; by that of Lightning a run would end as if done.
+
+    Lightning takes the signal between `on_fit_start` and `on_train_start`, and gives it back at the end.
+    """
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signal back."""
+        if self._handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
 
 
 class _BestCheckpoint(ModelCheckpoint):  # type: ignore[misc]
@@ -104,7 +119,7 @@ def build_trainer(
         The Trainer.
     """
     execution = setup.execution
-    callbacks: list[Checkpoint] = []
+    callbacks: list[Callback] = [_TerminationAsBefore()]
     if folder is not None and execution.enable_checkpointing:
         callbacks.append(
             _BestCheckpoint(

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ptychodus.api.settings import SettingsRegistry
 
-from ptychodus_plugin.child_process import run_child
 from ptychodus_plugin.configuration import check_patterns, require_model, train_payload
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
+from ptychopinn_backend.seam.child_process import ChildProcess, ParentLink
 
 from .workshop import Case, text
 
@@ -30,13 +28,17 @@ def _train(values: dict[tuple[str, str], object], folder: str = ".") -> Callable
     return train
 
 
-def killed(payload: object, outbox: Any) -> None:
+def killed(host: ParentLink) -> None:
     """End this process as a system without memory does."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _child() -> object:
-    return list(run_child(f"{__name__}:{killed.__name__}", None, threading.Event()))
+    child = ChildProcess(killed)
+    try:
+        return list(child.messages())
+    finally:
+        child.end()
 
 
 CASES = (

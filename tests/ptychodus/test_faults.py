@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 from ptychodus.model import ModelCore
 
-from ptychodus_plugin.child_process import ChildDiedError
 from ptychodus_plugin.product import save_training_data
 from ptychopinn_backend.archive import read_metadata
-from ptychopinn_backend.errors import InsufficientMemoryError, OutputError, TrainingError
+from ptychopinn_backend.errors import ChildDiedError, InsufficientMemoryError, OutputError, TrainingError
 from ptychopinn_backend.files.atomic_file import TEMPORARY_PATTERN
 from tests.faults.conftest import DiskMaker, make_read_only
 from tests.ptychodus.scenes import analytic_object, make_input, product_in

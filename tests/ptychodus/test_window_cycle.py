@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from ptychodus.api.io import load_product
 
 from ptychopinn_backend.archive import read_metadata
+from ptychopinn_backend.seam.child_process import GRACE_SECONDS
 from tests.ptychodus.window import Window
 
 pytestmark = pytest.mark.slow
@@ -95,6 +97,18 @@ def test_stop_ends_the_child_and_leaves_the_best_model(window: Window, tmp_path:
     reconstructor.save_model(tmp_path / "stopped.zip")
     window.run(lambda: window.click(window.actions.reconstruct_button))
     assert window.monitor.get_last_error() is None
+
+
+def test_closing_the_window_ends_the_training(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "tests.ptychodus.closing_program", str(tmp_path)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd=PROJECT_ROOT) as host:
+        assert host.stdout is not None
+        child = next(int(line.split()[1]) for line in host.stdout if line.startswith("closing: "))
+        closed = time.monotonic()
+        assert host.wait(60) == 0
+    assert time.monotonic() - closed < GRACE_SECONDS + 3
+    assert not Path(f"/proc/{child}").exists()
+    assert read_metadata(tmp_path / "checkpoints" / "best.zip")["model"]["N"] == 32
 
 
 def test_failure_opens_a_dialog_with_the_sentence(window: Window, tmp_path: Path) -> None:

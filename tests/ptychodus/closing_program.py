@@ -1,0 +1,43 @@
+"""Ptychodus as a user runs it: a training is started, then the window is closed.
+
+Arguments: folder. Says the number of the child when the window is closed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from pathlib import Path
+
+from PyQt5.QtCore import QTimer
+
+from tests.ptychodus.window import APPLICATION, Window
+
+
+def main(folder: Path) -> None:
+    """Train in a window that is closed after the first epoch."""
+    # As `ptychodus` itself: the window stays open until the event loop has ended, then the host is taken down.
+    with Window() as window:
+        window.choose_algorithm("ptychopinn_pinn")
+        window.set("Model", Backend="pytorch", NumFiltersScale=1, Accelerator="cpu")
+        window.set("Training", NumEpochs=10_000, BatchSize=4)
+        product = window.load_scan(folder, step_px=8.0)
+        product.export_training_data(folder / "train_data.npz")
+        window.answer_folder_dialog(folder)
+        window.click(window.actions.train_button)
+
+        def close_when_it_trains() -> None:
+            if window.monitor.get_progress() >= 1:
+                timer.stop()
+                sys.stdout.write(f"closing: {multiprocessing.active_children()[0].pid}\n")
+                sys.stdout.flush()
+                window.view.close()
+
+        timer = QTimer()
+        timer.timeout.connect(close_when_it_trains)
+        timer.start(50)
+        APPLICATION.exec()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
