@@ -31,7 +31,7 @@ from ptychopinn_backend.data.dataset import open_dataset
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.runs.train import train_source
-from ptychopinn_backend.runs.training_data import fit_to_dataset, group_scans_on_disk
+from ptychopinn_backend.runs.training_data import fit_to_data, group_scans_on_disk
 
 LIMIT_GIB = 1.5
 BASE_PATTERNS = 256
@@ -88,7 +88,7 @@ def build(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     dataset = open_dataset(Path(arguments.folder) / "set")
-    config = fit_to_dataset(training_config(arguments), dataset, set())
+    config = fit_to_data(training_config(arguments), dataset.N, dataset.mean_photons, set())
     n_groups = min(dataset.n_groups, arguments.batches * arguments.batch_size)
     chosen = np.random.default_rng(SEED).choice(dataset.n_groups, n_groups, replace=False)
     execution = ExecutionConfig(seed=SEED, num_workers=arguments.workers, accelerator=arguments.accelerator)

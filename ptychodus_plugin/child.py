@@ -17,7 +17,7 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.train import measured_photons, train_scans
 from ptychopinn_backend.runs.trained_model import TrainedModel
-from ptychopinn_backend.runs.warm_start import archived_model_options
+from ptychopinn_backend.runs.warm_start import StartArchive
 from ptychopinn_backend.seam.child_process import ParentLink
 from ptychopinn_backend.seam.interface import EpochReport
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
@@ -80,7 +80,7 @@ def network_to_start_from(payload: TrainPayload) -> dict[str, Any]:
     Returns:
         Field of `ModelConfig` -> value; what the network is trained for stays the reconstructor's.
     """
-    options = {} if payload.init is None else archived_model_options(payload.init)
+    options = {} if payload.init is None else StartArchive.read(payload.init).options
     options.pop("model_type", None)
     return options
 

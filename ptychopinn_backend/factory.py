@@ -40,6 +40,15 @@ _PROVIDERS: Final = {
 }
 
 
+class BackendChoice(NamedTuple):
+    """A backend and who chose it."""
+
+    name: str
+    """'tensorflow' or 'pytorch'."""
+    origin: str
+    """'the argument', 'the environment variable PTYCHOPINN_BACKEND', 'the setting', 'the archive' or 'default'."""
+
+
 def resolve_backend(explicit: str | None = None, setting: str | None = None, archive: str | None = None) -> str:
     """Return the backend to use: explicit > PTYCHOPINN_BACKEND > setting > archive > 'tensorflow'.
 
@@ -50,6 +59,25 @@ def resolve_backend(explicit: str | None = None, setting: str | None = None, arc
 
     Returns:
         'tensorflow' or 'pytorch'.
+
+    Raises:
+        ConfigError: the value that decides is not a backend; names its origin and the valid ones.
+    """
+    return choose_backend(explicit, setting, archive).name
+
+
+def choose_backend(
+    explicit: str | None = None, setting: str | None = None, archive: str | None = None
+) -> BackendChoice:
+    """Do what `resolve_backend` does, and say who decided.
+
+    Args:
+        explicit: argument or command-line flag.
+        setting: value of a settings or YAML file.
+        archive: backend recorded in the archive to be opened.
+
+    Returns:
+        The backend and who chose it.
 
     Raises:
         ConfigError: the value that decides is not a backend; names its origin and the valid ones.
@@ -70,8 +98,8 @@ def resolve_backend(explicit: str | None = None, setting: str | None = None, arc
                 "Set it to one of these."
             )
         logger.info("Backend %s, chosen by %s.", name, origin)
-        return name
-    return DEFAULT_BACKEND
+        return BackendChoice(name, origin)
+    return BackendChoice(DEFAULT_BACKEND, "default")
 
 
 def installed_backends() -> dict[str, bool]:

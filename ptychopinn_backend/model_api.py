@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
 from ptychopinn_backend.arrays import Complex64Array
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.config.checks import require_choice
-from ptychopinn_backend.config.execution import ExecutionConfig
-from ptychopinn_backend.config.presets import AUTO, PRESETS, options_below, preset_options
-from ptychopinn_backend.config.yaml_file import run_config_from_mapping
+from ptychopinn_backend.config.execution import ExecutionConfig, changed_options
+from ptychopinn_backend.config.presets import require_preset
+from ptychopinn_backend.config.yaml_file import given_options, run_config_from_mapping
+from ptychopinn_backend.data.dataset import ScanDataset
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.factory import resolve_backend
+from ptychopinn_backend.files.training_lock import training_lock
+from ptychopinn_backend.runs.plan import RunPlan
+from ptychopinn_backend.runs.planning import prepare
 from ptychopinn_backend.runs.reconstruct import predict, reconstruct
-from ptychopinn_backend.runs.scan_input import Scan, Scans, scan_input
-from ptychopinn_backend.runs.train import train_source
+from ptychopinn_backend.runs.request import Layer, RunRequest, asked_options
+from ptychopinn_backend.runs.scan_input import Scan, Scans, listed, scan_input
 from ptychopinn_backend.runs.trained_model import TrainedModel
-from ptychopinn_backend.runs.warm_start import archived_model_options
 from ptychopinn_backend.seam.interface import EpochCallback
+from ptychopinn_backend.seam.process_rank import is_first_process
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 API_DEFAULT_BACKEND = "pytorch"
+
+_BY_TRAIN = dict.fromkeys(("scans", "validation", "dataset"), "train")
+"""Inputs that are arguments of `train`."""
 
 
 class PtychoModel:
@@ -62,10 +67,12 @@ class PtychoModel:
         named = {"architecture": architecture, "gridsize": gridsize}
         self._given = {"N": N, **{name: value for name, value in named.items() if value is not None}, **options}
         if preset is not None:
-            require_choice("preset", preset, (AUTO, *PRESETS))
+            require_preset(preset)
         self._preset = preset
         self.config: ModelConfig = run_config_from_mapping({"model": self._given}).training.model
         self.backend: str = resolve_backend(explicit=backend, setting=API_DEFAULT_BACKEND)
+        self.plan: RunPlan | None = None
+        """What the last training was asked for and what that was resolved to; None before one."""
         self._trained: TrainedModel | None = None
 
     @property
@@ -117,28 +124,30 @@ class PtychoModel:
             This model, trained.
         """
         checkpoints = None if checkpoint_folder is None else Path(checkpoint_folder)
-        scans = scan_input(npz, dataset=None if dataset is None else Path(dataset), place=checkpoints)
-        given = {**scans.fixed, **self._given, **options}
-        network = {} if init is None else archived_model_options(init)
-        content: dict[str, Any] = {}
-        if self._preset is not None:
-            content = preset_options(self._preset, scans.sizes, {**network, **given}.get("gridsize"))
-        below = options_below({**content, **network}, given)
-        run = run_config_from_mapping({}, {"backend": self.backend, **below, **given})
-        execution = _merge_execution(execution, run.execution, options.keys() | below.keys())
-        training, data = scans.prepare(run.training, execution.seed, given.keys(), validation)
-        self.config = training.model
-        self._trained = train_source(
-            data.training,
-            training,
-            execution,
-            validation=data.validation,
-            backend=self.backend,
-            on_epoch=on_epoch,
-            checkpoint_folder=checkpoints,
-            resume=resume,
-            init=init,
+        layers = [
+            Layer("train", {**given_options(options), "preset": self._preset, "init": init}),
+            Layer("ExecutionConfig", {} if execution is None else changed_options(execution)),
+            Layer("PtychoModel", self._given),
+        ]
+        given, inputs, givers = asked_options(layers)
+        if inputs.scans:
+            raise ConfigError(
+                f"The scans are the first argument of train, and '{inputs.scans[0]}' is given too. Keep one."
+            )
+        held_out = validation if validation is not None else inputs.validation or None
+        source = scan_input(
+            npz,
+            validation=held_out,
+            dataset=None if dataset is None else Path(dataset),
+            place=checkpoints,
+            measurement=inputs.measurement,
         )
+        inputs = replace(inputs, scans=_files(npz), validation=_files(held_out))
+        request = RunRequest(given, inputs, backend=self.backend, givers={**_BY_TRAIN, **givers})
+        run = prepare(request, source)
+        with training_lock(checkpoints if is_first_process(run.plan.execution) else None):
+            trained = run.train(on_epoch=on_epoch, checkpoint_folder=checkpoints, resume=resume)
+        self.config, self.plan, self._trained = run.plan.training.model, run.plan, trained
         return self
 
     @overload
@@ -165,8 +174,18 @@ class PtychoModel:
         return predict(self.trained, scan, **options).patches
 
     def save(self, path: str | Path) -> Path:
-        """Write the archive; a folder gets a `wts.h5.zip`."""
-        return self.trained.save(path)
+        """Write the archive.
+
+        Args:
+            path: the file, or an existing folder, which gets a `wts.h5.zip` and the plan as `run.yaml`.
+
+        Returns:
+            Path of the archive.
+        """
+        archive = self.trained.save(path)
+        if self.plan is not None and Path(path).is_dir():
+            self.plan.write(Path(path))
+        return archive
 
     @classmethod
     def load(
@@ -185,10 +204,8 @@ class PtychoModel:
         trained = TrainedModel.load(path, backend, execution)
         model = cls.__new__(cls)
         model.config, model.backend, model._trained = trained.model, trained.backend_name, trained
-        model._preset, model._given = (
-            None,
-            {item.name: getattr(trained.model, item.name) for item in fields(ModelConfig)},
-        )
+        model._preset, model.plan = None, None
+        model._given = {item.name: getattr(trained.model, item.name) for item in fields(ModelConfig)}
         return model
 
 
@@ -196,9 +213,8 @@ def _read(item: Scan) -> RawData:
     return item if isinstance(item, RawData) else RawData.from_file(item)
 
 
-def _merge_execution(
-    given_object: ExecutionConfig | None, named: ExecutionConfig, given_names: Set[str]
-) -> ExecutionConfig:
-    if given_object is None:
-        return named
-    return replace(given_object, **{i.name: getattr(named, i.name) for i in fields(named) if i.name in given_names})
+def _files(scans: Scans | None) -> tuple[Path, ...]:
+    """Return the files of scans, for the plan; none where arrays are among them, which a file cannot name."""
+    items = [] if scans is None or isinstance(scans, ScanDataset) else listed(scans)
+    paths = tuple(Path(item) for item in items if not isinstance(item, RawData))
+    return paths if len(paths) == len(items) else ()

@@ -33,7 +33,7 @@ from ptychopinn_backend.seam.process_rank import (
 )
 
 if TYPE_CHECKING:
-    from ptychopinn_backend.config.yaml_file import RunConfig
+    from ptychopinn_backend.config.execution import ExecutionConfig
 
 FAILURE_VARIABLE: Final = "PTYCHOPINN_FAILURE_FILE"
 """Where a started process writes why it failed, instead of saying it."""
@@ -44,12 +44,12 @@ _GRACE_S: Final = 20.0
 _MACHINE_FAILURE: Final = 1
 
 
-def started_processes(run: RunConfig, backend: str | None) -> bool:
+def started_processes(execution: ExecutionConfig, backend: str) -> bool:
     """Run the present command in several processes where its options ask for it and nobody has created them yet.
 
     Args:
-        run: configuration of the training.
-        backend: as on the command line.
+        execution: run-time options of the training.
+        backend: the backend in force.
 
     Returns:
         True when the command has been run to its end in processes of its own.
@@ -58,12 +58,7 @@ def started_processes(run: RunConfig, backend: str | None) -> bool:
         click.exceptions.Exit: one of them failed; the reason has been said.
         ConfigError: there are several machines, and this one does not know the others.
     """
-    from ptychopinn_backend.factory import resolve_backend
-
-    execution = run.execution
-    if not is_distributed(execution) or are_processes_given():
-        return False
-    if resolve_backend(explicit=backend, setting=run.training.backend) != "pytorch":
+    if not is_distributed(execution) or are_processes_given() or backend != "pytorch":
         return False
     from ptychopinn_backend.torch_backend.devices import process_count
 

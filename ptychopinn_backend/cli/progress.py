@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 from tqdm import tqdm
 
 from ptychopinn_backend.seam.interface import EpochReport
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.runs.planning import PreparedRun
 
 
 class EpochProgress:
@@ -43,6 +46,29 @@ class EpochProgress:
             text = ", ".join(f"{name} {value}" for name, value in losses.items())
             click.echo(f"epoch {report.epoch}/{report.n_epochs}: {text}", err=True)
         return False
+
+
+def trained_in_folder(run: PreparedRun, *, resume: bool, quiet: bool, verb: str) -> None:
+    """Train in the output folder of a plan, write the results there, and say which.
+
+    Args:
+        run: the plan and its data.
+        resume: go on from the last checkpoint.
+        quiet: show nothing.
+        verb: first word of what is said.
+    """
+    from ptychopinn_backend.files.training_lock import training_lock
+    from ptychopinn_backend.runs.results import save_training
+    from ptychopinn_backend.seam.process_rank import is_first_process
+
+    output = run.plan.training.output_dir
+    checkpoints, is_first = output / "checkpoints", is_first_process(run.plan.execution)
+    with training_lock(checkpoints if is_first else None, output):
+        with EpochProgress(run.plan.training.total_epochs, quiet=quiet) as progress:
+            model = run.train(on_epoch=progress, checkpoint_folder=checkpoints, resume=resume)
+        written = save_training(model, output, run.plan) if is_first else []
+    if not quiet:
+        click.echo(f"{verb} with {model.backend_name}: {', '.join(str(path) for path in written)}")
 
 
 def group_progress(*, quiet: bool) -> Callable[[int, int, Callable[[], Any]], None]:

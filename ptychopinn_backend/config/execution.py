@@ -175,7 +175,11 @@ def resolve_execution(
                 f"'{name}' is not an execution option.{nearest_name(name, names)} See specs/config.md for the list."
             )
     resolved = replace(base, **given)
-    defaults = asdict(ExecutionConfig())
-    changed = {name: value for name, value in asdict(resolved).items() if value != defaults[name]}
-    logger.info("Execution options other than the defaults: %s", changed or "none")
+    logger.info("Execution options other than the defaults: %s", changed_options(resolved) or "none")
     return resolved
+
+
+def changed_options(execution: ExecutionConfig) -> dict[str, Any]:
+    """Return the options that differ from their defaults, by name."""
+    defaults = asdict(ExecutionConfig())
+    return {name: value for name, value in asdict(execution).items() if value != defaults[name]}

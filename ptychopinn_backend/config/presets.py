@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -128,8 +128,7 @@ class ScanTraits:
         )
 
 
-@dataclass(frozen=True)
-class PresetChoice:
+class PresetChoice(NamedTuple):
     """A preset and why it was chosen."""
 
     name: str
@@ -138,6 +137,22 @@ class PresetChoice:
     """Neighbouring patterns of a group along each side, or None for the preset's own."""
     reason: str
     """One line for the log."""
+
+
+@dataclass(frozen=True)
+class FittedPreset:
+    """A preset with values that suit the scans."""
+
+    name: str
+    """A name in `PRESETS`."""
+    reason: str
+    """Why 'auto' chose it; empty where it was named."""
+    options: Mapping[str, Any]
+    """Option name -> value."""
+
+    def __str__(self) -> str:
+        """Return the name, with the reason where there is one."""
+        return f"{self.name} ({self.reason})" if self.reason else self.name
 
 
 def scan_traits(scan: DescribedScan) -> ScanTraits | None:
@@ -195,8 +210,8 @@ def choose_preset(scans: Sequence[DescribedScan]) -> PresetChoice:
     return PresetChoice("fast", None, f"{least}: neighbours are trained together")
 
 
-def preset_options(name: str, scans: Sequence[DescribedScan], gridsize: int | None = None) -> dict[str, Any]:
-    """Return the options of a preset, fitted to the size of the scans.
+def fitted_preset(name: str, scans: Sequence[DescribedScan], gridsize: int | None = None) -> FittedPreset:
+    """Return a preset fitted to the size of the scans.
 
     Args:
         name: 'auto', 'fast', 'fine' or 'legacy'; what 'auto' chooses is logged with its reason.
@@ -204,28 +219,54 @@ def preset_options(name: str, scans: Sequence[DescribedScan], gridsize: int | No
         gridsize: given explicitly, or None for the preset's own.
 
     Returns:
-        Option name -> value. An epoch of a preset with groups visits about as many patterns as the scans hold, but no
-        more than `EPOCH_PATTERNS`, drawn anew every time.
+        The preset. An epoch of one with groups visits about as many patterns as the scans hold, but no more than
+        `EPOCH_PATTERNS`, drawn anew every time.
 
     Raises:
         ConfigError: unknown name.
     """
-    require_choice("preset", name, (AUTO, *PRESETS))
+    require_preset(name)
     chosen: int | None = None
+    reason = ""
     if name == AUTO:
         choice = choose_preset(scans)
         logger.info("Preset %s chosen: %s.", choice.name, choice.reason)
-        name, chosen = choice.name, choice.gridsize
+        name, chosen, reason = choice
     options = dict(PRESETS[name])
-    if "gridsize" not in options:
-        return options
-    options["gridsize"] = _possible_gridsize(chosen or options["gridsize"], scans) if gridsize is None else gridsize
-    members = options["gridsize"] ** 2
-    visited = min(sum(scan.n_patterns for scan in scans), EPOCH_PATTERNS)
-    options["groups_per_epoch"] = max(1, math.ceil(visited / members))
-    if members == 1:
-        options["batch_size"] = 8
-    return options
+    if "gridsize" in options:
+        options["gridsize"] = _possible_gridsize(chosen or options["gridsize"], scans) if gridsize is None else gridsize
+        members = options["gridsize"] ** 2
+        visited = min(sum(scan.n_patterns for scan in scans), EPOCH_PATTERNS)
+        options["groups_per_epoch"] = max(1, math.ceil(visited / members))
+        if members == 1:
+            options["batch_size"] = 8
+    return FittedPreset(name, reason, options)
+
+
+def unfitted_options(name: str) -> Mapping[str, Any]:
+    """Return the options of a preset before the scans are known.
+
+    Args:
+        name: of the preset. What 'auto' chooses decides the same options as 'fast', whose values stand until then.
+
+    Returns:
+        Option name -> value.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    require_preset(name)
+    return PRESETS["fast" if name == AUTO else name]
+
+
+def require_preset(name: str) -> None:
+    """Raise `ConfigError` unless a preset has this name; the nearest one is suggested."""
+    require_choice("preset", name, (AUTO, *PRESETS))
+
+
+def preset_options(name: str, scans: Sequence[DescribedScan], gridsize: int | None = None) -> dict[str, Any]:
+    """Return the options of `fitted_preset` alone, with the same arguments."""
+    return dict(fitted_preset(name, scans, gridsize).options)
 
 
 def pretraining_options(scans: Sequence[DescribedScan]) -> dict[str, Any]:
@@ -244,17 +285,3 @@ def _possible_gridsize(wanted: int, scans: Sequence[DescribedScan]) -> int:
     # A group is drawn from the neighbours of its seed point, so it needs one point more than it has members.
     fewest = min(scan.n_patterns for scan in scans)
     return min(wanted, max(1, math.isqrt(max(1, fewest - 1))))
-
-
-def options_below(options: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
-    """Return the options of a preset that the user's leave in force.
-
-    Args:
-        options: option name -> value.
-        given: names of the options the user set.
-
-    Returns:
-        Those not given; with stages given, which have epochs of their own, without the number of epochs.
-    """
-    left_out = {*given, "nepochs"} if any(name.startswith("stage_") for name in given) else set(given)
-    return {name: value for name, value in options.items() if name not in left_out}

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.inputs import InputConfig
 from ptychopinn_backend.config.training import ModelConfig, TrainingConfig
 from ptychopinn_backend.errors import ConfigError, nearest_name
 
@@ -18,6 +19,7 @@ _SECTIONS: Final[dict[str, type[Any]]] = {
     "model": ModelConfig,
     "training": TrainingConfig,
     "execution": ExecutionConfig,
+    "run": InputConfig,
 }
 _HOMES: Final[dict[str, type[Any]]] = {
     item.name: owner for owner in _SECTIONS.values() for item in fields(owner) if item.name not in _SECTIONS
@@ -33,12 +35,14 @@ class ConfigSyntaxError(ConfigError, yaml.parser.ParserError):
 
 
 class RunConfig(NamedTuple):
-    """What a configuration file says: training (with its model) and execution."""
+    """What a configuration file says: training (with its model), execution and inputs."""
 
     training: TrainingConfig
     execution: ExecutionConfig
     given: frozenset[str]
     """Names of the fields the file or the overrides set, for precedence rules."""
+    inputs: InputConfig = InputConfig()
+    """What the run reads and where it starts from."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -121,28 +125,27 @@ def _owner_of(name: Any, section: str | None) -> type[Any]:
     return owner
 
 
-def run_config_from_mapping(content: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> RunConfig:
-    """Build the configuration from a mapping with optional sections.
+def options_from_mapping(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a mapping with optional sections, by field name; no rule but that of names is checked.
 
-    A key may stand at the top level, or in a section `model:`, `training:` or `execution:`; overrides win.
+    A key may stand at the top level, or in a section `model:`, `training:`, `execution:` or `run:`.
 
     Args:
         content: parsed file.
-        overrides: explicit values by field name; None means "not given".
 
     Returns:
-        Training configuration (with its model) and execution options.
+        Field name -> value.
 
     Raises:
-        ConfigError: an unknown key, a key given twice, or an invalid value.
+        ConfigError: an unknown key, or a key given twice.
     """
-    values: dict[type[Any], dict[str, Any]] = {owner: {} for owner in _SECTIONS.values()}
+    options: dict[str, Any] = {}
 
     def place(name: Any, value: Any, section: str | None) -> None:
-        owned = values[_owner_of(name, section)]
-        if name in owned:
+        _owner_of(name, section)
+        if name in options:
             raise ConfigError(f"'{name}' is given twice, at the top level and in a section. Keep one of them.")
-        owned[name] = value
+        options[name] = value
 
     for name, value in content.items():
         if name not in _SECTIONS:
@@ -152,16 +155,63 @@ def run_config_from_mapping(content: Mapping[str, Any], overrides: Mapping[str, 
             raise ConfigError(f"Section '{name}' is {value!r}; expected indented 'key: value' lines. Correct the file.")
         for inner_name, inner_value in (value or {}).items():
             place(inner_name, inner_value, name)
-    for name, value in (overrides or {}).items():
-        owner = _owner_of(name, None)
-        if value is not None:
-            values[owner][name] = value
-    given = frozenset(name for owned in values.values() for name in owned)
+    return options
+
+
+def run_config(options: Mapping[str, Any]) -> RunConfig:
+    """Build the configuration from options by field name.
+
+    Args:
+        options: field name -> value; defaults stand for what is missing.
+
+    Returns:
+        Training configuration (with its model), execution options and inputs.
+
+    Raises:
+        ConfigError: an unknown name, or an invalid value.
+    """
+    values: dict[type[Any], dict[str, Any]] = {owner: {} for owner in _SECTIONS.values()}
+    for name, value in options.items():
+        values[_owner_of(name, None)][name] = value
     return RunConfig(
         training=TrainingConfig(model=ModelConfig(**values[ModelConfig]), **values[TrainingConfig]),
         execution=ExecutionConfig(**values[ExecutionConfig]),
-        given=given,
+        given=frozenset(options),
+        inputs=InputConfig(**values[InputConfig]),
     )
+
+
+def given_options(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that have a value, after a look at the names of all.
+
+    Args:
+        overrides: values by field name; None and an empty tuple mean "not given".
+
+    Returns:
+        Field name -> value.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    for name in overrides:
+        _owner_of(name, None)
+    return {name: value for name, value in overrides.items() if value is not None and value != ()}
+
+
+def run_config_from_mapping(content: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> RunConfig:
+    """Build the configuration from a mapping with optional sections, and overrides, which win.
+
+    Args:
+        content: parsed file; see `options_from_mapping`.
+        overrides: explicit values by field name; None means "not given".
+
+    Returns:
+        Training configuration (with its model), execution options and inputs.
+
+    Raises:
+        ConfigError: an unknown key, a key given twice, or an invalid value.
+    """
+    return run_config({**options_from_mapping(content), **given_options(overrides or {})})
 
 
 def load_run_config(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> RunConfig:
@@ -172,7 +222,7 @@ def load_run_config(path: str | Path | None, overrides: Mapping[str, Any] | None
         overrides: explicit values by field name; None means "not given".
 
     Returns:
-        Training configuration (with its model) and execution options.
+        Training configuration (with its model), execution options and inputs.
 
     Raises:
         FileNotFoundError: the file does not exist.

@@ -19,10 +19,11 @@ from ptychopinn_backend.arrays import (
     require_shape,
 )
 from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.data.counted_scan import CountedScan
 from ptychopinn_backend.data.grouping import GroupingOptions, centred
 from ptychopinn_backend.data.labels import require_labels, without_mean_phase
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.data.scan import Scan, prepare_scan
+from ptychopinn_backend.data.scan import Scan, prepare_counted_scan, prepare_scan
 from ptychopinn_backend.data.source import GroupBatch
 from ptychopinn_backend.errors import DataError
 
@@ -83,9 +84,6 @@ class PtychoDataContainer:
         Raises:
             DataError: no probe, another N than the model's, no labels, too few points or neighbours, no photons.
         """
-        _require_model_size(raw.N, model)
-        if raw.probeGuess is None:
-            raise DataError("The scan has no probe; the physics needs one. Add probeGuess (mode, N, N) to the scan.")
         options = GroupingOptions(
             n_groups=raw.n_patterns if n_groups is None else n_groups,
             gridsize=model.gridsize,
@@ -96,18 +94,43 @@ class PtychoDataContainer:
             neighbor_pool_size=neighbor_pool_size,
             dataset_path=dataset_path,
         )
+        return cls.from_counted_scan(CountedScan.of(raw), model, options, with_labels=with_labels)
+
+    @classmethod
+    def from_counted_scan(
+        cls, scan: CountedScan, model: ModelConfig, options: GroupingOptions, *, with_labels: bool = False
+    ) -> PtychoDataContainer:
+        """Group a scan whose patterns have been summed.
+
+        Args:
+            scan: the scan; its patterns are referred to, not copied.
+            model: decides N, gridsize and probe_scale.
+            options: how groups are drawn.
+            with_labels: batches carry ground-truth patches.
+
+        Returns:
+            The groups, as `from_raw_data` returns them.
+
+        Raises:
+            DataError: as for `from_raw_data`.
+        """
+        raw = scan.raw
+        _require_model_size(raw.N, model)
+        if raw.probeGuess is None:
+            raise DataError("The scan has no probe; the physics needs one. Add probeGuess (mode, N, N) to the scan.")
         groups = raw.form_groups(options)
         labels = require_labels(raw) if with_labels else None
-        scan = prepare_scan(raw.diff3d, raw.probeGuess, model, groups.nn_indices, raw.bad_pixels, labels)
+        rows = groups.nn_indices
+        shared = prepare_counted_scan(raw.diff3d, scan.photons, raw.probeGuess, model, rows, raw.bad_pixels, labels)
         return cls(
-            scans=(scan,),
-            scan_index=np.zeros(len(groups.nn_indices), np.int32),
-            pattern_rows=groups.nn_indices,
-            nn_indices=groups.nn_indices,
-            object_index=raw.scan_index[groups.nn_indices[:, 0]],
+            scans=(shared,),
+            scan_index=np.zeros(len(rows), np.int32),
+            pattern_rows=rows,
+            nn_indices=rows,
+            object_index=raw.scan_index[rows[:, 0]],
             coords_true=groups.coords_nn,
             coords_nominal=groups.coords_nn if groups.coords_start_nn is None else groups.coords_start_nn,
-            factors=np.full(len(groups.nn_indices), scan.normalisation),
+            factors=np.full(len(rows), shared.normalisation),
         )
 
     @classmethod

@@ -17,11 +17,13 @@ LOCK_NAME: Final = ".training.lock"
 
 
 @contextmanager
-def training_lock(folder: Path | None) -> Iterator[None]:
+def training_lock(folder: Path | None, *beside: Path) -> Iterator[None]:
     """Hold a folder for one training, and clear it of what a killed one left half-written.
 
     Args:
-        folder: made when missing; None locks nothing, as in all but the first process of a distributed training.
+        folder: of the checkpoints, made when missing; None locks nothing, as in all but the first process of a
+            distributed training.
+        *beside: further folders this training alone writes to; they are cleared too.
 
     Yields:
         Nothing.
@@ -43,8 +45,9 @@ def training_lock(folder: Path | None) -> Iterator[None]:
                 f"'{folder}' is in use by another training. Wait until that one ends, or choose another output folder."
             ) from error
     try:
-        for left in folder.glob(TEMPORARY_PATTERN):
-            left.unlink(missing_ok=True)
+        for place in (folder, *beside):
+            for left in place.glob(TEMPORARY_PATTERN):
+                left.unlink(missing_ok=True)
         yield
     finally:
         lock.release()

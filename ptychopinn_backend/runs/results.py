@@ -12,18 +12,20 @@ from ptychopinn_backend.config import ARCHIVE_NAME
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.files.atomic_file import atomic_file
 from ptychopinn_backend.files.pictures import drawn
+from ptychopinn_backend.runs.plan import RunPlan
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 logger = logging.getLogger(__name__)
 
 
-def save_training(model: TrainedModel, folder: Path) -> list[Path]:
-    """Write `wts.h5.zip`, `history.csv` and the loss figure into a folder.
+def save_training(model: TrainedModel, folder: Path, plan: RunPlan | None = None) -> list[Path]:
+    """Write `wts.h5.zip`, `history.csv`, the loss figure and the plan into a folder.
 
     Args:
         model: a trained model.
         folder: made when missing.
+        plan: of its training, written as `run.yaml`; None writes none.
 
     Returns:
         The files written. A figure that cannot be drawn is a warning.
@@ -34,7 +36,8 @@ def save_training(model: TrainedModel, folder: Path) -> list[Path]:
     archive = model.save(folder / ARCHIVE_NAME)
     table = folder / "history.csv"
     write_history(model.history, table)
-    return [archive, table, *drawn(lambda path: save_loss_figure(model.history, path), folder / "loss.png")]
+    plans = [] if plan is None else [plan.write(folder)]
+    return [archive, table, *plans, *drawn(lambda path: save_loss_figure(model.history, path), folder / "loss.png")]
 
 
 def save_reconstruction(

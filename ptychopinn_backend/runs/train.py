@@ -7,10 +7,9 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.data.counted_scan import CountedScan, mean_photons
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import default_intensity_scale
 from ptychopinn_backend.data.source import GroupSource
@@ -20,7 +19,7 @@ from ptychopinn_backend.runs.freed_memory import freed_memory_kept
 from ptychopinn_backend.runs.reconstruction_log import ReconstructionLog, picture_log
 from ptychopinn_backend.runs.trained_model import BestArchive, TrainedModel, legacy_snapshot
 from ptychopinn_backend.runs.training_data import fit_to_data, group_scans
-from ptychopinn_backend.runs.warm_start import start_from
+from ptychopinn_backend.runs.warm_start import StartArchive, start_from
 from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback
 from ptychopinn_backend.seam.process_rank import is_first_process
 from ptychopinn_backend.seam.training_run import BestEpoch, loss_keys
@@ -30,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 def measured_photons(scans: Sequence[RawData]) -> float:
     """Return the mean photon count of a pattern over several scans."""
-    return float(np.average([scan.mean_photons for scan in scans], weights=[scan.n_patterns for scan in scans]))
+    return mean_photons([CountedScan.of(scan) for scan in scans])
 
 
 def fit_to_scans(config: TrainingConfig, scans: Sequence[RawData], given: Set[str]) -> TrainingConfig:
@@ -139,24 +138,65 @@ def train_source(
         TrainingError: training cannot go on, or another one holds the folder.
     """
     name = resolve_backend(explicit=backend, setting=config.backend)
-    config = replace(config, backend=name, n_images=None)
     execution = execution or ExecutionConfig()
     with training_lock(checkpoint_folder if is_first_process(execution) else None):
-        intensity_scale = default_intensity_scale(config.nphotons, config.model.N)
-        setup = BackendSetup(config.model, config, execution, intensity_scale, training.probes)
-        computing = create_backend(name, setup)
-        logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(training.probes))
-        snapshot = legacy_snapshot(config, setup.intensity_scale)
-        if init is not None:
-            start_from(computing, init)
-        if best_archive is not None:
-            best = BestEpoch(config, execution, loss_keys(config, validated=validation is not None))
-            on_epoch = BestArchive(TrainedModel(computing, {}, snapshot, name), best_archive, best, on_epoch)
-        if execution.recon_log_every_n_epochs is not None:
-            on_epoch = ReconstructionLog(computing, training, picture_log(execution, checkpoint_folder), on_epoch)
-        with freed_memory_kept():
-            result = computing.fit(
-                training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
-            )
-        logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
+        return train_locked(
+            training,
+            validation,
+            replace(config, backend=name, n_images=None),
+            execution,
+            on_epoch=on_epoch,
+            checkpoint_folder=checkpoint_folder,
+            best_archive=best_archive,
+            resume=resume,
+            start=None if init is None else StartArchive.read(init),
+        )
+
+
+def train_locked(
+    training: GroupSource,
+    validation: GroupSource | None,
+    config: TrainingConfig,
+    execution: ExecutionConfig,
+    *,
+    on_epoch: EpochCallback | None = None,
+    checkpoint_folder: Path | None = None,
+    best_archive: Path | None = None,
+    resume: bool = False,
+    start: StartArchive | None = None,
+) -> TrainedModel:
+    """Do what `train_source` does, in a folder the caller holds the lock of.
+
+    Args:
+        training: groups to train on.
+        validation: groups to validate on, or None.
+        config: what to train, with the backend in force.
+        execution: run-time options.
+        on_epoch: called after every epoch; True stops training.
+        checkpoint_folder: where the best and the last state are written; None writes none.
+        best_archive: file for the best weights so far; None writes none.
+        resume: go on from the last state in that folder.
+        start: archive to start from, or None.
+
+    Returns:
+        The trained model.
+    """
+    name = config.backend
+    intensity_scale = default_intensity_scale(config.nphotons, config.model.N)
+    setup = BackendSetup(config.model, config, execution, intensity_scale, training.probes)
+    computing = create_backend(name, setup)
+    logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(training.probes))
+    snapshot = legacy_snapshot(config, setup.intensity_scale)
+    if start is not None:
+        start_from(computing, start)
+    if best_archive is not None:
+        best = BestEpoch(config, execution, loss_keys(config, validated=validation is not None))
+        on_epoch = BestArchive(TrainedModel(computing, {}, snapshot, name), best_archive, best, on_epoch)
+    if execution.recon_log_every_n_epochs is not None:
+        on_epoch = ReconstructionLog(computing, training, picture_log(execution, checkpoint_folder), on_epoch)
+    with freed_memory_kept():
+        result = computing.fit(
+            training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
+        )
+    logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
     return TrainedModel(computing, result.history, snapshot, trained_by=name)

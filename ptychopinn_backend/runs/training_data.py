@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
-from ptychopinn_backend.data.dataset import DatasetOptions, ScanDataset, create_dataset
+from ptychopinn_backend.data.counted_scan import CountedScan, mean_photons
+from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset
 from ptychopinn_backend.data.dataset.sources import Sources
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.physics.losses import loss_weights
 
 
 class TrainingData(NamedTuple):
@@ -23,10 +23,12 @@ class TrainingData(NamedTuple):
     """Groups to train on."""
     validation: PtychoDataContainer | None
     """Groups to validate on, or None."""
+    mean_photons: float
+    """Mean photon count of a pattern of the scans to train on."""
 
 
 def group_scans(
-    scans: Sequence[RawData],
+    scans: Sequence[RawData | CountedScan],
     validation: Sequence[RawData],
     config: TrainingConfig,
     seed: int,
@@ -50,10 +52,12 @@ def group_scans(
     """
     if not scans:
         raise DataError("No scan was given to train on. Give at least one.")
-    training = _in_memory(scans, config, seed, every_point)
-    if validation:
-        return TrainingData(training, _in_memory(validation, config, seed + 1, every_point))
-    return TrainingData(*training.split(config.validation_fraction, seed))
+    counted = _counted(scans)
+    training = _in_memory(counted, config, seed, every_point)
+    held_out = _in_memory(_counted(validation), config, seed + 1, every_point) if validation else None
+    if held_out is None:
+        training, held_out = training.split(config.validation_fraction, seed)
+    return TrainingData(training, held_out, mean_photons(counted))
 
 
 def group_scans_on_disk(
@@ -90,8 +94,9 @@ def group_scans_on_disk(
     dataset = create_dataset(sources, folder, config.model, options(seed))
     if not isinstance(validation, Sequence) or len(validation) > 0:
         beside = folder.with_name(f"{folder.name}-validation")
-        return TrainingData(dataset, create_dataset(validation, beside, config.model, options(seed + 1)))
-    return TrainingData(*dataset.split(config.validation_fraction, seed))
+        held_out = create_dataset(validation, beside, config.model, options(seed + 1))
+        return TrainingData(dataset, held_out, dataset.mean_photons)
+    return TrainingData(*dataset.split(config.validation_fraction, seed), dataset.mean_photons)
 
 
 def fit_to_data(config: TrainingConfig, N: int, photons: float | None, given: Set[str]) -> TrainingConfig:
@@ -115,39 +120,19 @@ def fit_to_data(config: TrainingConfig, N: int, photons: float | None, given: Se
     return replace(config, n_images=None, **changes)
 
 
-def fit_to_dataset(config: TrainingConfig, dataset: ScanDataset, given: Set[str]) -> TrainingConfig:
-    """Fill what the user left open from a data set: pattern and group size, and dose.
-
-    Args:
-        config: the configuration.
-        dataset: what is trained on; its groups are drawn already.
-        given: names of the fields the user set; those are kept.
-
-    Returns:
-        The configuration to train with.
-    """
-    gridsize = config.model.gridsize if "gridsize" in given else round(dataset.channels**0.5)
-    fitted = replace(config, model=replace(config.model, gridsize=gridsize))
-    return fit_to_data(fitted, dataset.N, dataset.mean_photons, given)
+def _counted(scans: Sequence[RawData | CountedScan]) -> list[CountedScan]:
+    return [scan if isinstance(scan, CountedScan) else CountedScan.of(scan) for scan in scans]
 
 
-def _in_memory(scans: Sequence[RawData], config: TrainingConfig, seed: int, every_point: bool) -> PtychoDataContainer:
-    with_labels = loss_weights(config).needs_labels
+def _in_memory(
+    scans: Sequence[CountedScan], config: TrainingConfig, seed: int, every_point: bool
+) -> PtychoDataContainer:
+    options = DatasetOptions.from_training(config, seed, every_point=every_point)
     containers = []
     for scan in scans:
-        if config.n_subsample is not None and config.n_subsample < scan.n_patterns:
+        if config.n_subsample is not None:
             scan = scan.subsample(config.n_subsample, config.subsample_seed)
         containers.append(
-            PtychoDataContainer.from_raw_data(
-                scan,
-                config.model,
-                n_groups=None if every_point else config.n_groups,
-                neighbor_count=config.neighbor_count,
-                seed=seed if config.subsample_seed is None else config.subsample_seed,
-                sequential_sampling=config.sequential_sampling,
-                enable_oversampling=config.enable_oversampling,
-                neighbor_pool_size=config.neighbor_pool_size,
-                with_labels=with_labels,
-            )
+            PtychoDataContainer.from_counted_scan(scan, config.model, options.grouping, with_labels=options.with_labels)
         )
     return containers[0] if len(containers) == 1 else PtychoDataContainer.concatenate(containers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,38 @@ from ptychopinn_backend.seam.interface import Backend
 logger = logging.getLogger(__name__)
 
 
-def archived_model_options(path: str | Path) -> dict[str, Any]:
-    """Return the network of an archive as options for a training that starts from it.
+@dataclass(frozen=True, eq=False)
+class StartArchive:
+    """An archive to start from, read once."""
 
-    Args:
-        path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
+    path: Path
+    """As it was given."""
+    content: ArchiveContent
+    """What it holds."""
 
-    Returns:
-        Name -> value of every `ModelConfig` field but N, which follows from the scan.
+    @classmethod
+    def read(cls, path: str | Path) -> StartArchive:
+        """Read an archive.
 
-    Raises:
-        ArchiveError: missing, damaged, foreign or newer archive.
-    """
-    model = read_archive(path).model
-    return {item.name: getattr(model, item.name) for item in fields(ModelConfig) if item.name != "N"}
+        Args:
+            path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
+
+        Returns:
+            It.
+
+        Raises:
+            ArchiveError: missing, damaged, foreign or newer archive.
+        """
+        return cls(Path(path), read_archive(path))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its network as options: name -> value of every `ModelConfig` field but N, which follows from the scan."""
+        model = self.content.model
+        return {item.name: getattr(model, item.name) for item in fields(ModelConfig) if item.name != "N"}
 
 
-def start_from(backend: Backend, path: str | Path) -> None:
+def start_from(backend: Backend, start: StartArchive) -> None:
     """Give a model the weights of an archive.
 
     The network is taken over as it is. Of the intensity scale, what training changed is taken over: the ratio of the
@@ -43,21 +58,20 @@ def start_from(backend: Backend, path: str | Path) -> None:
 
     Args:
         backend: a model that has not been trained yet.
-        path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
+        start: the archive.
 
     Raises:
-        ArchiveError: missing, damaged, foreign or newer archive.
         ConfigError: the archive holds another network; names the differences.
     """
-    content = read_archive(path)
+    path, content = start.path, start.content
     shapes = backend.weight_shapes()
     weights = {name: array for name, array in content.weights.items() if name != PROBE}
     found = {name: array.shape for name, array in weights.items()}
     if found != {name: shape for name, shape in shapes.items() if name != PROBE}:
         raise _misfit(path, content.model, backend.setup.model)
     refinement = float(content.weights[LOG_SCALE]) - float(np.log(content.intensity_scale))
-    start = float(np.log(backend.setup.intensity_scale))
-    weights[LOG_SCALE] = np.asarray(start + refinement, np.float32)
+    initial = float(np.log(backend.setup.intensity_scale))
+    weights[LOG_SCALE] = np.asarray(initial + refinement, np.float32)
     if PROBE in shapes:
         weights[PROBE] = backend.setup.probes.astype(np.complex64)
     backend.load_weights(weights)

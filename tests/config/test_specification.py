@@ -11,6 +11,7 @@ import pytest
 from ptychopinn_backend import params
 from ptychopinn_backend.config import execution
 from ptychopinn_backend.config import training as config
+from ptychopinn_backend.config.inputs import InputConfig
 from ptychopinn_backend.legacy import option_sets as torch_config_sets
 from ptychopinn_backend.legacy.params_bridge import KEY_MAPPINGS
 
@@ -20,6 +21,7 @@ TABLES: dict[str, type[Any]] = {
     "## TrainingConfig": config.TrainingConfig,
     "## InferenceConfig": config.InferenceConfig,
     "## ExecutionConfig": execution.ExecutionConfig,
+    "## InputConfig": InputConfig,
     "### DataConfig": torch_config_sets.DataConfig,
     "### torch ModelConfig": torch_config_sets.ModelConfig,
     "### torch TrainingConfig": torch_config_sets.TrainingConfig,

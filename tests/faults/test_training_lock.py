@@ -16,7 +16,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from ptychopinn_backend.files.training_lock import training_lock
-with training_lock(Path(sys.argv[1])):
+with training_lock(Path(sys.argv[1]) / "checkpoints"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -44,20 +44,23 @@ def test_the_second_training_is_refused(
     holder: subprocess.Popen[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(tmp_path) == 2
-    error = capsys.readouterr().err
-    assert error.splitlines() == [
-        f"Error: '{tmp_path / 'model'}' is in use by another training. Wait until that one ends, or choose another "
-        "output folder."
+    held = tmp_path / "model" / "checkpoints"
+    assert capsys.readouterr().err.splitlines() == [
+        f"Error: '{held}' is in use by another training. Wait until that one ends, or choose another output folder."
     ]
-    assert [file.name for file in (tmp_path / "model").iterdir()] == [LOCK_NAME]
+    found = [str(file.relative_to(tmp_path / "model")) for file in (tmp_path / "model").rglob("*")]
+    assert found == ["checkpoints", f"checkpoints/{LOCK_NAME}"]
 
 
 def test_a_killed_training_leaves_no_lock(holder: subprocess.Popen[str], tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="in use by another training"), training_lock(tmp_path / "model"):
+    with (
+        pytest.raises(TrainingError, match="in use by another training"),
+        training_lock(tmp_path / "model" / "checkpoints"),
+    ):
         pass
     holder.kill()
     holder.wait()
-    with training_lock(tmp_path / "model"):
+    with training_lock(tmp_path / "model" / "checkpoints"):
         pass
 
 

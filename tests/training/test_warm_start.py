@@ -18,7 +18,7 @@ from ptychopinn_backend.model_api import PtychoModel
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
 from ptychopinn_backend.runs.train import train_scans
 from ptychopinn_backend.runs.trained_model import TrainedModel
-from ptychopinn_backend.runs.warm_start import archived_model_options
+from ptychopinn_backend.runs.warm_start import StartArchive
 from tests.contract.builders import split_options
 
 BACKENDS = ("pytorch", "tensorflow")
@@ -108,7 +108,7 @@ def test_an_archive_that_is_not_there_is_named(scan: RawData, tmp_path: Path) ->
 
 
 def test_the_network_of_the_archive_is_the_default(archives: dict[str, Path], scan: RawData) -> None:
-    options = archived_model_options(archives["tensorflow"])
+    options = StartArchive.read(archives["tensorflow"]).options
     assert options["n_filters_scale"] == 1
     assert "N" not in options
     model = PtychoModel(N=32, backend="pytorch", preset="fast")

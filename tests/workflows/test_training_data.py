@@ -14,7 +14,7 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.runs.train import train_scans, train_source
-from ptychopinn_backend.runs.training_data import fit_to_dataset, group_scans, group_scans_on_disk
+from ptychopinn_backend.runs.training_data import group_scans, group_scans_on_disk
 
 SEED = 4
 
@@ -57,17 +57,6 @@ def test_data_for_validation_lie_beside(files: list[Path], tmp_path: Path) -> No
     assert data.training.n_groups == 30
     np.testing.assert_array_equal(data.validation.X, expected.validation.X)
     assert open_dataset(tmp_path / "set-validation").n_groups == 30
-
-
-def test_open_values_follow_the_data_set(files: list[Path], tmp_path: Path) -> None:
-    config = training_config()
-    group_scans_on_disk(files, tmp_path / "set", config, SEED)
-    dataset = open_dataset(tmp_path / "set")
-    fitted = fit_to_dataset(TrainingConfig(neighbor_count=1), dataset, set())
-    assert (fitted.model.N, fitted.model.gridsize, fitted.neighbor_count) == (32, 2, 4)
-    assert fitted.nphotons == dataset.mean_photons
-    kept = fit_to_dataset(training_config(), dataset, {"nphotons", "gridsize", "N"})
-    assert kept.nphotons == 1e4
 
 
 def test_no_scan_is_refused(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ class SimulatedGroups:
         neighbor_count: int,
         seed: int,
         groups_per_object: int | None = None,
+        mean_photons: Sequence[float] | None = None,
     ) -> None:
         """Invent the objects and group the positions.
 
@@ -77,6 +78,7 @@ class SimulatedGroups:
             neighbor_count: nearest neighbours a group is drawn from.
             seed: of objects, groups and noise.
             groups_per_object: draws this many groups over every object; None takes one for every point of the scan.
+            mean_photons: mean counts of a pattern of every scan where they are known; None sums the patterns.
 
         Raises:
             DataError: no probe, another N than the model's, or too few points.
@@ -91,6 +93,7 @@ class SimulatedGroups:
                     n_groups=groups_per_object, gridsize=model.gridsize, neighbor_count=neighbor_count, seed=seed
                 ),
                 (seed, index),
+                scan.mean_photons if mean_photons is None else mean_photons[index],
             )
             for index, scan in enumerate(scans)
         ]
@@ -183,7 +186,12 @@ def invented_object(shape: tuple[int, int], N: int, seed: tuple[int, ...]) -> Co
 
 
 def _simulated_scan(
-    scan: RawData, model: ModelConfig, n_objects: int, grouping: GroupingOptions, seed: tuple[int, int]
+    scan: RawData,
+    model: ModelConfig,
+    n_objects: int,
+    grouping: GroupingOptions,
+    seed: tuple[int, int],
+    photons: float,
 ) -> _SimulatedScan:
     if scan.probeGuess is None:
         raise DataError("The scan has no probe (probeGuess); patterns are simulated with it. Add one.")
@@ -200,7 +208,6 @@ def _simulated_scan(
     good = np.ones((scan.N, scan.N), np.float32)
     if scan.bad_pixels is not None:
         good[scan.bad_pixels] = 0
-    photons = scan.mean_photons
     return _SimulatedScan(
         positions_xy=positions[groups.nn_indices],
         local_offsets=groups.coords_relative.astype(np.float32),

@@ -1,0 +1,78 @@
+"""What a run reads and where it starts from: the section `run` of a configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ptychopinn_backend.config.checks import require_choice, require_positive_integer
+from ptychopinn_backend.errors import ConfigError
+
+TRAIN: Final = "train"
+PRETRAIN: Final = "pretrain"
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """Files of a run, and the preset and the archive under its options; no archive keeps them."""
+
+    command: str | None = None
+    """Command the file was written by: train or pretrain; None suits both."""
+    scans: tuple[Path, ...] = ()
+    """Scan files or folders to train on; for pretrain those that give the probe."""
+    validation: tuple[Path, ...] = ()
+    """Scan files to validate on; none keeps `validation_fraction` of the groups for it."""
+    dataset: Path | None = None
+    """Folder of a data set on disk, made from the scans, or used as it is without scans."""
+    measurement: str | None = None
+    """What the patterns hold, counts or amplitudes; None asks each file."""
+    preset: str | None = None
+    """Preset under the options given: auto, fast, fine or legacy."""
+    init: Path | None = None
+    """Archive whose network and weights to start from."""
+    n_objects: int | None = None
+    """Objects that pretrain simulates for each scan; None takes 64."""
+
+    def __post_init__(self) -> None:
+        """Check every field and make paths `Path`.
+
+        Raises:
+            ConfigError: a field breaks its rule.
+        """
+        if self.command is not None:
+            require_choice("command", self.command, (TRAIN, PRETRAIN))
+        if self.measurement is not None:
+            require_choice("measurement", self.measurement, ("counts", "amplitudes"))
+        for name in ("scans", "validation"):
+            object.__setattr__(self, name, _paths(name, getattr(self, name)))
+        for name in ("dataset", "init"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _path(name, getattr(self, name)))
+        if self.n_objects is not None:
+            require_positive_integer("n_objects", self.n_objects)
+
+    def absolute(self) -> InputConfig:
+        """Return the same with paths that mean the same from every working folder."""
+        return replace(
+            self,
+            scans=tuple(path.absolute() for path in self.scans),
+            validation=tuple(path.absolute() for path in self.validation),
+            dataset=None if self.dataset is None else self.dataset.absolute(),
+            init=None if self.init is None else self.init.absolute(),
+        )
+
+
+def _paths(name: str, value: Any) -> tuple[Path, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return tuple(_path(name, item) for item in value)
+    return (_path(name, value),)
+
+
+def _path(name: str, value: Any) -> Path:
+    if not isinstance(value, str | Path) or value == "":
+        raise ConfigError(f"{name} = {value!r} must be a path. Give a string.")
+    return Path(value)

@@ -1,0 +1,71 @@
+"""A scan in memory and the photons of its patterns, so that a run sums its patterns only once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptychopinn_backend.arrays import ComplexArray, Float64Array
+from ptychopinn_backend.data.raw_data import RawData, subsampled_points
+from ptychopinn_backend.data.scaling import count_photons
+
+
+@dataclass(frozen=True, eq=False)
+class CountedScan:
+    """A scan whose patterns have been summed; they must not be changed as long as it lives."""
+
+    raw: RawData
+    """The scan."""
+    photons: Float64Array
+    """Sum of squared amplitudes of every pattern (pattern,)."""
+
+    @classmethod
+    def of(cls, raw: RawData) -> CountedScan:
+        """Sum the patterns of a scan."""
+        return cls(raw, count_photons(raw.diff3d))
+
+    @property
+    def n_patterns(self) -> int:
+        """Number of scan points."""
+        return self.raw.n_patterns
+
+    @property
+    def N(self) -> int:
+        """Pattern side in pixels."""
+        return self.raw.N
+
+    @property
+    def probeGuess(self) -> ComplexArray | None:
+        """Probe (mode, N, N), or None."""
+        return self.raw.probeGuess
+
+    @property
+    def positions_xy(self) -> Float64Array:
+        """Scan positions (pattern, 2), axis 1 = (x, y), object pixels."""
+        return self.raw.positions_xy
+
+    @property
+    def mean_photons(self) -> float:
+        """Mean counts of a pattern."""
+        return float(self.photons.mean())
+
+    def subsample(self, n: int, seed: int | None) -> CountedScan:
+        """Return `n` scan points drawn as `RawData.subsample` draws them; this scan when it has no more.
+
+        Args:
+            n: points to keep.
+            seed: makes the draw reproducible.
+
+        Returns:
+            A scan of those points.
+        """
+        if n >= self.n_patterns:
+            return self
+        points = subsampled_points(self.n_patterns, n, seed)
+        return CountedScan(self.raw.select(points), self.photons[points])
+
+
+def mean_photons(scans: list[CountedScan]) -> float:
+    """Return the mean photon count of a pattern over several scans."""
+    return float(np.average([scan.mean_photons for scan in scans], weights=[scan.n_patterns for scan in scans]))

@@ -1,0 +1,249 @@
+"""From what was asked for to the plan of a run: the one place that decides who wins.
+
+From the strongest to the weakest: options by name, the configuration file, the constructor of `PtychoModel`; what the
+groups of a data set decide; the network of an archive to start from; the settings of a program, which has a value for
+everything; the preset; what the scans say; the defaults.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.generators import uses_back_projection
+from ptychopinn_backend.config.inputs import InputConfig
+from ptychopinn_backend.config.presets import FittedPreset, fitted_preset, unfitted_options
+from ptychopinn_backend.config.yaml_file import RunConfig, run_config
+from ptychopinn_backend.data.source import GroupSource
+from ptychopinn_backend.factory import choose_backend
+from ptychopinn_backend.runs.plan import DEFAULT, Decision, RunPlan
+from ptychopinn_backend.runs.request import COMMAND_LINE, Layer, RunRequest
+from ptychopinn_backend.runs.scan_input import ScanInput
+from ptychopinn_backend.runs.train import train_locked
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.warm_start import StartArchive
+from ptychopinn_backend.seam.interface import EpochCallback
+
+logger = logging.getLogger(__name__)
+
+_PLANNED: Final = (ModelConfig, TrainingConfig, ExecutionConfig)
+_NOT_OPTIONS: Final = ("model", "n_images", "train_data_file", "test_data_file")
+
+
+def draft(request: RunRequest) -> RunConfig:
+    """Return the configuration as far as it is known without scans and archives, to check it early.
+
+    Args:
+        request: what is asked for.
+
+    Returns:
+        The configuration; values that a preset fits to the scans are not final.
+
+    Raises:
+        ConfigError: an option breaks its rule.
+    """
+    chosen = _Chosen([*request.given, *_layers(request.settings)])
+    preset = _preset_name(request, None)
+    if preset is not None:
+        chosen.below(Layer(f"preset {preset}", unfitted_options(preset)))
+    chosen.raise_neighbors({name for layer in request.given for name in layer.options})
+    chosen.take_backend(request.backend)
+    return chosen.config()
+
+
+class PreparedRun(NamedTuple):
+    """A plan, and the data it was made for."""
+
+    plan: RunPlan
+    training: GroupSource
+    """Groups to train on."""
+    validation: GroupSource | None
+    """Groups to validate on, or None."""
+    start: StartArchive | None
+    """Archive whose weights to start from, or None."""
+
+    def train(
+        self,
+        *,
+        on_epoch: EpochCallback | None = None,
+        checkpoint_folder: Path | None = None,
+        best_archive: Path | None = None,
+        resume: bool = False,
+    ) -> TrainedModel:
+        """Train as planned; the caller holds the lock of the folder.
+
+        Args:
+            on_epoch: called after every epoch; True stops training.
+            checkpoint_folder: where the best and the last state are written; None writes none.
+            best_archive: file that holds the best weights from the first epoch on; None writes none.
+            resume: go on from the last state in the folder.
+
+        Returns:
+            The trained model, holding the best weights seen.
+        """
+        return train_locked(
+            self.training,
+            self.validation,
+            self.plan.training,
+            self.plan.execution,
+            on_epoch=on_epoch,
+            checkpoint_folder=checkpoint_folder,
+            best_archive=best_archive,
+            resume=resume,
+            start=self.start,
+        )
+
+
+def prepare(request: RunRequest, scans: ScanInput) -> PreparedRun:
+    """Decide every option of a run, and group its scans.
+
+    Args:
+        request: what is asked for.
+        scans: what it trains on.
+
+    Returns:
+        The plan and its data.
+
+    Raises:
+        ConfigError: an option breaks its rule.
+        DataError: a scan does not fit the configuration.
+        ArchiveError: the archive to start from cannot be used.
+    """
+    start = None if request.inputs.init is None else StartArchive.read(request.inputs.init)
+    chosen = _Chosen(request.given)
+    given = chosen.names()
+    chosen.below(Layer("data set", scans.fixed))
+    if start is not None:
+        chosen.below(Layer(f"archive {start.path.name}", start.options))
+    for layer in _layers(request.settings):
+        chosen.below(layer)
+    name = _preset_name(request, start)
+    preset = None if name is None else fitted_preset(name, scans.sizes, chosen.value("gridsize"))
+    if preset is not None:
+        chosen.below(Layer(f"preset {preset.name}", preset.options))
+    chosen.below(Layer("scan", {"N": scans.sizes[0].N}))
+    chosen.raise_neighbors(given)
+    chosen.take_backend(request.backend)
+    every_point = chosen.value("n_groups") is None
+    config = chosen.config()
+    data = scans.group(config.training, config.execution.seed, every_point=every_point)
+    chosen.below(Layer("scan", {"nphotons": data.mean_photons}), why="mean of a pattern")
+    plan = _plan(request, scans, chosen, preset)
+    logger.info("Plan of this run:\n%s", plan.table())
+    return PreparedRun(plan, data.training, data.validation, start)
+
+
+def _preset_name(request: RunRequest, start: StartArchive | None) -> str | None:
+    if request.inputs.preset is not None:
+        return request.inputs.preset
+    # The presets of choice are tuned for networks with back-projection.
+    if start is not None and not uses_back_projection(start.content.model.architecture):
+        return None
+    named = any("architecture" in layer.options for layer in request.given)
+    return None if named else request.default_preset
+
+
+class _Chosen:
+    """Options in force; the first giver of an option wins."""
+
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        self._options: dict[str, Decision] = {}
+        for layer in layers:
+            self.below(layer)
+
+    def below(self, layer: Layer, why: str = "") -> None:
+        """Add options of a giver that is weaker than all so far."""
+        options = dict(layer.options)
+        if self._is_staged():
+            # Stages have epochs of their own, whatever a weaker giver says of all of them.
+            options.pop("nepochs", None)
+        wanted = options.pop("n_images", None)
+        if options.get("n_groups") is None:
+            # No number means one group for each scan point, which is what no giver asks for either.
+            options.pop("n_groups", None)
+            if wanted is not None:
+                warnings.warn("n_images is deprecated; use n_groups instead.", DeprecationWarning, stacklevel=3)
+                options["n_groups"] = wanted
+        for name, value in options.items():
+            self._options.setdefault(name, Decision(name, value, layer.by, why))
+
+    def override(self, decision: Decision) -> None:
+        """Take a decision that nobody else may make."""
+        self._options[decision.name] = decision
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self._options)
+
+    def value(self, name: str) -> Any:
+        return self._options[name].value if name in self._options else None
+
+    def raise_neighbors(self, given: Iterable[str]) -> None:
+        """Let groups be drawn from enough neighbours where nobody named their number."""
+        if "neighbor_count" in given:
+            return
+        needed = (self.value("gridsize") or ModelConfig.gridsize) ** 2
+        known = self._options.get("neighbor_count")
+        present = TrainingConfig.neighbor_count if known is None else known.value
+        if needed > present:
+            self._options["neighbor_count"] = Decision("neighbor_count", needed, "group size", "at least its patterns")
+
+    def take_backend(self, explicit: str | None) -> None:
+        """Decide the backend."""
+        named = self._options.get("backend")
+        choice = choose_backend(explicit, setting=None if named is None else named.value)
+        by = named.by if named is not None and choice.origin == "the setting" else choice.origin
+        self._options["backend"] = Decision("backend", choice.name, by)
+
+    def config(self) -> RunConfig:
+        """Return the configuration of the options in force."""
+        options = {name: decision.value for name, decision in self._options.items()}
+        return run_config({name: value for name, value in options.items() if name not in _NOT_OPTIONS})
+
+    def decisions(self, config: RunConfig) -> Iterable[Decision]:
+        """Yield the decision on every option, with the value the configuration has made of it."""
+        for owner, values in zip(_PLANNED, (config.training.model, config.training, config.execution), strict=True):
+            for item in fields(owner):
+                if item.name not in _NOT_OPTIONS:
+                    known = self._options.get(item.name, Decision(item.name, None, DEFAULT))
+                    yield replace(known, value=getattr(values, item.name))
+
+    def _is_staged(self) -> bool:
+        return any(
+            name.startswith("stage_") and name.endswith("_epochs") and bool(self.value(name)) for name in self._options
+        )
+
+
+def _plan(request: RunRequest, scans: ScanInput, chosen: _Chosen, preset: FittedPreset | None) -> RunPlan:
+    if request.output is not None:
+        chosen.override(Decision("output_dir", request.output, request.givers.get("output", COMMAND_LINE)))
+    config = chosen.config()
+    every_point = chosen.value("n_groups") is None
+    decisions = [*_of_inputs(request, preset), *chosen.decisions(config)]
+    if every_point:
+        shown = Decision("n_groups", "every point", DEFAULT, "one group for each scan point")
+        decisions = [shown if item.name == "n_groups" else item for item in decisions]
+    dataset = scans.dataset
+    inputs = replace(request.inputs, command=request.command, dataset=dataset).absolute()
+    return RunPlan(request.command, inputs, config.training, config.execution, every_point, tuple(decisions))
+
+
+def _of_inputs(request: RunRequest, preset: FittedPreset | None) -> Iterable[Decision]:
+    for item in fields(InputConfig):
+        value = getattr(request.inputs, item.name)
+        if value not in (None, ()) and item.name not in ("command", "preset"):
+            yield Decision(item.name, value, request.givers.get(item.name, "scan"))
+    by = request.givers.get("preset", DEFAULT)
+    if preset is None:
+        yield Decision("preset", "none", by)
+    else:
+        yield Decision("preset", preset.name, by if preset.reason == "" else "auto", preset.reason)
+
+
+def _layers(layer: Layer | None) -> tuple[Layer, ...]:
+    return () if layer is None else (layer,)
