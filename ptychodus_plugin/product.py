@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -64,14 +65,19 @@ def raw_data_of(parameters: ReconstructInput) -> RawData:
     xcoords, ycoords = scan_positions_px(product)
     if product.probes.get_opr_weights_or_none() is not None:
         logger.info("The probe varies over the scan; its mean modes are used at every position.")
+    patterns = parameters.diffraction_patterns
+    # In a file without a name: the system may take its pages out of memory, and no scan is held twice.
+    with tempfile.TemporaryFile() as file:
+        amplitudes = np.memmap(file, np.float32, "w+", shape=patterns.shape)
     return RawData.from_arrays(
         xcoords,
         ycoords,
-        parameters.diffraction_patterns,
+        patterns,
         product.probes.get_probe_no_opr().get_array(),
         measurement="counts",
         object_guess=product.object_.get_layer(0),
         bad_pixels=parameters.bad_pixels,
+        out=amplitudes,
     )
 
 

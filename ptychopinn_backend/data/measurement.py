@@ -112,19 +112,22 @@ def seen_measurement(pieces: Iterable[AnyArray], good_pixels: BoolArray | None) 
     return found
 
 
-def to_amplitudes(patterns: AnyArray, measurement: str, good_pixels: BoolArray | None) -> Float32Array:
+def to_amplitudes(
+    patterns: AnyArray, measurement: str, good_pixels: BoolArray | None, out: Float32Array | None = None
+) -> Float32Array:
     """Return patterns as float32 amplitudes, zero at bad pixels.
 
     Args:
         patterns: (pattern, N, N).
         measurement: 'counts' or 'amplitudes'.
         good_pixels: (N, N), or None when all are good.
+        out: zeros of the same shape that take the amplitudes of counts; None takes new memory.
 
     Returns:
         (pattern, N, N); not a copy when the input already is float32 amplitudes without bad pixels.
     """
     if measurement == COUNTS:
-        return counts_to_amplitudes(patterns, good_pixels)
+        return counts_to_amplitudes(patterns, good_pixels, out)
     if good_pixels is None:
         return np.asarray(patterns, np.float32)
     amplitudes = np.array(patterns, np.float32)

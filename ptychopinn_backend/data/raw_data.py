@@ -137,6 +137,7 @@ class RawData:
         ycoords_start: AnyArray | None = None,
         Y: AnyArray | None = None,
         metadata: Mapping[str, Any] | None = None,
+        out: Float32Array | None = None,
     ) -> RawData:
         """Build a scan from arrays.
 
@@ -153,6 +154,8 @@ class RawData:
             ycoords_start: nominal rows (pattern,).
             Y: ground-truth patches (pattern, N, N[, 1]) complex.
             metadata: kept with the scan; its 'measurement' may say what the patterns are.
+            out: zeros (pattern, N, N) that take the amplitudes of counts, for example in a mapped file; None takes new
+                memory.
 
         Returns:
             The scan, patterns as amplitudes.
@@ -172,7 +175,7 @@ class RawData:
             "ycoords_start": ycoords_start,
             "Y": Y,
         }
-        return cls(**scan_checks.check_scan(arrays, measurement, metadata or {}))
+        return cls(**scan_checks.check_scan(arrays, measurement, metadata or {}, out))
 
     @classmethod
     def from_coords_without_pc(

@@ -32,17 +32,20 @@ def pattern_slices(patterns: AnyArray, elements: int = _PIECE_ELEMENTS) -> Itera
         yield slice(start, min(start + step, len(patterns)))
 
 
-def counts_to_amplitudes(counts: AnyArray, good_pixels: BoolArray | None = None) -> Float32Array:
+def counts_to_amplitudes(
+    counts: AnyArray, good_pixels: BoolArray | None = None, out: Float32Array | None = None
+) -> Float32Array:
     """Return the square root of photon counts.
 
     Args:
         counts: (pattern, N, N) of any real type, not negative; integers do not overflow.
         good_pixels: (N, N); pixels that are False become 0. None keeps all.
+        out: zeros of the same shape that take the amplitudes; None takes new memory.
 
     Returns:
         Amplitudes (pattern, N, N).
     """
-    amplitudes = np.zeros(counts.shape, np.float32)
+    amplitudes = np.zeros(counts.shape, np.float32) if out is None else out
     # The root of a number that float32 holds exactly is the same taken in float32.
     exact = np.float32 if np.can_cast(counts.dtype, np.float32) else np.float64
     where = True if good_pixels is None else good_pixels

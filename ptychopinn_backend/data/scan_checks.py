@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array, IntArray
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, Float64Array, IntArray
 from ptychopinn_backend.data.measurement import COUNTS, decide_measurement, to_amplitudes
 from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS, pattern_slices
 from ptychopinn_backend.errors import DataError
@@ -18,7 +18,10 @@ from ptychopinn_backend.physics.probe import as_mode_stack
 
 
 def check_scan(
-    arrays: Mapping[str, AnyArray | None], measurement: str | None, metadata: Mapping[str, Any]
+    arrays: Mapping[str, AnyArray | None],
+    measurement: str | None,
+    metadata: Mapping[str, Any],
+    out: Float32Array | None = None,
 ) -> dict[str, Any]:
     """Check all arrays of a scan, and turn its patterns into amplitudes.
 
@@ -26,6 +29,7 @@ def check_scan(
         arrays: by their names in the file format; optional ones may be missing or None. Patterns are 'diffraction'.
         measurement: 'counts', 'amplitudes' or None.
         metadata: of the scan.
+        out: zeros (pattern, N, N) that take the amplitudes of counts; None takes new memory.
 
     Returns:
         The fields of `RawData`.
@@ -39,7 +43,7 @@ def check_scan(
     check_pattern_values("diffraction", patterns, good)
     fields["Y"] = check_label_patches(arrays.get("Y"), len(patterns), patterns.shape[1])
     kind = decide_measurement(patterns, measurement, metadata, good)
-    fields["diff3d"] = to_amplitudes(patterns, kind, good)
+    fields["diff3d"] = to_amplitudes(patterns, kind, good, out)
     fields["measured_as_counts"] = kind == COUNTS or bool(metadata.get("measured_as_counts", False))
     return fields
 
