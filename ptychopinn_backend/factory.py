@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Final, NamedTuple, cast
@@ -11,6 +12,7 @@ from typing import Final, NamedTuple, cast
 from ptychopinn_backend.config import BACKENDS
 from ptychopinn_backend.errors import BackendUnavailableError, ConfigError, nearest_name
 from ptychopinn_backend.seam.interface import Backend, BackendSetup
+from ptychopinn_backend.seam.thread_policy import threads_to_use, waiting_environment
 
 logger = logging.getLogger(__name__)
 
@@ -132,13 +134,22 @@ def backend_class(name: str) -> type[Backend]:
     missing = [package for package in provider.packages if find_spec(package) is None]
     if missing:
         raise _unavailable(provider, missing[0])
+    # Whoever loaded the framework before has decided how it computes.
+    is_first = not any(package in sys.modules for package in provider.packages)
+    if is_first:
+        os.environ.update(waiting_environment(os.environ))
     try:
         module = import_module(provider.module)
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in provider.packages:
             raise
         raise _unavailable(provider, error.name or "") from error
-    return cast(type[Backend], getattr(module, provider.class_name))
+    backend = cast(type[Backend], getattr(module, provider.class_name))
+    threads = threads_to_use(os.environ) if is_first else None
+    if threads is not None:
+        logger.debug("%s computes with %d thread(s).", provider.title, threads)
+        backend.use_threads(threads)
+    return backend
 
 
 def _unavailable(provider: _Provider, package: str) -> BackendUnavailableError:

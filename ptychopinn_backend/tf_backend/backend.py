@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,6 +49,12 @@ class TensorFlowBackend(Backend):
     def versions() -> dict[str, str]:
         """Return the version of TensorFlow; Keras takes no part."""
         return {"tensorflow": str(tf.version.VERSION)}  # the package may be tensorflow-cpu
+
+    @staticmethod
+    def use_threads(count: int) -> None:
+        """Compute with `count` threads on the CPU."""
+        with suppress(RuntimeError):  # its pool of threads is at work already
+            tf.config.threading.set_intra_op_parallelism_threads(count)
 
     def _weight_shapes(self) -> dict[str, tuple[int, ...]]:
         return self._model.weight_shapes

@@ -52,6 +52,11 @@ class TorchBackend(Backend):
         """Return the versions of torch and lightning."""
         return {name: version(name) for name in ("torch", "lightning")}
 
+    @staticmethod
+    def use_threads(count: int) -> None:
+        """Compute with `count` threads on the CPU."""
+        torch.set_num_threads(count)
+
     def _weight_shapes(self) -> dict[str, tuple[int, ...]]:
         return self._model.weight_shapes
 
