@@ -349,6 +349,16 @@ _LOSS: Final = (
         "mean_deviation_weight",
     ),
     Option(
+        "TargetPhotonFraction",
+        0.0,
+        "Target Photon Fraction:",
+        "Part of the photons that only the loss sees, so that noise cannot be learned; 0 shows the network all.",
+        config="training.target_photon_fraction",
+        minimum=0.0,
+        maximum=0.9,
+        applies=pinn,
+    ),
+    Option(
         "NumPhotons",
         1e6,
         "Photons per Pattern:",

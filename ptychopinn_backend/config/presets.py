@@ -39,6 +39,7 @@ _BACK_PROJECTION: Final = {
     "validation_fraction": 0.0,
     "nll_weight": 0.0,
     "mse_weight": 1.0,
+    "target_photon_fraction": 0.0,
 }
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
@@ -61,6 +62,19 @@ EPOCH_PATTERNS: Final = 1024
 AUTO: Final = "auto"
 """The preset that is chosen from the scans by `choose_preset`."""
 DEFAULT_PRESET: Final = AUTO
+
+AUTO_VISITS: Final = EPOCH_PATTERNS * PRESETS["fast"]["nepochs"]
+"""Patterns that a training with 'auto' visits at least, epochs together: a scan with few positions needs as many steps
+as one with many."""
+_WARMUP_PART: Final = 10
+"""One of so many epochs raises the learning rate."""
+
+NOISY_COUNTS: Final = 10.0
+"""Counts in the light of a pattern below which the noise of counting is no longer that of a square root, and so large
+that a network would learn it."""
+_NOISY: Final[Mapping[str, Any]] = MappingProxyType(
+    {"nll_weight": 1.0, "mse_weight": 0.0, "target_photon_fraction": 0.2}
+)
 
 MINIMUM_OVERLAP: Final = 0.3
 """Neighbouring patches that share less of the probe's diameter than this are trained one by one."""
@@ -93,6 +107,10 @@ class DescribedScan(Protocol):
     @property
     def mean_photons(self) -> float | None:
         """Mean counts of a pattern, or None where the patterns have not been read yet."""
+
+    @property
+    def counts_in_light(self) -> float | None:
+        """Mean counts of a pixel as a photon meets it; None where values are no counts or have not been read yet."""
 
 
 @dataclass(frozen=True)
@@ -228,9 +246,9 @@ def fitted_preset(name: str, scans: Sequence[DescribedScan], gridsize: int | Non
     require_preset(name)
     chosen: int | None = None
     reason = ""
-    if name == AUTO:
+    is_auto = name == AUTO
+    if is_auto:
         choice = choose_preset(scans)
-        logger.info("Preset %s chosen: %s.", choice.name, choice.reason)
         name, chosen, reason = choice
     options = dict(PRESETS[name])
     if "gridsize" in options:
@@ -240,7 +258,35 @@ def fitted_preset(name: str, scans: Sequence[DescribedScan], gridsize: int | Non
         options["groups_per_epoch"] = max(1, math.ceil(visited / members))
         if members == 1:
             options["batch_size"] = 8
+    if is_auto:
+        found = _evidence(scans, options)
+        options |= found.options
+        reason = f"{reason}; {found.reason}"
+        logger.info("Preset %s chosen: %s.", name, reason)
     return FittedPreset(name, reason, options)
+
+
+class _Evidence(NamedTuple):
+    options: Mapping[str, Any]
+    reason: str
+
+
+def _evidence(scans: Sequence[DescribedScan], options: Mapping[str, Any]) -> _Evidence:
+    """Return what the number of patterns and their counts decide: how long to train, and with which likelihood."""
+    visited = options["groups_per_epoch"] * options["gridsize"] ** 2
+    nepochs = max(options["nepochs"], math.ceil(AUTO_VISITS / visited))
+    warmup = max(options["lr_warmup_epochs"], nepochs // _WARMUP_PART)
+    found: dict[str, Any] = {"nepochs": nepochs, "lr_warmup_epochs": warmup}
+    length = f"{nepochs} epochs of {visited} patterns"
+    counts = [scan.counts_in_light for scan in scans]
+    known = [value for value in counts if value is not None]
+    if not known or len(known) < len(counts):
+        return _Evidence(found, f"{length}; squared amplitudes, for the counts are not known")
+    fewest = min(known)
+    if fewest < NOISY_COUNTS:
+        split = f"Poisson likelihood of photons the network is not shown, for {fewest:.2g} counts where the light is"
+        return _Evidence(found | _NOISY, f"{length}; {split}")
+    return _Evidence(found, f"{length}; squared amplitudes, for {fewest:.2g} counts where the light is")
 
 
 def unfitted_options(name: str) -> Mapping[str, Any]:

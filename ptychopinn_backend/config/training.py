@@ -150,6 +150,8 @@ class TrainingConfig:
     """Further epochs, after nepochs, in which the encoder is frozen."""
     fine_tune_gamma: float = 0.1
     """Factor on the learning rate in them."""
+    target_photon_fraction: float = 0.0
+    """Part of the photons that only the loss sees, so that noise cannot be learned; 0 shows the network all."""
 
     def __post_init__(self) -> None:
         """Check every field, resolve the deprecated alias and make paths `Path`.
@@ -172,6 +174,7 @@ class TrainingConfig:
             require_positive_integer("groups_per_epoch", self.groups_per_epoch)
         require_positive("nphotons", self.nphotons)
         require_choice("backend", self.backend, BACKENDS)
+        require_fraction_below_one("target_photon_fraction", self.target_photon_fraction)
         self._check_losses()
         self._check_optimizer()
         self._check_phases()

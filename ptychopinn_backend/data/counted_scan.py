@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -49,6 +50,11 @@ class CountedScan:
     def mean_photons(self) -> float:
         """Mean counts of a pattern."""
         return float(self.photons.mean())
+
+    @cached_property
+    def counts_in_light(self) -> float | None:
+        """Mean counts of a pixel as a photon meets it; None where the values are no counts."""
+        return self.raw.counts_in_light
 
     def subsample(self, n: int, seed: int | None) -> CountedScan:
         """Return `n` scan points drawn as `RawData.subsample` draws them; this scan when it has no more.

@@ -17,7 +17,7 @@ from ptychopinn_backend.data import scan_checks
 from ptychopinn_backend.data.grouped_dictionary import grouped_dictionary
 from ptychopinn_backend.data.grouping import GroupingOptions, Groups, group_positions
 from ptychopinn_backend.data.measurement import AMPLITUDES
-from ptychopinn_backend.data.scaling import count_photons
+from ptychopinn_backend.data.scaling import count_photons, counts_in_light
 from ptychopinn_backend.data.training_hdf5 import is_hdf5, read_training_hdf5
 from ptychopinn_backend.errors import DataError, nearest_name
 from ptychopinn_backend.files.npz import METADATA_KEY, member_names, read_npz, write_npz
@@ -88,6 +88,11 @@ class RawData:
     def mean_photons(self) -> float:
         """Mean over patterns of the sum of squared amplitudes."""
         return float(count_photons(self.diff3d).mean())
+
+    @property
+    def counts_in_light(self) -> float | None:
+        """Mean counts of a pixel as a photon meets it (`scaling.counts_in_light`), or None."""
+        return counts_in_light(self.diff3d, self.bad_pixels)
 
     @classmethod
     def from_file(cls, path: str | Path, measurement: str | None = None) -> RawData:

@@ -14,6 +14,8 @@ from ptychopinn_backend.errors import DataError
 IN_CACHE_ELEMENTS: Final = 2**18
 """Values of which a few arrays stay in a processor's cache."""
 _PIECE_ELEMENTS: Final = 2**21
+_LOOKED_AT: Final = 64
+"""Patterns, spread over the scan, that tell how strong the noise of counting is."""
 
 
 def pattern_slices(patterns: AnyArray, elements: int = _PIECE_ELEMENTS) -> Iterator[slice]:
@@ -119,3 +121,26 @@ def default_intensity_scale(nphotons: float, N: int) -> float:
         sqrt(nphotons) / (N/2).
     """
     return math.sqrt(nphotons) / (N / 2)
+
+
+def counts_in_light(amplitudes: FloatArray, bad_pixels: BoolArray | None = None) -> float | None:
+    """Return the mean counts of a pixel as a photon meets it, sum n (n - 1) / sum n over some of the patterns.
+
+    Of Poisson counts n it is the mean rate, weighted by the rate itself: below about ten, noise rules the pattern.
+
+    Args:
+        amplitudes: square roots of the counts (pattern, N, N).
+        bad_pixels: detector pixels to leave out (N, N), or None.
+
+    Returns:
+        The mean; None where the squares are no whole numbers or all 0.
+    """
+    step = max(1, len(amplitudes) // _LOOKED_AT)
+    counts = np.square(amplitudes[::step].astype(np.float64))
+    if bad_pixels is not None:
+        counts = counts[:, ~bad_pixels]
+    whole = np.rint(counts)
+    # Amplitudes are float32, so that a count comes back to within a few parts in ten million.
+    if not np.all(np.abs(counts - whole) <= 0.01 + 1e-6 * whole) or whole.sum() == 0:
+        return None
+    return float(np.sum(whole * (whole - 1)) / whole.sum())

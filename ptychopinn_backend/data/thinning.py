@@ -12,12 +12,14 @@ from typing import Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import Complex64Array, Float32Array, FloatArray, IntArray
+from ptychopinn_backend.arrays import Complex64Array, Float32Array, Float64Array, FloatArray, IntArray
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.errors import ConfigError, DataError
 
 DEFAULT_COPIES: Final = 16
 """Splits of every group; an epoch with `groups_per_epoch` visits a part of them."""
+_ROUNDING: Final = (0.05, 1e-5)
+"""Counts, and part of a count, by which float32 amplitudes may miss a whole number."""
 
 
 class ThinnedGroups:
@@ -28,7 +30,7 @@ class ThinnedGroups:
         source: GroupSource,
         counts_factors: FloatArray,
         *,
-        fraction: float,
+        target_fraction: float,
         seed: int,
         copies: int = DEFAULT_COPIES,
     ) -> None:
@@ -37,17 +39,28 @@ class ThinnedGroups:
         Args:
             source: groups of measured counts.
             counts_factors: factor from normalised amplitude to the square root of counts, for every scan (scan,).
-            fraction: probability p with which a photon goes into the network's input.
+            target_fraction: probability 1 - p with which a photon is kept for the target.
             seed: of the splits.
             copies: splits of every group.
 
         Raises:
-            ConfigError: `fraction` does not lie between 0 and 1.
+            ConfigError: `target_fraction` does not lie between 0 and 1.
+            DataError: the patterns are no whole counts.
         """
-        if not 0 < fraction < 1:
-            raise ConfigError(f"fraction = {fraction}: a photon goes to either part. Give a number between 0 and 1.")
-        self._source, self._fraction, self._seed, self._copies = source, fraction, seed, copies
+        if not 0 < target_fraction < 1:
+            raise ConfigError(
+                f"target_photon_fraction = {target_fraction}: a photon goes to either part. "
+                "Give a number between 0 and 1."
+            )
+        self._source, self._fraction, self._seed, self._copies = source, 1 - target_fraction, seed, copies
         self._factors = np.asarray(counts_factors, np.float64)
+        first = self._counts(source.batch(np.arange(1)))
+        missed = np.abs(first - np.rint(first))
+        if np.any(missed > _ROUNDING[0] + _ROUNDING[1] * first):
+            raise DataError(
+                "target_photon_fraction splits counts, and the patterns hold values between whole numbers, for example "
+                f"{first.flat[np.argmax(missed)]:.4g}. Set it to 0, or give counts."
+            )
 
     @property
     def n_groups(self) -> int:
@@ -94,11 +107,17 @@ class ThinnedGroups:
             The groups: X is what goes into the network, `target` what the loss compares with.
         """
         whole = self._source.batch(np.asarray(indices) % self._source.n_groups)
-        factors = self._factors[whole.scan_index][:, np.newaxis, np.newaxis, np.newaxis]
-        counts = np.rint(np.square(whole.X * factors)).astype(np.int64)
+        factors = self._factors_of(whole)
+        counts = np.rint(self._counts(whole)).astype(np.int64)
         first = np.empty_like(counts)
         for place, index in enumerate(indices):
             first[place] = np.random.default_rng((self._seed, int(index))).binomial(counts[place], self._fraction)
         given = np.sqrt(first / self._fraction) / factors
         target = np.sqrt((counts - first) / (1 - self._fraction)) / factors
         return replace(whole, X=given.astype(np.float32), target=target.astype(np.float32))
+
+    def _factors_of(self, batch: GroupBatch) -> Float64Array:
+        return np.asarray(self._factors[batch.scan_index][:, np.newaxis, np.newaxis, np.newaxis])
+
+    def _counts(self, batch: GroupBatch) -> Float64Array:
+        return np.asarray(np.square(batch.X * self._factors_of(batch)))

@@ -13,6 +13,8 @@ from ptychopinn_backend.data.counted_scan import CountedScan, mean_photons
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import default_intensity_scale
 from ptychopinn_backend.data.source import GroupSource
+from ptychopinn_backend.data.thinning import ThinnedGroups
+from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.factory import create_backend, resolve_backend
 from ptychopinn_backend.files.training_lock import training_lock
 from ptychopinn_backend.runs.freed_memory import freed_memory_kept
@@ -182,6 +184,8 @@ def train_locked(
         The trained model.
     """
     name = config.backend
+    if config.target_photon_fraction > 0:
+        training, config = _split_photons(training, config, execution.seed)
     intensity_scale = default_intensity_scale(config.nphotons, config.model.N)
     setup = BackendSetup(config.model, config, execution, intensity_scale, training.probes)
     computing = create_backend(name, setup)
@@ -200,3 +204,15 @@ def train_locked(
         )
     logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
     return TrainedModel(computing, result.history, snapshot, trained_by=name)
+
+
+def _split_photons(training: GroupSource, config: TrainingConfig, seed: int) -> tuple[GroupSource, TrainingConfig]:
+    """Return groups whose photons are split anew at each visit, with epochs as long as before."""
+    factors = getattr(training, "intensity_counts_factors", None)
+    if factors is None:
+        raise ConfigError(
+            f"target_photon_fraction = {config.target_photon_fraction} splits measured counts, and these groups are "
+            "not measured. Set it to 0."
+        )
+    split = ThinnedGroups(training, factors, target_fraction=config.target_photon_fraction, seed=seed)
+    return split, replace(config, groups_per_epoch=config.groups_per_epoch or training.n_groups)

@@ -11,9 +11,12 @@ import pytest
 from ptychopinn_backend.arrays import Complex64Array, Float64Array
 from ptychopinn_backend.config.presets import (
     AUTO,
+    AUTO_VISITS,
     EPOCH_PATTERNS,
     FLAT_PROBE,
+    NOISY_COUNTS,
     choose_preset,
+    fitted_preset,
     preset_options,
     scan_traits,
 )
@@ -28,6 +31,7 @@ class Scan:
     probeGuess: Complex64Array | None
     positions_xy: Float64Array
     mean_photons: float | None = 1e5
+    counts_in_light: float | None = 50.0
     N: int = N
 
     @property
@@ -117,3 +121,33 @@ def test_given_gridsize_wins() -> None:
 def test_unknown_preset() -> None:
     with pytest.raises(ConfigError, match="'auto', 'fast', 'fine', 'legacy'"):
         preset_options("fasst", [Scan(disk(40), raster(8))])
+
+
+@pytest.mark.parametrize(("side", "epochs"), [(4, -(-AUTO_VISITS // 18)), (20, -(-AUTO_VISITS // 405)), (60, 16)])
+def test_a_scan_with_few_positions_gets_as_many_steps_as_a_large_one(side: int, epochs: int) -> None:
+    options = preset_options(AUTO, [Scan(disk(40), raster(8, side=side))])
+    assert options["nepochs"] == epochs
+    assert options["nepochs"] * options["groups_per_epoch"] * options["gridsize"] ** 2 >= AUTO_VISITS
+    assert options["lr_warmup_epochs"] == max(4, epochs // 10)
+
+
+@pytest.mark.parametrize(
+    ("counts", "likelihood", "fraction", "words"),
+    [
+        (NOISY_COUNTS - 1, ("nll_weight", "mse_weight"), 0.2, "Poisson likelihood"),
+        (NOISY_COUNTS + 1, ("mse_weight", "nll_weight"), 0.0, "squared amplitudes, for 11 counts"),
+        (None, ("mse_weight", "nll_weight"), 0.0, "counts are not known"),
+    ],
+)
+def test_the_counts_decide_the_likelihood(
+    counts: float | None, likelihood: tuple[str, str], fraction: float, words: str
+) -> None:
+    chosen = fitted_preset(AUTO, [Scan(disk(40), raster(8), counts_in_light=counts)])
+    used, unused = likelihood
+    assert (chosen.options[used], chosen.options[unused]) == (1.0, 0.0)
+    assert chosen.options["target_photon_fraction"] == fraction
+    assert words in chosen.reason
+
+
+def test_a_named_preset_takes_its_own_length() -> None:
+    assert preset_options("fast", [Scan(disk(40), raster(8))])["nepochs"] == 16

@@ -7,7 +7,7 @@ import pytest
 
 from ptychopinn_backend.arrays import Float64Array
 from ptychopinn_backend.data.thinning import ThinnedGroups
-from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.errors import ConfigError, DataError
 from tests.contract.array_source import ArraySource
 
 FACTORS = np.array([4.0, 7.0])
@@ -32,7 +32,7 @@ def counted(mean: float, n_groups: int = 6) -> tuple[ArraySource, Float64Array]:
 def parts(mean: float, fraction: float, copies: int = 3) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Return the counts, and both parts at the scale of the whole, for every group and split."""
     source, counts = counted(mean)
-    thinned = ThinnedGroups(source, FACTORS, fraction=fraction, seed=5, copies=copies)
+    thinned = ThinnedGroups(source, FACTORS, target_fraction=1 - fraction, seed=5, copies=copies)
     batch = thinned.batch(np.arange(thinned.n_groups))
     factors = FACTORS[batch.scan_index][:, None, None, None]
     whole = np.concatenate([counts] * copies)
@@ -61,17 +61,19 @@ def test_the_parts_are_independent() -> None:
 
 def test_splits_of_a_group_differ_and_are_repeated_by_the_seed() -> None:
     source, _ = counted(3.0)
-    thinned = ThinnedGroups(source, FACTORS, fraction=0.5, seed=5)
+    thinned = ThinnedGroups(source, FACTORS, target_fraction=0.5, seed=5)
     first, second = thinned.batch(np.array([0])), thinned.batch(np.array([source.n_groups]))
     assert not np.array_equal(first.X, second.X)
-    np.testing.assert_array_equal(first.X, ThinnedGroups(source, FACTORS, fraction=0.5, seed=5).batch(np.array([0])).X)
-    other = ThinnedGroups(source, FACTORS, fraction=0.5, seed=6).batch(np.array([0]))
+    np.testing.assert_array_equal(
+        first.X, ThinnedGroups(source, FACTORS, target_fraction=0.5, seed=5).batch(np.array([0])).X
+    )
+    other = ThinnedGroups(source, FACTORS, target_fraction=0.5, seed=6).batch(np.array([0]))
     assert not np.array_equal(first.X, other.X)
 
 
 def test_a_batch_does_not_depend_on_its_neighbours() -> None:
     source, _ = counted(3.0)
-    thinned = ThinnedGroups(source, FACTORS, fraction=0.5, seed=5)
+    thinned = ThinnedGroups(source, FACTORS, target_fraction=0.5, seed=5)
     together = thinned.batch(np.array([1, 8, 3]))
     np.testing.assert_array_equal(together.X[1], thinned.batch(np.array([8])).X[0])
 
@@ -79,5 +81,12 @@ def test_a_batch_does_not_depend_on_its_neighbours() -> None:
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.5, float("nan")])
 def test_a_fraction_that_splits_nothing_is_refused(fraction: float) -> None:
     source, _ = counted(3.0)
-    with pytest.raises(ConfigError, match=r"fraction = .*Give a number between 0 and 1"):
-        ThinnedGroups(source, FACTORS, fraction=fraction, seed=0)
+    with pytest.raises(ConfigError, match=r"target_photon_fraction = .*Give a number between 0 and 1"):
+        ThinnedGroups(source, FACTORS, target_fraction=fraction, seed=0)
+
+
+def test_values_that_are_no_counts_are_refused() -> None:
+    source, _ = counted(3.0)
+    source.X *= np.float32(1.3)
+    with pytest.raises(DataError, match=r"holds? values between whole numbers, for example .*Set it to 0"):
+        ThinnedGroups(source, FACTORS, target_fraction=0.2, seed=0)

@@ -55,6 +55,7 @@ def shorten_presets(patch: pytest.MonkeyPatch) -> None:
     """
     short = {name: {**options, "nepochs": 1, "lr_warmup_epochs": 0} for name, options in presets.PRESETS.items()}
     patch.setattr(presets, "PRESETS", short)
+    patch.setattr(presets, "AUTO_VISITS", 1)
 
 
 def run_block(block: Block, namespace: dict[str, Any], patch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,11 @@ class ScanFile:
         return None
 
     @property
+    def counts_in_light(self) -> None:
+        """Not known before the patterns are read."""
+        return None
+
+    @property
     def amplitude_bytes(self) -> int:
         """Memory its patterns need as float32 amplitudes."""
         return self.n_patterns * self.N**2 * 4
