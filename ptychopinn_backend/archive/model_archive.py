@@ -30,7 +30,7 @@ from ptychopinn_backend.archive.container import (
 )
 from ptychopinn_backend.archive.typed_json import dump_json, load_json
 from ptychopinn_backend.archive.weights import dump_arrays, load_arrays
-from ptychopinn_backend.arrays import PLAIN_DTYPES, AnyArray
+from ptychopinn_backend.arrays import PLAIN_DTYPES, AnyArray, Complex64Array
 from ptychopinn_backend.config import BACKENDS, ModelConfig, TrainingConfig, find_archive
 from ptychopinn_backend.config.generators import generator_names
 from ptychopinn_backend.errors import (
@@ -49,6 +49,7 @@ MAX_RANK: Final = 32
 UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 """Format version -> function that turns metadata of that version into metadata of the next one."""
 
+_GIVEN_PROBES: Final = "probes/given"
 _T = TypeVar("_T")
 
 
@@ -92,6 +93,10 @@ class ArchiveContent:
     """Time of writing, ISO 8601, UTC."""
     package_version: str = field(default_factory=package_version)
     """Version of this package that wrote the archive."""
+    seed: int | None = None
+    """Seed of the run, with which a reconstruction draws neighbours; None in archives that do not hold it."""
+    probes: Complex64Array | None = None
+    """Normalised probes it was trained with (scan, mode, N, N), as they were before training refined them; or None."""
 
 
 def write_archive(path: str | Path, content: ArchiveContent) -> Path:
@@ -117,9 +122,11 @@ def write_archive(path: str | Path, content: ArchiveContent) -> Path:
             )
     params_arrays: dict[str, AnyArray] = {}
     params_text = dump_json(content.params, "params", params_arrays)
+    probes = {} if content.probes is None else {_GIVEN_PROBES: content.probes}
     image = dump_arrays(
         {f"weights/{name}": array for name, array in weights.items()}
         | {f"params/{name}": array for name, array in params_arrays.items()}
+        | probes
     )
     metadata = {
         "format": FORMAT,
@@ -135,6 +142,8 @@ def write_archive(path: str | Path, content: ArchiveContent) -> Path:
         "weights": {name: {"shape": list(a.shape), "dtype": a.dtype.name} for name, a in weights.items()},
         "checksums": {PARAMS: _checksum(params_text), WEIGHTS: _checksum(image)},
     }
+    if content.seed is not None:
+        metadata["seed"] = content.seed
     write_container(file, {METADATA: dump_json(metadata, "metadata"), PARAMS: params_text, WEIGHTS: image})
     return file
 
@@ -147,7 +156,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
     Returns:
         The checked contents of metadata.json: format, format_version, backend, package_version, versions, created,
-        model, training, intensity_scale, history, weights (name -> shape and dtype), checksums.
+        model, training, intensity_scale, history, weights (name -> shape and dtype), checksums, and seed where known.
 
     Raises:
         ArchiveNotFoundError: no archive there.
@@ -196,6 +205,8 @@ def read_archive(path: str | Path) -> ArchiveContent:
             versions=metadata["versions"],
             created=metadata["created"],
             package_version=metadata["package_version"],
+            seed=metadata.get("seed"),
+            probes=_checked_probes(arrays.get(_GIVEN_PROBES), model.N),
         )
 
 
@@ -238,6 +249,8 @@ def _check_metadata(metadata: dict[str, Any]) -> None:
         raise DamagedArchiveError(f"its backend {metadata['backend'][:40]!r} is not one of {', '.join(BACKENDS)}")
     if not 0 < _member(metadata, "intensity_scale", float) < math.inf:
         raise DamagedArchiveError(f"its intensity_scale is {metadata['intensity_scale']}, not a number above 0")
+    if "seed" in metadata and _member(metadata, "seed", int) < 0:
+        raise DamagedArchiveError(f"its seed is {metadata['seed']}, a number below 0")
     if not all(type(text) is str for text in metadata["versions"].values()):
         raise DamagedArchiveError("its versions are not text")
     for name, values in metadata["history"].items():
@@ -327,6 +340,18 @@ def _checked_weights(weights: dict[str, AnyArray], described: dict[str, Any]) ->
         if not _is_finite(array):
             raise DamagedArchiveError(f"its weights '{name}' hold values that are not finite")
     return {name: weights[name] for name in described}
+
+
+def _checked_probes(probes: AnyArray | None, N: int) -> Complex64Array | None:
+    if probes is None:
+        return None
+    is_stack = probes.ndim == 4 and probes.dtype == np.complex64 and probes.shape[2:] == (N, N) and probes.size > 0
+    if not is_stack or not _is_finite(probes) or not np.abs(probes).max(axis=(1, 2, 3)).all():
+        raise DamagedArchiveError(
+            f"its probes have shape {probes.shape}, {probes.dtype}; not (scan, mode, {N}, {N}), complex64, finite, "
+            "with light in each"
+        )
+    return probes
 
 
 def _is_finite(array: AnyArray) -> bool:

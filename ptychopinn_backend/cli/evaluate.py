@@ -124,13 +124,17 @@ def _true_object(scan: RawData, path: Path) -> Any:
 
 
 def _table(report: dict[str, Any]) -> list[str]:
+    from ptychopinn_backend.runs.probe_choice import OWN
+
     title = f"{report['n_patterns']} patterns"
     if report["backend"]:
         title += f", made by the {report['backend']} backend"
     if "compared_with" in report:
         rows, columns = report["region_px"]
         title += f", compared with the {report['compared_with']} on {rows} x {columns} px"
-    lines = [title, *(f"  {label:<26}{form.format(report[key]):>12}" for key, label, form in ROWS if key in report)]
+    probe = report.get("probe", OWN)
+    lines = [title] if probe == OWN else [title, f"  with the probe {probe}"]
+    lines += [f"  {label:<26}{form.format(report[key]):>12}" for key, label, form in ROWS if key in report]
     if "shift_rc_px" in report:
         row, column = report["shift_rc_px"]
         lines.append(f"  taken out: shift {row:.2f}, {column:.2f} px; amplitude scale {report['amplitude_scale']:.4g}")

@@ -52,7 +52,7 @@ _USAGE_ERROR: Final = 2
     show_default=True,
     help="Data-consistency steps on the stitched object; 0 leaves what the network made.",
 )
-@click.option("--seed", type=int, help="Seed of the neighbour draw.  [42]")
+@click.option("--seed", type=int, help="Seed of the neighbour draw.  [as trained]")
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
 @measurement_option
@@ -87,7 +87,7 @@ def command(
     if not given:
         raise click.UsageError("No scan was given. Name a SCAN, or several with --scans.")
     execution = resolve_execution(explicit={"accelerator": accelerator, "precision": precision, "seed": seed})
-    job = InferenceJob(archive, backend, execution, measurement, options)
+    job = InferenceJob(archive, backend, execution, measurement, {**options, "seed": seed})
     if not named and share is None and len(given) == 1 and not given[0].is_dir():
         return _reconstruct_one(job, given[0], output, quiet=quiet)
     folders = output_folders(list_sources(given), output)
@@ -101,12 +101,15 @@ def command(
 def _reconstruct_one(job: InferenceJob, scan: Path, output: Path, *, quiet: bool) -> int:
     from ptychopinn_backend.cli.inference_jobs import reconstruct_scan
     from ptychopinn_backend.cli.progress import group_progress
+    from ptychopinn_backend.runs.probe_choice import OWN
     from ptychopinn_backend.runs.trained_model import TrainedModel
 
     model = TrainedModel.load(job.archive, job.backend, job.execution)
-    written = reconstruct_scan(model, scan, output, job, group_progress(quiet=quiet))
+    probes: set[str] = set()
+    written = reconstruct_scan(model, scan, output, job, group_progress(quiet=quiet), probes.add)
     if not quiet:
-        click.echo(f"Reconstructed with {model.backend_name}: {', '.join(str(path) for path in written)}")
+        how = "" if probes == {OWN} else f", with the probe {', '.join(sorted(probes))}"
+        click.echo(f"Reconstructed with {model.backend_name}{how}: {', '.join(str(path) for path in written)}")
     return 0
 
 

@@ -56,7 +56,12 @@ class Outcome(NamedTuple):
 
 
 def reconstruct_scan(
-    model: TrainedModel, scan: Path, folder: Path, job: InferenceJob, on_progress: Callable[..., None] | None = None
+    model: TrainedModel,
+    scan: Path,
+    folder: Path,
+    job: InferenceJob,
+    on_progress: Callable[..., None] | None = None,
+    tell_probe: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Reconstruct a scan file, every object in it by itself, and write the results.
 
@@ -66,6 +71,7 @@ def reconstruct_scan(
         folder: where the results go; a file with several objects gets a folder `object_<scan_index>` for each.
         job: how it is read and reconstructed.
         on_progress: as for `reconstruct`.
+        tell_probe: called with the origin of the probe of every object, see `runs.probe_choice`.
 
     Returns:
         The files written.
@@ -82,6 +88,8 @@ def reconstruct_scan(
     written: list[Path] = []
     for index, part in parts.items():
         reconstruction = reconstruct(model, part, on_progress=on_progress, **job.options)
+        if tell_probe is not None:
+            tell_probe(reconstruction.info["probe"])
         into = folder if len(parts) == 1 else folder / f"object_{index}"
         losses = model.history.get("loss", ())
         written += save_reconstruction(reconstruction, into, truth=part.objectGuess, losses=losses)

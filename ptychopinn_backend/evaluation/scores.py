@@ -63,8 +63,8 @@ def evaluate(
 
     Returns:
         JSON values: 'backend', 'n_patterns', 'interpolation', 'r_factor', 'poisson_floor_r_factor'; where the
-        reconstruction says how long it took, 'elapsed_s' and 'patterns_per_s'; where a truth or a reference is given,
-        'compared_with' ('truth' or 'reference') and what `compare_objects` returns.
+        reconstruction says so, the origin of its 'probe', and its time as 'elapsed_s' and 'patterns_per_s'; where a
+        truth or a reference is given, 'compared_with' ('truth' or 'reference') and what `compare_objects` returns.
 
     Raises:
         ConfigError: a truth and a reference are given.
@@ -80,6 +80,8 @@ def evaluate(
         "r_factor": r_factor,
         "poisson_floor_r_factor": floor,
     }
+    if isinstance(reconstruction.info.get("probe"), str):
+        report["probe"] = reconstruction.info["probe"]
     elapsed_s = reconstruction.info.get("elapsed_s")
     if isinstance(elapsed_s, int | float) and elapsed_s > 0:
         report |= {"elapsed_s": float(elapsed_s), "patterns_per_s": raw.n_patterns / elapsed_s}

@@ -17,7 +17,7 @@ from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.physics.forward import overlap_weights
-from ptychopinn_backend.physics.probe import as_mode_stack, normalised_for
+from ptychopinn_backend.runs.probe_choice import ProbeChoice, choose_probe
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.stitching.assembly import (
     ObjectAssembler,
@@ -66,15 +66,16 @@ def reconstruct(
         frame: array the object is returned in; None covers the scan.
         polish_steps: data-consistency steps on the stitched object (`polish.polish`); 0 leaves it as the network and
             stitching made it.
-        seed: seed of the neighbour draw; None takes the run's seed.
+        seed: seed of the neighbour draw; None takes that of the training.
         on_progress: called after every batch; what it is given is not polished.
 
     Returns:
-        Object in `frame`, scaled so that object times the scan's probe gives the measured counts. `info` has the time
-        of the whole ('elapsed_s') and of the polish in it ('polish_s'), both in seconds.
+        Object in `frame`, scaled so that object times probe gives the measured counts. `info` says which probe that is
+        ('probe', see `probe_choice.ProbeChoice`), and has the time of the whole ('elapsed_s') and of the polish in it
+        ('polish_s'), both in seconds.
 
     Raises:
-        DataError: the scan does not fit the model, has no probe, or shows several objects.
+        DataError: the scan does not fit the model, shows several objects, or has no probe and the archive none either.
         ConfigError: unknown assembly, or a number of steps below 0.
     """
     require_non_negative_integer("polish_steps", polish_steps)
@@ -82,14 +83,14 @@ def reconstruct(
     _require_one_object(scan)
     started = perf_counter()
     model = model.one_by_one()
-    source = _groups(model, scan, n_groups, neighbor_count, seed)
-    probe = _probe_for(model, scan)
+    choice = choose_probe(model, scan)
+    source = _groups(model, choice.scan, n_groups, neighbor_count, seed)
     N = model.model.N
     frame = frame or ObjectFrame.covering(scan.positions_xy, N)
-    assembler = ObjectAssembler(frame, N, patch_weight(assembly, probe, model.model))
+    assembler = ObjectAssembler(frame, N, patch_weight(assembly, choice.probe, model.model))
 
     def so_far() -> Reconstruction:
-        return _scaled(assembler, scan, probe, model, perf_counter() - started)
+        return _scaled(assembler, scan, choice, model, perf_counter() - started)
 
     positions = group_positions(source)
     done = 0
@@ -130,12 +131,12 @@ def predict(
         n_groups: groups to predict; None takes one for every scan point.
         neighbor_count: nearest neighbours a group is drawn from; None takes the training value.
         batch_size: groups per pass.
-        seed: seed of the neighbour draw; None takes the run's seed.
+        seed: seed of the neighbour draw; None takes that of the training.
 
     Returns:
         Patches and their positions.
     """
-    source = _groups(model, scan, n_groups, neighbor_count, seed)
+    source = _groups(model, choose_probe(model, scan).scan, n_groups, neighbor_count, seed)
     batches = list(model.backend.predict(source, _batch_size(model, batch_size)))
     return PredictedPatches(np.concatenate(batches), group_positions(source))
 
@@ -158,7 +159,7 @@ def _groups(
         model.model,
         n_groups=n_groups,
         neighbor_count=neighbor_count or max(model.training.neighbor_count, model.model.channels),
-        seed=model.backend.setup.execution.seed if seed is None else seed,
+        seed=model.draw_seed if seed is None else seed,
         enable_oversampling=n_groups is not None and n_groups > scan.n_patterns,
     )
 
@@ -170,18 +171,6 @@ def group_positions(source: PtychoDataContainer) -> Float64Array:
 
 def _batch_size(model: TrainedModel, given: int | None) -> int:
     return given or model.backend.setup.execution.inference_batch_size or DEFAULT_INFERENCE_BATCH
-
-
-def _probe_for(model: TrainedModel, scan: RawData) -> Complex64Array:
-    """Return the probe (mode, N, N) in the scan's scale: the refined one where training refined it for one scan."""
-    if scan.probeGuess is None:
-        raise DataError("The scan has no probe (probeGuess). Add one: the object is defined relative to it.")
-    given = as_mode_stack(scan.probeGuess)
-    refined = model.trained_probes
-    if refined is None or refined.shape[0] != 1 or refined.shape[1:] != given.shape:
-        return given
-    normalised = normalised_for(model.model, given)
-    return np.asarray(refined[0] * np.sqrt(np.sum(np.abs(given) ** 2) / np.sum(np.abs(normalised) ** 2)), np.complex64)
 
 
 def patch_weight(assembly: str, probe: Complex64Array, model: ModelConfig) -> Float32Array:
@@ -202,19 +191,22 @@ def patch_weight(assembly: str, probe: Complex64Array, model: ModelConfig) -> Fl
 
 
 def _scaled(
-    assembler: ObjectAssembler, scan: RawData, probe: Complex64Array, model: TrainedModel, elapsed_s: float
+    assembler: ObjectAssembler, scan: RawData, choice: ProbeChoice, model: TrainedModel, elapsed_s: float
 ) -> Reconstruction:
     stitched = assembler.result()
-    obj, scale = _at_scale_of_counts(stitched.object, stitched.frame, probe, scan)
+    obj, scale = _at_scale_of_counts(stitched.object, stitched.frame, choice.probe, scan)
+    info = {"scale": scale, "elapsed_s": elapsed_s, "n_patterns": scan.n_patterns, "probe": choice.origin}
+    if choice.agreement is not None:
+        info["probe_agreement"] = choice.agreement
     logger.info("Object scaled by %.4g so that probe times object gives the measured counts.", scale)
     return Reconstruction(
         object=obj,
         origin_rc=stitched.frame.origin_rc,
-        probe=probe,
+        probe=choice.probe,
         weight=stitched.weight,
         backend=model.backend_name,
         positions_xy=scan.positions_xy,
-        info={"scale": scale, "elapsed_s": elapsed_s, "n_patterns": scan.n_patterns},
+        info=info,
     )
 
 

@@ -195,7 +195,8 @@ def train_locked(
         start_from(computing, start)
     if best_archive is not None:
         best = BestEpoch(config, execution, loss_keys(config, validated=validation is not None))
-        on_epoch = BestArchive(TrainedModel(computing, {}, snapshot, name), best_archive, best, on_epoch)
+        model = TrainedModel(computing, {}, snapshot, name, execution.seed, training.probes)
+        on_epoch = BestArchive(model, best_archive, best, on_epoch)
     if execution.recon_log_every_n_epochs is not None:
         on_epoch = ReconstructionLog(computing, training, picture_log(execution, checkpoint_folder), on_epoch)
     with freed_memory_kept():
@@ -203,7 +204,7 @@ def train_locked(
             training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
         )
     logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
-    return TrainedModel(computing, result.history, snapshot, trained_by=name)
+    return TrainedModel(computing, result.history, snapshot, name, execution.seed, training.probes)
 
 
 def _split_photons(training: GroupSource, config: TrainingConfig, seed: int) -> tuple[GroupSource, TrainingConfig]:

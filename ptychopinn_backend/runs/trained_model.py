@@ -53,6 +53,10 @@ class TrainedModel:
     """Snapshot of `params.cfg` that goes into the archive."""
     trained_by: str = ""
     """Backend that trained the weights; differs from `backend_name` after opening in the other one."""
+    seed: int | None = None
+    """Seed of the run that trained it, with which neighbours are drawn; None takes that of the execution options."""
+    given_probes: Complex64Array | None = None
+    """Normalised probes it was trained with (scan, mode, N, N), before any refinement; None where unknown."""
 
     @property
     def model(self) -> ModelConfig:
@@ -80,6 +84,11 @@ class TrainedModel:
         if not self.training.probe_trainable:
             return None
         return np.asarray(self.backend.dump_weights()[PROBE], dtype=np.complex64)
+
+    @property
+    def draw_seed(self) -> int:
+        """Seed with which neighbours are drawn: before saving and after loading the same."""
+        return self.backend.setup.execution.seed if self.seed is None else self.seed
 
     def one_by_one(self) -> TrainedModel:
         """Return the model to predict with, which maps every pattern by itself where the generator does.
@@ -116,6 +125,8 @@ class TrainedModel:
                 history=self.history,
                 params=self.params,
                 versions={"python": platform.python_version(), "numpy": np.__version__, **self.backend.versions()},
+                seed=self.draw_seed,
+                probes=self.given_probes,
             ),
         )
 
@@ -128,7 +139,8 @@ class TrainedModel:
         Args:
             path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
             backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the archive.
-            execution: run-time options; None takes the defaults.
+            execution: run-time options; None takes the defaults. A seed other than the default takes the place of the
+                archive's, with which neighbours are drawn otherwise.
 
         Returns:
             The model; `params.cfg` is not touched.
@@ -166,7 +178,15 @@ class TrainedModel:
         computing.load_weights(content.weights)
         if backend != content.backend:
             logger.info("Archive trained with %s, opened with %s.", content.backend, backend)
-        return cls(computing, dict(content.history), dict(content.params), trained_by=content.backend)
+        seed = setup.execution.seed
+        return cls(
+            computing,
+            dict(content.history),
+            dict(content.params),
+            trained_by=content.backend,
+            seed=content.seed if seed == ExecutionConfig().seed else seed,
+            given_probes=content.probes,
+        )
 
 
 class BestArchive:

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from ptychopinn_backend.seam.interface import BackendSetup
 
 
-def require_fitting_source(source: GroupSource, setup: BackendSetup) -> None:
+def require_fitting_source(source: GroupSource, setup: BackendSetup, *, only_patches: bool = False) -> None:
     """Raise unless a source fits the model.
 
     Args:
         source: groups to train on or to predict.
         setup: the model's configuration and constants.
+        only_patches: no far field is computed, so that the model's own probes play no part.
 
     Raises:
         DataError: names what differs.
@@ -40,7 +41,7 @@ def require_fitting_source(source: GroupSource, setup: BackendSetup) -> None:
             f"The groups hold {source.channels} patterns; this model needs {model.channels} "
             f"(gridsize = {model.gridsize}). Group the scan with the gridsize of the model."
         )
-    if setup.training.probe_trainable and len(source.probes) != len(setup.probes):
+    if setup.training.probe_trainable and not only_patches and len(source.probes) != len(setup.probes):
         raise DataError(
             f"The source has {len(source.probes)} scans; the model holds trainable probes of {len(setup.probes)}. "
             "Give the scans it was trained on, or set probe_trainable to False."

@@ -179,7 +179,7 @@ class Backend(ABC):
             ConfigError: a batch size below 1.
             DataError: the source does not fit the model.
         """
-        require_fitting_source(source, self.setup)
+        require_fitting_source(source, self.setup, only_patches=True)
         if batch_size < 1:
             raise ConfigError(f"batch_size = {batch_size}, but a batch holds at least one group. Set it to 1 or more.")
         return self._explained(self._predict(source, batch_size))

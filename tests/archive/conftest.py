@@ -52,6 +52,8 @@ def content() -> ArchiveContent:
         versions={"python": "3.11.7", "numpy": "2.4.6", "torch": "2.13.0"},
         created="2025-03-01T12:00:00+00:00",
         package_version="0.1.0",
+        seed=7,
+        probes=(rng.normal(size=(2, 3, 32, 32)) + 1j).astype(np.complex64),
     )
 
 

@@ -134,6 +134,8 @@ def with_metadata(archive: Path, **changes: Any) -> bytes:
         ({"backend": "jax"}, "backend 'jax' is not one of tensorflow, pytorch"),
         ({"created": "yesterday"}, "creation time 'yesterday' is not ISO 8601"),
         ({"intensity_scale": -1.0}, "intensity_scale is -1.0, not a number above 0"),
+        ({"seed": -1}, "seed is -1, a number below 0"),
+        ({"seed": "7"}, "'seed' in its metadata.json is str instead of int"),
         ({"versions": {"numpy": 2}}, "versions are not text"),
         ({"history": {"loss": [1, "x"]}}, "history 'loss' is not a list of numbers"),
         ({"weights": {"a": {"shape": [-1], "dtype": "float32"}}}, "weights 'a' are not described by a shape"),

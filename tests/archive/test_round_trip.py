@@ -36,7 +36,18 @@ def same(left: object, right: object) -> bool:
 
 def test_everything_comes_back_bit_for_bit(archive: Path, content: ArchiveContent) -> None:
     loaded = read_archive(archive)
-    for name in ("backend", "model", "training", "intensity_scale", "history", "params", "versions", "created"):
+    for name in (
+        "backend",
+        "model",
+        "training",
+        "intensity_scale",
+        "history",
+        "params",
+        "versions",
+        "created",
+        "seed",
+        "probes",
+    ):
         assert same(getattr(loaded, name), getattr(content, name)), name
     assert loaded.package_version == content.package_version
     arrays = {name: np.asarray(array) for name, array in content.weights.items()}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -72,6 +74,53 @@ def _hdf5() -> bytes:
     return image.getvalue()
 
 
+def _weights(change: Callable[[Any], object]) -> Callable[[dict[str, bytes]], None]:
+    """Return a change of the HDF5 member and of its description in the metadata."""
+
+    def changed(members: dict[str, bytes]) -> None:
+        image = io.BytesIO(members["weights.h5"])
+        with h5py.File(image, "r+") as file:
+            change(file)
+            found: dict[str, Any] = {}
+            file["weights"].visititems(lambda name, item: found.update({name: item}))
+            described = {
+                name: {"shape": list(item.shape), "dtype": item.dtype.name}
+                for name, item in found.items()
+                if isinstance(item, h5py.Dataset)
+            }
+        members["weights.h5"] = image.getvalue()
+        metadata = json.loads(members["metadata.json"])
+        metadata["weights"] = described
+        metadata["checksums"]["weights.h5"] = hashlib.sha256(members["weights.h5"]).hexdigest()
+        members["metadata.json"] = json.dumps(metadata).encode()
+
+    return changed
+
+
+def _without_probes_and(then: Callable[[], object]) -> Callable[[], None]:
+    def spoil() -> None:
+        _members(_weights(lambda file: file.pop("probes")))()
+        then()
+
+    return spoil
+
+
+def _refined_probe_of_another_instrument() -> None:
+    def change(file: Any) -> None:
+        probe = np.asarray(file["probes/given"])
+        other = np.roll(probe, probe.shape[-1] // 2, axis=-1)
+        file["probes/given"][...] = other
+        file["weights/physics/probe"] = other
+
+    def refines(members: dict[str, bytes]) -> None:
+        metadata = json.loads(members["metadata.json"])
+        metadata["training"]["probe_trainable"] = True
+        members["metadata.json"] = json.dumps(metadata).encode()
+        _weights(change)(members)
+
+    _members(refines)()
+
+
 CASES = (
     Case("There is no archive", ("infer", "absent", *INFER[2:]), "holds no archive|absent"),
     Case("The folder holds no archive", ("inspect", "result"), "result"),
@@ -124,5 +173,25 @@ CASES = (
         "64|32",
         scan_with(diffraction=np.ones((24, 64, 64), np.float32), probeGuess=np.ones((64, 64), complex)),
     ),
-    Case("The scan has no probe", INFER, "probe", scan_with(probeGuess=None)),
+    Case(
+        "The scan has no probe, the archive has one",
+        INFER,
+        "that of the archive is used",
+        scan_with(probeGuess=None),
+        exit_code=0,
+    ),
+    Case(
+        "Neither scan nor archive has a probe",
+        INFER,
+        "holds none that could stand in",
+        _without_probes_and(scan_with(probeGuess=None)),
+    ),
+    Case(
+        "The probe refined in training belongs to another instrument",
+        INFER,
+        "belongs to another instrument",
+        _refined_probe_of_another_instrument,
+        exit_code=0,
+    ),
+    Case("The seed in the metadata is negative", INSPECT, "seed is -1", _metadata(seed=-1)),
 )

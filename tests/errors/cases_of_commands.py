@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .workshop import SMALL, TRAIN, Case, cut, scan_with, text
 
 RUN = (*TRAIN, *SMALL)
@@ -64,6 +66,14 @@ CASES = (
     Case("Pre-training on no object", (*PRETRAIN, "--probe-from", "scan.npz", "--objects", "0"), "range x>=1"),
     Case("Pre-training in larger groups", (*PRETRAIN, "--probe-from", "scan.npz", "--gridsize", "6"), "groups 36"),
     Case("A negative number of steps of polish", (*INFER, "scan.npz", "--polish", "-1"), "-1"),
+    Case(
+        "The figure cannot be drawn",
+        (*INFER, "scan.npz", "--quiet"),
+        r"figure out/reconstruction\.png was not drawn",
+        lambda: Path("out/reconstruction.png/something").mkdir(parents=True),
+        exit_code=0,
+        has_foreign_words=True,
+    ),
     Case("The output folder is a file", (*RUN, "-o", "scan.npz"), "could not be written|scan.npz", exit_code=1),
     Case("The output lies below a file", (*SIMULATE[:2], "scan.npz/new.npz", *SIMULATE[3:]), "scan.npz", exit_code=1),
     Case("The network is larger than memory", (*RUN, "--filters-scale", "4000"), "Not enough memory", exit_code=1),

@@ -25,6 +25,7 @@ _HEAD: Final = """\
 
 What `ptychopinn` says when it is given bad input, and what to do. Every row is a case of `tests/errors`, run by the
 tests; the words are those the program prints after `Error:`, with `(...)` for what a library adds in its own words.
+With exit code 0 they come after `Warning:`, and the result is written.
 From Python the same words come as an exception of `ptychopinn_backend.errors`.
 
 Exit codes: 0 success; 1 the machine failed (disk, memory, a process that died); 2 the input is bad; 130 interrupted.

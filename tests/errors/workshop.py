@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def run(case: Case, good: Path, folder: Path) -> Outcome:
         folder: to make; becomes the current folder meanwhile.
 
     Returns:
-        Exit code and the last line on standard error.
+        Exit code and the last line on standard error; of a run that succeeds, its last warning.
     """
     heavy = () if "--resume" in case.words else ("checkpoints",)
     shutil.copytree(good, folder, ignore=shutil.ignore_patterns(*heavy))
@@ -105,7 +106,9 @@ def run(case: Case, good: Path, folder: Path) -> Outcome:
 
 def _run(case: Case) -> Outcome:
     name, _, value = (case.environment or "").partition("=")
-    with redirect_stderr(io.StringIO()) as said, pytest.MonkeyPatch.context() as patch:
+    quiet, patched = redirect_stderr(io.StringIO()), pytest.MonkeyPatch.context()
+    with quiet as said, patched as patch, warnings.catch_warnings():
+        warnings.simplefilter("default")
         if name:
             patch.setenv(name, value)
         code = main(case.words) if case.call is None else _called(case.call)
@@ -129,8 +132,9 @@ def _run_without(package: str, words: tuple[str, ...]) -> Outcome:
 
 def _outcome(code: int, said: str) -> Outcome:
     assert "Traceback" not in said, said
-    lines = [line for line in said.splitlines() if not line.startswith(("Usage:", "Warning:"))]
-    message = lines[-1].removeprefix("Error: ") if lines else ""
+    warned = code == 0
+    lines = [line for line in said.splitlines() if line.startswith(("Usage:", "Warning:")) == warned]
+    message = lines[-1].removeprefix("Error: ").removeprefix("Warning: ") if lines else ""
     *problem, remedy = re.split(r"(?<=[.?!])\s+(?=[A-Z'<])", message)
     if lines and lines[0].startswith("Try "):
         problem, remedy = [message], lines[0]
