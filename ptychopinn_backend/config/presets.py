@@ -285,7 +285,7 @@ def _evidence(scans: Sequence[DescribedScan], options: Mapping[str, Any]) -> _Ev
     fewest = min(known)
     if fewest < NOISY_COUNTS:
         split = f"Poisson likelihood of photons the network is not shown, for {fewest:.2g} counts where the light is"
-        return _Evidence(found | _NOISY, f"{length}; {split}")
+        return _Evidence({**found, **_NOISY}, f"{length}; {split}")
     return _Evidence(found, f"{length}; squared amplitudes, for {fewest:.2g} counts where the light is")
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray, BoolArray, Float32Array, Float64Array, FloatArray
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Float32Array, Float64Array, FloatArray, IntArray
 from ptychopinn_backend.errors import DataError
 
 IN_CACHE_ELEMENTS: Final = 2**18
@@ -123,20 +123,28 @@ def default_intensity_scale(nphotons: float, N: int) -> float:
     return math.sqrt(nphotons) / (N / 2)
 
 
-def counts_in_light(amplitudes: FloatArray, bad_pixels: BoolArray | None = None) -> float | None:
+class _Rows(Protocol):
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: IntArray, /) -> AnyArray: ...
+
+
+def counts_in_light(amplitudes: _Rows, bad_pixels: BoolArray | None = None) -> float | None:
     """Return the mean counts of a pixel as a photon meets it, sum n (n - 1) / sum n over some of the patterns.
 
     Of Poisson counts n it is the mean rate, weighted by the rate itself: below about ten, noise rules the pattern.
 
     Args:
-        amplitudes: square roots of the counts (pattern, N, N).
+        amplitudes: square roots of the counts (pattern, N, N), an array or a file that is read by rows.
         bad_pixels: detector pixels to leave out (N, N), or None.
 
     Returns:
         The mean; None where the squares are no whole numbers or all 0.
     """
-    step = max(1, len(amplitudes) // _LOOKED_AT)
-    counts = np.square(amplitudes[::step].astype(np.float64))
+    n_patterns = amplitudes.shape[0]
+    rows = np.linspace(0, n_patterns - 1, min(n_patterns, _LOOKED_AT)).astype(np.intp)
+    counts = np.square(amplitudes[rows].astype(np.float64))
     if bad_pixels is not None:
         counts = counts[:, ~bad_pixels]
     whole = np.rint(counts)

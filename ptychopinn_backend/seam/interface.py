@@ -108,6 +108,15 @@ class Backend(ABC):
 
     @staticmethod
     @abstractmethod
+    def use_threads(count: int) -> None:
+        """Compute with so many threads on the CPU from now on, where the framework can still change it.
+
+        Args:
+            count: at least 1.
+        """
+
+    @staticmethod
+    @abstractmethod
     def versions() -> dict[str, str]:
         """Return the versions of the framework's packages, by distribution name."""
 

@@ -18,7 +18,7 @@ from ptychopinn_backend.data.dataset.options import NORMALISATIONS
 from ptychopinn_backend.data.dataset.sources import DESCRIPTION_NAME
 from ptychopinn_backend.data.dataset.stored_scan import StoredScan, open_stored_scan
 from ptychopinn_backend.data.grouping import group_coordinates
-from ptychopinn_backend.data.scaling import factor_from_photons
+from ptychopinn_backend.data.scaling import counts_in_light, factor_from_photons
 from ptychopinn_backend.data.scan import Scan, prepare_counted_scan
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
 from ptychopinn_backend.files.npz import read_npz
@@ -42,6 +42,13 @@ class ScanDataset(PtychoDataContainer):
     """Scan points of all scans."""
     mean_photons: float
     """Mean over all patterns of the sum of squared amplitudes."""
+
+    @property
+    def counts_in_light(self) -> float | None:
+        """Mean counts of a pixel as a photon meets it, the least of all scans; None where values are no counts."""
+        found = [counts_in_light(scan.patterns, scan.valid_pixels == 0) for scan in self.scans]
+        known = [value for value in found if value is not None]
+        return min(known) if len(known) == len(found) else None
 
     @property
     def probeGuess(self) -> Complex64Array:

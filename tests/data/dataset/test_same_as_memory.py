@@ -14,6 +14,7 @@ from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.dataset import DatasetOptions, ScanDataset, create_dataset, open_dataset
 from ptychopinn_backend.data.grouping import GroupingOptions
 from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 
 CHOICES: dict[str, dict[str, Any]] = {
     "every point": {},
@@ -173,3 +174,10 @@ def test_travels_to_other_processes(scans: list[Path], tmp_path: Path, model: Mo
     copy: ScanDataset = pickle.loads(pickle.dumps(dataset))  # noqa: S301
     np.testing.assert_array_equal(copy.batch(np.arange(5)).X, dataset.batch(np.arange(5)).X)
     assert len(pickle.dumps(dataset)) < 200_000
+
+
+def test_counts_in_light_are_those_in_memory(tmp_path: Path) -> None:
+    scan = simulate_scan(SimulationConfig(size=32, patterns=20, photons=2e3), seed=2)
+    scan.to_file(tmp_path / "scan.npz")
+    dataset = create_dataset(tmp_path / "scan.npz", tmp_path / "set", ModelConfig(N=32, gridsize=1))
+    assert dataset.counts_in_light == pytest.approx(scan.counts_in_light)
