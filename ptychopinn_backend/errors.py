@@ -136,6 +136,10 @@ class ChildFailedError(PtychoPINNError, RuntimeError):
         return type(self), (self.reason,)
 
 
+class TerminationRequest(KeyboardInterrupt):
+    """The system asks the process to end, as a batch system does at its time limit."""
+
+
 class ProcessLostError(TrainingError):
     """Another process of the same training ended; why, that one knows."""
 

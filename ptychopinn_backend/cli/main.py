@@ -11,13 +11,13 @@ from typing import Final
 
 import click
 
+from ptychopinn_backend.cli.interrupts import ending_of, termination_as_interrupt
 from ptychopinn_backend.cli.launch import report_failure
 from ptychopinn_backend.errors import PtychoPINNError, sentence_of
 from ptychopinn_backend.seam.process_rank import end_with_launcher
 
 MACHINE_FAILURE: Final = 1
 USAGE_ERROR: Final = 2
-INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
     "demo": "Simulate a scan, train, reconstruct and measure the result.",
@@ -81,12 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after the program name; None takes them from the process.
 
     Returns:
-        Exit code: 0 success, 2 bad input or usage, 1 failure of the machine (disk, memory), 130 interrupted.
+        Exit code: 0 success, 2 bad input or usage, 1 failure of the machine (disk, memory), 130 interrupted, 143
+        terminated by the system.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     end_with_launcher()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), termination_as_interrupt():
             warnings.showwarning = _show_warning
             code = group.main(args=words, prog_name="ptychopinn", standalone_mode=False, obj=words)
         return code if isinstance(code, int) else 0
@@ -94,10 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not report_failure(error.format_message(), USAGE_ERROR, type(error).__name__):
             error.show()
         return USAGE_ERROR
-    except (click.Abort, KeyboardInterrupt):
-        if not report_failure("Interrupted.", INTERRUPTED, KeyboardInterrupt.__name__):
-            click.echo("Interrupted.", err=True)
-        return INTERRUPTED
+    except (click.Abort, KeyboardInterrupt) as interrupt:
+        sentence, code = ending_of(interrupt)
+        if not report_failure(sentence, code, KeyboardInterrupt.__name__):
+            click.echo(sentence, err=True)
+        return code
     except (PtychoPINNError, OSError, MemoryError) as error:
         code = MACHINE_FAILURE if _is_of_the_machine(error) else USAGE_ERROR
         if not report_failure(sentence_of(error), code, type(error).__name__):

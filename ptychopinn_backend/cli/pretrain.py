@@ -68,8 +68,10 @@ def command(
     below = {name: value for name, value in pretraining_options(instruments).items() if name not in given}
     run = load_run_config(config_file, {**below, **overrides})
     config = fit_to_scans(replace(run.training, output_dir=output), instruments, given)
-    with training_lock(output):
-        with EpochProgress(config.nepochs, quiet=quiet) as progress:
+    kept = output / "checkpoints" if run.execution.enable_checkpointing else None
+    progress = EpochProgress(config.nepochs, quiet=quiet)
+    with progress.kept_in(kept), training_lock(output):
+        with progress:
             model = pretrain(
                 instruments,
                 config,

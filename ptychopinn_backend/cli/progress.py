@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 from tqdm import tqdm
 
+from ptychopinn_backend.config import ARCHIVE_NAME
+from ptychopinn_backend.runs.unfinished import CHECKPOINT_FOLDER, last_checkpoint
 from ptychopinn_backend.seam.interface import EpochReport
 
 if TYPE_CHECKING:
@@ -26,6 +30,8 @@ class EpochProgress:
             quiet: show nothing.
         """
         self._quiet = quiet
+        self.last: EpochReport | None = None
+        """Of the last epoch that ended."""
         self._bar = tqdm(
             total=n_epochs, unit="epoch", desc="training", disable=quiet or not sys.stderr.isatty(), file=sys.stderr
         )
@@ -38,6 +44,7 @@ class EpochProgress:
 
     def __call__(self, report: EpochReport) -> bool:
         """Show an epoch; never asks to stop."""
+        self.last = report
         losses = {name: f"{report.losses[name]:.4g}" for name in ("loss", "val_loss") if name in report.losses}
         self._bar.update(report.epoch - self._bar.n)
         self._bar.set_postfix(losses)
@@ -46,6 +53,27 @@ class EpochProgress:
             text = ", ".join(f"{name} {value}" for name, value in losses.items())
             click.echo(f"epoch {report.epoch}/{report.n_epochs}: {text}", err=True)
         return False
+
+    @contextmanager
+    def kept_in(self, checkpoints: Path | None) -> Iterator[None]:
+        """Say with an interrupt what it leaves.
+
+        Args:
+            checkpoints: folder they are kept in; None where none are.
+
+        Yields:
+            Nothing.
+        """
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            if checkpoints is None or last_checkpoint(checkpoints) is None:
+                sentence = "No epoch is kept."
+            else:
+                last = self.last
+                kept = "The epochs so far" if last is None else f"{last.epoch} of {last.n_epochs} epochs"
+                sentence = f"{kept} are kept in '{checkpoints}'; the same command with --resume goes on from there."
+            raise type(interrupt)(sentence) from None
 
 
 def trained_in_folder(run: PreparedRun, *, resume: bool, quiet: bool, verb: str) -> None:
@@ -62,9 +90,13 @@ def trained_in_folder(run: PreparedRun, *, resume: bool, quiet: bool, verb: str)
     from ptychopinn_backend.seam.process_rank import is_first_process
 
     output = run.plan.training.output_dir
-    checkpoints, is_first = output / "checkpoints", is_first_process(run.plan.execution)
-    with training_lock(checkpoints if is_first else None, output):
-        with EpochProgress(run.plan.training.total_epochs, quiet=quiet) as progress:
+    if not resume and not quiet and (output / ARCHIVE_NAME).is_file():
+        click.echo(f"'{output / ARCHIVE_NAME}' of an earlier training will be replaced.", err=True)
+    checkpoints, is_first = output / CHECKPOINT_FOLDER, is_first_process(run.plan.execution)
+    kept = checkpoints if run.plan.execution.enable_checkpointing else None
+    progress = EpochProgress(run.plan.training.total_epochs, quiet=quiet)
+    with progress.kept_in(kept), training_lock(checkpoints if is_first else None, output):
+        with progress:
             model = run.train(on_epoch=progress, checkpoint_folder=checkpoints, resume=resume)
         written = save_training(model, output, run.plan) if is_first else []
     if not quiet:

@@ -17,9 +17,11 @@ from ptychopinn_backend.arrays import Complex64Array
 from ptychopinn_backend.config import ARCHIVE_NAME, ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.generators import uses_back_projection
+from ptychopinn_backend.config.training import find_archive
 from ptychopinn_backend.factory import create_backend, resolve_backend
 from ptychopinn_backend.legacy.params_bridge import update_legacy_dict
 from ptychopinn_backend.networks.weights import PROBE
+from ptychopinn_backend.runs.unfinished import warn_of_newer_checkpoints
 from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, EpochReport
 from ptychopinn_backend.seam.training_run import BestEpoch
 
@@ -148,8 +150,12 @@ class TrainedModel:
         Raises:
             ArchiveError: missing, damaged, foreign or newer archive.
             BackendUnavailableError: the framework is not installed.
+
+        Warns:
+            UserWarning: a later training in the same folder did not come to its end.
         """
         content = read_archive(path)
+        warn_of_newer_checkpoints(find_archive(Path(path)))
         name = resolve_backend(explicit=backend, archive=content.backend)
         return cls.from_content(content, name, execution)
 

@@ -10,10 +10,10 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from ptychopinn_backend.files.atomic_file import atomic_file
-from ptychopinn_backend.seam.training_run import require_same_run, unreadable_checkpoint
+from ptychopinn_backend.seam.training_run import LAST_CHECKPOINTS, require_same_run, unreadable_checkpoint
 from ptychopinn_backend.torch_backend.lightning_module import CHECKPOINT_KEY
 
-LAST_CHECKPOINT = "last.ckpt"
+LAST_CHECKPOINT = LAST_CHECKPOINTS["pytorch"]
 CHECKPOINT_PATTERNS = ("last*.ckpt", "best*.ckpt")
 """Names of the files of a run."""
 

@@ -103,5 +103,5 @@ def _interrupts_as_such() -> Iterator[None]:
         yield
     except (SystemExit, ValueError) as error:
         if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
+            raise error.__context__ from None
         raise

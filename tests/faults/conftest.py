@@ -74,6 +74,12 @@ class BackendServer:
     ) -> tuple[int, list[str]]:
         """Train the smallest network; return exit code and lines on standard error."""
         words = [str(word) for word in training(self.backend, scan, output, *more)]
+        return self.command(words, meanwhile=meanwhile, memory_mib=memory_mib)
+
+    def command(
+        self, words: list[str], *, meanwhile: Callable[[int], None] | None = None, memory_mib: int | None = None
+    ) -> tuple[int, list[str]]:
+        """Run a command of `ptychopinn`; return exit code and lines on standard error."""
         code = self._server.run("tests.faults.victims:command_line", words, memory_mib, meanwhile=meanwhile)
         return code, self._server.said().splitlines()
 

@@ -82,8 +82,8 @@ def users_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 
 
-def killed_after(seconds: float, file: Path | None = None) -> Callable[[int], None]:
-    """Return what kills a process after a while, counted from when a file is there; sooner if it never comes."""
+def killed_after(seconds: float, file: Path | None = None, number: int = signal.SIGKILL) -> Callable[[int], None]:
+    """Return what sends a signal after a while, counted from when a file is there; sooner if it never comes."""
 
     def kill(pid: int) -> None:
         for _ in range(600):
@@ -91,7 +91,7 @@ def killed_after(seconds: float, file: Path | None = None) -> Callable[[int], No
                 break
             time.sleep(0.05)
         time.sleep(seconds)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
     return kill
 
@@ -129,6 +129,8 @@ def _say(word: object) -> None:
 def _child(function: str, arguments: Sequence[Any]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(2, 1)
+    # A suite that a shell started in the background ignores interrupts, and its children would too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     code = 1
     try:
         module, _, name = function.partition(":")
