@@ -104,6 +104,15 @@ _GROUPS: Final = (
         maximum=0.9,
     ),
     Option(
+        "HeldOutFraction",
+        0.0,
+        "Held-out Fraction:",
+        "Part of the patterns, spread evenly, that training never sees and that judge the object; 0 trains on all.",
+        config="training.held_out_fraction",
+        minimum=0.0,
+        maximum=0.5,
+    ),
+    Option(
         "Seed",
         42,
         "Seed:",

@@ -40,6 +40,7 @@ _BACK_PROJECTION: Final = {
     "nll_weight": 0.0,
     "mse_weight": 1.0,
     "target_photon_fraction": 0.0,
+    "held_out_fraction": 0.04,
 }
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
@@ -52,7 +53,7 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 """Preset name -> option name -> value."""
 
 PRETRAINING: Final[Mapping[str, Any]] = MappingProxyType(
-    {**_BACK_PROJECTION, "nepochs": 10, "lr_warmup_epochs": 1, "groups_per_epoch": 200}
+    {**_BACK_PROJECTION, "held_out_fraction": 0.0, "nepochs": 10, "lr_warmup_epochs": 1, "groups_per_epoch": 200}
 )
 """Options of pre-training on simulated objects, where an epoch is only a number of groups."""
 

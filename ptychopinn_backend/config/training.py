@@ -152,6 +152,8 @@ class TrainingConfig:
     """Factor on the learning rate in them."""
     target_photon_fraction: float = 0.0
     """Part of the photons that only the loss sees, so that noise cannot be learned; 0 shows the network all."""
+    held_out_fraction: float = 0.0
+    """Part of the patterns, spread evenly, that training never sees and that judge the object; 0 trains on all."""
 
     def __post_init__(self) -> None:
         """Check every field, resolve the deprecated alias and make paths `Path`.
@@ -175,6 +177,7 @@ class TrainingConfig:
         require_positive("nphotons", self.nphotons)
         require_choice("backend", self.backend, BACKENDS)
         require_fraction_below_one("target_photon_fraction", self.target_photon_fraction)
+        require_fraction_below_one("held_out_fraction", self.held_out_fraction)
         self._check_losses()
         self._check_optimizer()
         self._check_phases()

@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ptychopinn_backend.arrays import ComplexArray, Float64Array
+from ptychopinn_backend.arrays import ComplexArray, Float64Array, IntArray
+from ptychopinn_backend.data.held_out import held_out_of_objects
 from ptychopinn_backend.data.raw_data import RawData, subsampled_points
 from ptychopinn_backend.data.scaling import count_photons
 
@@ -55,6 +56,21 @@ class CountedScan:
     def counts_in_light(self) -> float | None:
         """Mean counts of a pixel as a photon meets it; None where the values are no counts."""
         return self.raw.counts_in_light
+
+    def parted(self, fraction: float) -> tuple[CountedScan, IntArray]:
+        """Return the scan without its held-out patterns, and their rows; see `held_out.held_out_rows`.
+
+        Args:
+            fraction: part of the patterns that is held out.
+
+        Returns:
+            A scan of the others, this one where none is held out; and (held out,) rows.
+        """
+        rows = held_out_of_objects(self.positions_xy, self.raw.scan_index, fraction)
+        if not len(rows):
+            return self, rows
+        kept = np.setdiff1d(np.arange(self.n_patterns), rows)
+        return CountedScan(self.raw.select(kept), self.photons[kept]), rows
 
     def subsample(self, n: int, seed: int | None) -> CountedScan:
         """Return `n` scan points drawn as `RawData.subsample` draws them; this scan when it has no more.

@@ -21,6 +21,24 @@ MOST_HELD_OUT: Final = 256
 _FEWEST_HELD_OUT: Final = 2
 
 
+def held_out_of_objects(positions_xy: FloatArray, objects: IntArray, fraction: float) -> IntArray:
+    """Return the held-out patterns of a scan that shows one object or several.
+
+    Args:
+        positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
+        objects: number of the object that a pattern shows (pattern,).
+        fraction: part of the patterns of each object; 0 holds none out.
+
+    Returns:
+        (held out,) rows in ascending order.
+    """
+    found = [np.zeros(0, np.intp)]
+    for number in np.unique(objects):
+        rows = np.flatnonzero(objects == number)
+        found.append(rows[held_out_rows(positions_xy[rows], fraction)])
+    return np.sort(np.concatenate(found))
+
+
 def held_out_rows(positions_xy: FloatArray, fraction: float = HELD_OUT_FRACTION) -> IntArray:
     """Return the patterns that are held out: a function of the positions alone, so that every step agrees on them.
 

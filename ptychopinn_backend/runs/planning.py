@@ -27,6 +27,7 @@ from ptychopinn_backend.runs.request import COMMAND_LINE, Layer, RunRequest
 from ptychopinn_backend.runs.scan_input import ScanInput
 from ptychopinn_backend.runs.train import train_locked
 from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.training_data import HeldOut
 from ptychopinn_backend.runs.warm_start import StartArchive
 from ptychopinn_backend.seam.interface import EpochCallback
 
@@ -67,6 +68,8 @@ class PreparedRun(NamedTuple):
     """Groups to validate on, or None."""
     start: StartArchive | None
     """Archive whose weights to start from, or None."""
+    held_out: tuple[HeldOut, ...] = ()
+    """Patterns that judge the training."""
 
     def train(
         self,
@@ -97,6 +100,7 @@ class PreparedRun(NamedTuple):
             best_archive=best_archive,
             resume=resume,
             start=self.start,
+            held_out=self.held_out,
         )
 
 
@@ -136,7 +140,7 @@ def prepare(request: RunRequest, scans: ScanInput) -> PreparedRun:
     chosen.below(Layer("scan", {"nphotons": data.mean_photons}), why="mean of a pattern")
     plan = _plan(request, scans, chosen, preset)
     logger.info("Plan of this run:\n%s", plan.table())
-    return PreparedRun(plan, data.training, data.validation, start)
+    return PreparedRun(plan, data.training, data.validation, start, data.held_out)
 
 
 def _preset_name(request: RunRequest, start: StartArchive | None) -> str | None:

@@ -17,13 +17,14 @@ from ptychopinn_backend.data.thinning import ThinnedGroups
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.factory import create_backend, resolve_backend
 from ptychopinn_backend.files.training_lock import training_lock
+from ptychopinn_backend.runs.free_fit import FreeFitJudge
 from ptychopinn_backend.runs.freed_memory import freed_memory_kept
 from ptychopinn_backend.runs.reconstruction_log import ReconstructionLog, picture_log
 from ptychopinn_backend.runs.trained_model import BestArchive, TrainedModel, legacy_snapshot
-from ptychopinn_backend.runs.training_data import fit_to_data, group_scans
+from ptychopinn_backend.runs.training_data import HeldOut, fit_to_data, group_scans
 from ptychopinn_backend.runs.warm_start import StartArchive, start_from
 from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback
-from ptychopinn_backend.seam.process_rank import is_first_process
+from ptychopinn_backend.seam.process_rank import is_distributed, is_first_process
 from ptychopinn_backend.seam.training_run import BestEpoch, loss_keys
 
 logger = logging.getLogger(__name__)
@@ -90,18 +91,19 @@ def train_scans(
     config = replace(config, backend=name, n_images=None)
     execution = execution or ExecutionConfig()
     sources = group_scans(scans, validation, config, execution.seed, every_point=every_point)
-    return train_source(
-        sources.training,
-        config,
-        execution,
-        validation=sources.validation,
-        backend=name,
-        on_epoch=on_epoch,
-        checkpoint_folder=checkpoint_folder,
-        best_archive=best_archive,
-        resume=resume,
-        init=init,
-    )
+    with training_lock(checkpoint_folder if is_first_process(execution) else None):
+        return train_locked(
+            sources.training,
+            sources.validation,
+            config,
+            execution,
+            on_epoch=on_epoch,
+            checkpoint_folder=checkpoint_folder,
+            best_archive=best_archive,
+            resume=resume,
+            start=None if init is None else StartArchive.read(init),
+            held_out=sources.held_out,
+        )
 
 
 def train_source(
@@ -166,6 +168,7 @@ def train_locked(
     best_archive: Path | None = None,
     resume: bool = False,
     start: StartArchive | None = None,
+    held_out: Sequence[HeldOut] = (),
 ) -> TrainedModel:
     """Do what `train_source` does, in a folder the caller holds the lock of.
 
@@ -179,6 +182,7 @@ def train_locked(
         best_archive: file for the best weights so far; None writes none.
         resume: go on from the last state in that folder.
         start: archive to start from, or None.
+        held_out: patterns that judge the training; see `free_fit.FreeFitJudge`.
 
     Returns:
         The trained model.
@@ -199,12 +203,19 @@ def train_locked(
         on_epoch = BestArchive(model, best_archive, best, on_epoch)
     if execution.recon_log_every_n_epochs is not None:
         on_epoch = ReconstructionLog(computing, training, picture_log(execution, checkpoint_folder), on_epoch)
+    model = TrainedModel(computing, {}, snapshot, name, execution.seed, training.probes)
+    judge = FreeFitJudge(model, held_out, on_epoch)
+    # Processes of one training must not wait for one that judges.
+    if held_out and not is_distributed(execution):
+        on_epoch = judge
     with freed_memory_kept():
         result = computing.fit(
             training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
         )
     logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
-    return TrainedModel(computing, result.history, snapshot, name, execution.seed, training.probes)
+    judge.keep_best()
+    model.history = result.history | judge.history(len(result.history.get("loss", ())))
+    return model
 
 
 def _split_photons(training: GroupSource, config: TrainingConfig, seed: int) -> tuple[GroupSource, TrainingConfig]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ptychopinn_backend.arrays import IntArray
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.counted_scan import CountedScan, mean_photons
@@ -16,8 +17,17 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
 
 
+class HeldOut(NamedTuple):
+    """A scan, and the patterns of it that training does not see."""
+
+    scan: RawData
+    """The whole scan."""
+    rows: IntArray
+    """(held out,) rows of the patterns."""
+
+
 class TrainingData(NamedTuple):
-    """What a training sees."""
+    """What a training sees, and what it does not."""
 
     training: PtychoDataContainer
     """Groups to train on."""
@@ -25,6 +35,8 @@ class TrainingData(NamedTuple):
     """Groups to validate on, or None."""
     mean_photons: float
     """Mean photon count of a pattern of the scans to train on."""
+    held_out: tuple[HeldOut, ...] = ()
+    """Patterns that judge the training, of the scans that have any."""
 
 
 def group_scans(
@@ -53,11 +65,13 @@ def group_scans(
     if not scans:
         raise DataError("No scan was given to train on. Give at least one.")
     counted = _counted(scans)
-    training = _in_memory(counted, config, seed, every_point)
+    parted = [scan.parted(config.held_out_fraction) for scan in counted]
+    judges = tuple(HeldOut(scan.raw, rows) for scan, (_, rows) in zip(counted, parted, strict=True) if len(rows))
+    training = _in_memory([kept for kept, _ in parted], config, seed, every_point)
     held_out = _in_memory(_counted(validation), config, seed + 1, every_point) if validation else None
     if held_out is None:
         training, held_out = training.split(config.validation_fraction, seed)
-    return TrainingData(training, held_out, mean_photons(counted))
+    return TrainingData(training, held_out, mean_photons(counted), judges)
 
 
 def group_scans_on_disk(

@@ -52,6 +52,7 @@ trainings = st.builds(
     scheduler=st.sampled_from(["Default", "WarmupCosine"]),
     validation_fraction=fraction(),
     target_photon_fraction=fraction(),
+    held_out_fraction=fraction(),
     epochs_fine_tune=st.integers(0, 9),
     fine_tune_gamma=positive,
     physics_weight_schedule=st.sampled_from(["linear", "cosine", "exponential"]),

@@ -100,7 +100,14 @@ TRAINING_RULES: list[Rule] = [
     *((name, BAD_UNIT, UNIT) for name in ("momentum", "lr_min_ratio")),
     *(
         (name, (-0.1, 1, "0.5"), BELOW_ONE)
-        for name in ("adam_beta1", "adam_beta2", "plateau_factor", "validation_fraction", "target_photon_fraction")
+        for name in (
+            "adam_beta1",
+            "adam_beta2",
+            "plateau_factor",
+            "validation_fraction",
+            "target_photon_fraction",
+            "held_out_fraction",
+        )
     ),
     *((name, BAD_NOT_NEGATIVE, NOT_NEGATIVE) for name in ("weight_decay", "plateau_min_lr", "plateau_threshold")),
     ("scheduler", ("default",), "Did you mean 'Default'?"),

@@ -25,7 +25,7 @@ ADDED_KEYS = {
     *("tv_weight", "mean_deviation_weight", "mse_weight", "validation_fraction"),
     *(*CNN_OPTIONS, "decoder_spatial_kernel"),
     *("stage_1_epochs", "stage_2_epochs", "stage_3_epochs", "physics_weight_schedule", "stage_3_lr_factor"),
-    *("epochs_fine_tune", "fine_tune_gamma", "target_photon_fraction"),
+    *("epochs_fine_tune", "fine_tune_gamma", "target_photon_fraction", "held_out_fraction"),
 }
 
 FULL_TRAINING = TrainingConfig(
