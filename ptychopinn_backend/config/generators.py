@@ -12,7 +12,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Final
 
-ENTRY_POINT_GROUP: Final = "ptychopinn_backend.config.generators"
+ENTRY_POINT_GROUP: Final = "ptychopinn_backend.generators"
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def test_an_entry_point_adds_a_generator(tmp_path: Path, monkeypatch: pytest.Mon
     metadata = tmp_path / "normed-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: normed\nVersion: 1.0\n")
-    entry = "[ptychopinn_backend.config.generators]\npytorch.normed = normed:Normed\n"
+    entry = "[ptychopinn_backend.generators]\npytorch.normed = normed:Normed\n"
     (metadata / "entry_points.txt").write_text(entry)
     paths = [str(tmp_path), str(ROOT), sysconfig.get_path("purelib")]
     names, learned, same, equal, steps, refusals = run(PROGRAM, paths)
