@@ -20,6 +20,13 @@ EXPONENTIAL_GAMMA: Final = 0.95
 EXPONENTIAL_RAMP: Final = 3.0
 """Exponent e of the 'exponential' physics weight (exp(e t) - 1) / (exp(e) - 1): slow at first, then fast."""
 
+ADAM_EPSILON: Final = 1e-7
+"""Added to the square root of Adam's bias-corrected second moment."""
+AGC_MINIMUM_NORM: Final = 1e-3
+"""Smallest norm of weights that adaptive clipping compares a gradient with, so that zero weights can start to move."""
+CLIPPED_NORM_EPSILON: Final = 1e-6
+"""Added to the common norm of all gradients where clipping divides by it, as PyTorch does."""
+
 
 def epoch_order(n_groups: int, seed: int, epoch: int, limit: int | None = None) -> IntArray:
     """Return the order in which an epoch visits the groups; a function of seed and epoch alone, so resuming is exact.

@@ -236,8 +236,8 @@ def require_same_run(path: Path, found: Mapping[str, Any], expected: Mapping[str
 def unreadable_checkpoint(path: Path) -> TrainingError:
     """Return the error of a file that is no checkpoint of this package, whatever the framework said."""
     return TrainingError(
-        f"'{path}' is no checkpoint of this package: it is damaged, or holds more than numbers and text. "
-        "Delete it, or train without resuming."
+        f"'{path}' is no checkpoint of this package: it is damaged, of another version, or holds more than numbers and "
+        "text. Delete it, or train without resuming."
     )
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
-from ptychopinn_backend.tf_backend.device import choose_device, refuse_unsupported, resolve_precision, set_determinism
+from ptychopinn_backend.tf_backend.data import SourceConstants, TensorBatch, stream
+from ptychopinn_backend.tf_backend.devices import refuse_unsupported, resolve_device, resolve_precision, set_determinism
 from ptychopinn_backend.tf_backend.failures import explained_failures
 from ptychopinn_backend.tf_backend.framework import tf
-from ptychopinn_backend.tf_backend.model import PatchModel, from_real
-from ptychopinn_backend.tf_backend.streaming import stream
-from ptychopinn_backend.tf_backend.training import Trainer
+from ptychopinn_backend.tf_backend.model import PtychographyModel, to_canonical
+from ptychopinn_backend.tf_backend.training import train
+
+Result = TypeVar("Result")
 
 
 class TensorFlowBackend(Backend):
@@ -40,10 +42,10 @@ class TensorFlowBackend(Backend):
         super().__init__(setup)
         refuse_unsupported(setup.execution)
         set_determinism(setup.execution.deterministic)
-        self._device = choose_device(setup.execution.accelerator)
+        self._device = resolve_device(setup.execution.accelerator)
         precision = resolve_precision(setup.execution, self._device)
         with tf.device(self._device):
-            self._model = PatchModel(setup, self.loss_weights, precision, self._device)
+            self._model = PtychographyModel(setup, self.loss_weights, precision, self._device)
 
     @staticmethod
     def versions() -> dict[str, str]:
@@ -77,34 +79,42 @@ class TensorFlowBackend(Backend):
         if checkpoint_folder is not None:
             checkpoint_folder.mkdir(parents=True, exist_ok=True)
         with tf.device(self._device):
-            trainer = Trainer(self._model, training, validation, checkpoint_folder)
-            trainer.start(resume)
-            return trainer.run(on_epoch)
+            return train(
+                self._model,
+                training,
+                validation,
+                on_epoch=on_epoch,
+                checkpoint_folder=checkpoint_folder,
+                resume=resume,
+            )
 
     def _predict(self, source: GroupSource, batch_size: int) -> Iterator[Complex64Array]:
-        patches_of = self._model.compiled("patches", self._model.canvas_px(source))
+        patches_of = self._model.compiled(self._model.patches, self._model.canvas_px(source))
         with tf.device(self._device):
-            scene = self._model.scene_tensors(source)
+            constants = SourceConstants.of(source, self.setup.model)
         for batch in stream(source, np.arange(source.n_groups), batch_size, self.setup.execution):
             with tf.device(self._device):
-                patches = patches_of(self._model.batch_tensors(batch, source), scene)
+                patches = patches_of(TensorBatch.of(batch, source, self.setup.model, with_labels=False), constants)
             yield patches.numpy()
 
     def _forward(self, batch: GroupBatch, source: GroupSource) -> ForwardResult:
-        return ForwardResult(*(output.numpy() for output in self._computed("forward", batch, source)))
+        outputs = self._computed(self._model.forward, batch, source)
+        return ForwardResult(*(output.numpy() for output in outputs))
 
     def _losses(self, batch: GroupBatch, source: GroupSource, physics_weight: float) -> dict[str, float]:
-        terms = self._computed("terms", batch, source, tf.constant(physics_weight, tf.float32))
+        terms = self._computed(self._model.loss_terms, batch, source, physics_weight)
         return {name: float(value) for name, value in terms.items()}
 
     def _gradients(self, batch: GroupBatch, source: GroupSource, physics_weight: float) -> dict[str, AnyArray]:
-        weight = tf.constant(physics_weight, tf.float32)
-        _, gradients = self._computed("terms_and_gradients", batch, source, weight)
+        _, gradients = self._computed(self._model.loss_and_gradients, batch, source, physics_weight)
         named = zip(self._model.trainable, gradients, strict=True)
-        return {name: from_real(name, gradient.numpy()) for name, gradient in named}
+        return {name: to_canonical(name, gradient.numpy()) for name, gradient in named}
 
-    def _computed(self, name: str, batch: GroupBatch, source: GroupSource, *scalars: Any) -> Any:
-        """Return what a traced function of the model makes of a batch."""
+    def _computed(self, body: Callable[..., Result], batch: GroupBatch, source: GroupSource, *scalars: float) -> Result:
+        """Return what a method of the model, traced, makes of a batch."""
+        model = self.setup.model
         with tf.device(self._device):
-            function = self._model.compiled(name, self._model.canvas_px(source))
-            return function(self._model.batch_tensors(batch, source), self._model.scene_tensors(source), *scalars)
+            function = self._model.compiled(body, self._model.canvas_px(source), len(scalars))
+            tensors = TensorBatch.of(batch, source, model, self.loss_weights.needs_labels)
+            constants = SourceConstants.of(source, model)
+            return function(tensors, constants, *(tf.constant(scalar, tf.float32) for scalar in scalars))

@@ -13,7 +13,9 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.files.atomic_file import atomic_file
 from ptychopinn_backend.files.npz import member_names, read_npz
-from ptychopinn_backend.seam.training_run import LAST_CHECKPOINTS, unreadable_checkpoint
+from ptychopinn_backend.seam.interface import BackendSetup
+from ptychopinn_backend.seam.schedule import loss_changes
+from ptychopinn_backend.seam.training_run import LAST_CHECKPOINTS, BestEpoch, unreadable_checkpoint
 
 LAST_NAME: Final = LAST_CHECKPOINTS["tensorflow"]
 _RECORD: Final = "record"
@@ -71,6 +73,37 @@ def with_prefix(prefix: str, arrays: Mapping[str, AnyArray]) -> dict[str, AnyArr
     return {f"{prefix}/{name}": array for name, array in arrays.items()}
 
 
-def best_name(epoch: int) -> str:
-    """Return the file name of the checkpoint of one of the best epochs."""
-    return f"best-epoch{epoch:04d}.npz"
+class BestFiles:
+    """The files of as many of the best epochs as asked for."""
+
+    def __init__(self, folder: Path, setup: BackendSetup, best: BestEpoch) -> None:
+        """Start with no file written.
+
+        Args:
+            folder: where the files go.
+            setup: how many files to keep, and the stages.
+            best: decides which epoch is better.
+        """
+        self._folder, self._setup, self._best = folder, setup, best
+        self.ranking: list[tuple[float, int]] = []
+        """Rank and 1-based epoch of every file that is there, the best first."""
+
+    def observe(self, epoch: int, losses: Mapping[str, float], weights: Mapping[str, AnyArray]) -> None:
+        """Write the file of an epoch that belongs to the best, and delete those that no longer do.
+
+        Args:
+            epoch: 1-based epoch.
+            losses: its losses.
+            weights: canonical weights after it.
+        """
+        ranked = self._best.rank(losses[self._best.monitor]), epoch
+        comparable = [] if loss_changes(self._setup.training, epoch) else self.ranking
+        kept = sorted([*comparable, ranked])[: self._setup.execution.checkpoint_save_top_k]
+        if ranked in kept:
+            Checkpoint(with_prefix("weights", weights), {"epoch": epoch}).write(self._path(epoch))
+        for _, dropped in set(self.ranking) - set(kept):
+            self._path(dropped).unlink(missing_ok=True)
+        self.ranking = kept
+
+    def _path(self, epoch: int) -> Path:
+        return self._folder / f"best-epoch{epoch:04d}.npz"

@@ -7,12 +7,10 @@ was used in: each training would leave its graph behind. Here each kind of gradi
 
 from __future__ import annotations
 
-from typing import Any
-
 from ptychopinn_backend.tf_backend.framework import tf
 
 
-def with_gradient(name: str, result: Any, *inputs: Any) -> Any:
+def with_gradient(name: str, result: tf.Tensor, *inputs: tf.Tensor) -> tf.Tensor:
     """Return a result whose gradient is the registered one for `tf.gradients`, in a graph that is being traced.
 
     Args:
@@ -25,5 +23,7 @@ def with_gradient(name: str, result: Any, *inputs: Any) -> Any:
     Returns:
         The result.
     """
-    with tf.compat.v1.get_default_graph().gradient_override_map({"IdentityN": name}):
+    if tf.executing_eagerly():
+        return result  # there is no graph to take a gradient of
+    with result.graph.gradient_override_map({"IdentityN": name}):
         return tf.identity_n([result, *inputs])[0]

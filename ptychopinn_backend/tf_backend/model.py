@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.networks.inputs import input_maps, network_inputs
+from ptychopinn_backend.data.source import GroupSource
+from ptychopinn_backend.networks.generator import StartsWithConvolution
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
-from ptychopinn_backend.physics.forward import overlap_weights
-from ptychopinn_backend.physics.losses import LossWeights
+from ptychopinn_backend.physics.forward import forward_constants
+from ptychopinn_backend.physics.loss_formulas import MODULUS_FLOOR, LossInputs
+from ptychopinn_backend.physics.losses import LossWeights, loss_terms
 from ptychopinn_backend.physics.placement import canvas_size
 from ptychopinn_backend.seam.interface import BackendSetup
-from ptychopinn_backend.tf_backend.device import compute_type
+from ptychopinn_backend.tf_backend.data import SourceConstants, TensorBatch, signature
+from ptychopinn_backend.tf_backend.devices import compute_type
 from ptychopinn_backend.tf_backend.framework import tf
-from ptychopinn_backend.tf_backend.generators import StartsWithConvolution, build_generator
-from ptychopinn_backend.tf_backend.physics import BatchTensors, GroupPhysics, SceneTensors, amplitude_of
+from ptychopinn_backend.tf_backend.generators import build_generator
+from ptychopinn_backend.tf_backend.losses import OPERATIONS
+from ptychopinn_backend.tf_backend.physics import FarField, group_patches, parts
 from ptychopinn_backend.tf_backend.placement import MatrixPlacement, WindowPlacement
+
+Result = TypeVar("Result")
 
 SCALAR: Final = tf.TensorSpec((), tf.float32)
 """Type of a number that changes from epoch to epoch."""
 
 
-class PatchModel:
+class PtychographyModel:
     """All weights, and the traced functions of them."""
 
     def __init__(self, setup: BackendSetup, weights: LossWeights, precision: str, device: str) -> None:
@@ -43,8 +48,10 @@ class PatchModel:
         self._log_intensity_scale = math.log(setup.intensity_scale)
         self._compute_type = compute_type(precision)
         self._generator = build_generator(setup.model)
+        self._far_field = FarField(setup.model)
+        self._label_window = forward_constants(setup.model).label_window[None, :, :, None]
         in_windows = "CPU" in device and not setup.execution.compile_model
-        self._physics = GroupPhysics(setup.model, WindowPlacement if in_windows else MatrixPlacement)
+        self._placement = WindowPlacement if in_windows else MatrixPlacement
         start = dict(self._generator.initial_weights(setup.execution.seed))
         start[LOG_SCALE] = np.asarray(self._log_intensity_scale, np.float32)
         if setup.training.probe_trainable:
@@ -59,14 +66,14 @@ class PatchModel:
         return dict(self._shapes)
 
     @property
-    def trainable(self) -> dict[str, Any]:
+    def trainable(self) -> dict[str, tf.Variable]:
         """Canonical name -> variable that training changes; complex ones as float32 with a last axis (real, imag)."""
         frozen = () if self.setup.training.intensity_scale_trainable else (LOG_SCALE,)
         return {name: variable for name, variable in self._variables.items() if name not in frozen}
 
     def dump_weights(self) -> dict[str, AnyArray]:
         """Return a copy of every weight in the canonical layout."""
-        return {name: from_real(name, variable.numpy()) for name, variable in self._variables.items()}
+        return {name: to_canonical(name, variable.numpy()) for name, variable in self._variables.items()}
 
     def load_weights(self, weights: Mapping[str, AnyArray]) -> None:
         """Take weights in the canonical layout.
@@ -82,137 +89,86 @@ class PatchModel:
         N = self.setup.model.N
         return N if self.setup.model.channels == 1 else canvas_size(N, source.max_local_offset_px)
 
-    def scene_tensors(self, source: GroupSource) -> SceneTensors:
-        """Return what the batches of a source share.
-
-        Args:
-            source: the groups.
-
-        Returns:
-            Probes and valid pixels on the device.
-        """
-        probes = np.asarray(source.probes, np.complex64)
-        return SceneTensors(
-            tf.constant(probes),
-            tf.constant(np.asarray(source.valid_pixels, np.float32)),
-            tf.constant(np.asarray(overlap_weights(self.setup.model, probes), np.float32)),
-        )
-
-    def batch_tensors(self, batch: GroupBatch, source: GroupSource) -> BatchTensors:
-        """Return a batch on the device; the labels only where the loss needs them.
-
-        Args:
-            batch: groups of `source`.
-            source: the groups' source.
-
-        Returns:
-            The tensors.
-        """
-        labels = np.zeros((0, 0, 0, 0), np.complex64)
-        if self.loss_weights.needs_labels and batch.Y is not None:
-            labels = np.asarray(batch.Y, np.complex64)
-        return BatchTensors(
-            tf.convert_to_tensor(np.asarray(batch.measured, np.float32)),
-            tf.convert_to_tensor(np.asarray(batch.local_offsets, np.float32)),
-            tf.convert_to_tensor(np.asarray(batch.scan_index, np.int32)),
-            tf.convert_to_tensor(network_inputs(batch, source, self.setup.model)),
-            tf.convert_to_tensor(labels),
-        )
-
-    def outputs(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> tuple[Any, Any]:
+    def outputs(self, batch: TensorBatch, constants: SourceConstants, canvas_px: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Return what the network puts out and the patches the physics sees, complex64 (group, N, N, channel) each."""
-        inputs, weights = batch.inputs, dict(self._variables)
+        inputs, weights = batch.inputs, dict[str, tf.Tensor](self._variables)
         scale = tf.exp(self._log_intensity_scale - self._variables[LOG_SCALE])
         if isinstance(self._generator, StartsWithConvolution):
             kernel = self._generator.first_kernel
             weights[kernel] = weights[kernel] * scale
         else:
-            inputs *= scale
+            inputs = inputs * scale
         network_patches = self._generator.patches(tf.cast(inputs, self._compute_type), weights)
-        overlap_weights = tf.gather(scene.overlap_weights, batch.scan_index)
-        return network_patches, self._physics.group_patches(
-            network_patches, batch.local_offsets, overlap_weights, canvas_px
+        overlap_weights = tf.gather(constants.overlap_weights, batch.scan_index)
+        return network_patches, group_patches(
+            network_patches, batch.local_offsets, canvas_px, self.setup.model, overlap_weights, self._placement
         )
 
-    def patches(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> Any:
+    def patches(self, batch: TensorBatch, constants: SourceConstants, canvas_px: int) -> tf.Tensor:
         """Return only the second of `outputs`."""
-        return self.outputs(batch, scene, canvas_px)[1]
+        return self.outputs(batch, constants, canvas_px)[1]
 
-    def terms(self, batch: BatchTensors, scene: SceneTensors, physics_weight: Any, canvas_px: int) -> dict[str, Any]:
-        """Return every active loss term and 'loss', float32 scalars."""
-        _, patches = self.outputs(batch, scene, canvas_px)
-        return self._physics.loss_terms(
-            patches,
-            batch,
-            self._with_model_probe(scene),
-            intensity_scale=self.setup.intensity_scale,
-            log_scale=self._variables[LOG_SCALE],
-            weights=self.loss_weights,
-            physics_weight=physics_weight,
-        )
+    def forward(
+        self, batch: TensorBatch, constants: SourceConstants, canvas_px: int
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return network patches, consistent patches and the predicted amplitude."""
+        network_patches, patches = self.outputs(batch, constants, canvas_px)
+        return network_patches, patches, tf.sqrt(self._intensity(patches, batch, constants) + MODULUS_FLOOR)
 
-    def terms_and_gradients(
+    def loss_terms(
+        self, batch: TensorBatch, constants: SourceConstants, physics_weight: tf.Tensor, canvas_px: int
+    ) -> dict[str, tf.Tensor]:
+        """Return every active loss term and 'loss', float32 scalars (`physics.losses`)."""
+        patches = self.patches(batch, constants, canvas_px)
+        intensity = target = valid = labels = None
+        if self.loss_weights.needs_far_field:
+            intensity = self._intensity(patches, batch, constants)
+            target = batch.patterns * self.setup.intensity_scale
+            valid = tf.gather(constants.valid_pixels, batch.scan_index)[..., None]
+        if self.loss_weights.needs_labels:
+            labels = parts(batch.labels)
+        window = tf.constant(self._label_window, tf.float32)
+        inputs = LossInputs(parts(patches), intensity, target, valid, labels, window)
+        return loss_terms(OPERATIONS, inputs, self.loss_weights, physics_weight)
+
+    def loss_and_gradients(
         self,
-        batch: BatchTensors,
-        scene: SceneTensors,
-        physics_weight: Any,
+        batch: TensorBatch,
+        constants: SourceConstants,
+        physics_weight: tf.Tensor,
         canvas_px: int,
         frozen: Collection[str] = (),
-    ) -> tuple[dict[str, Any], list[Any]]:
-        """Return `terms` and the gradient of 'loss' for every variable of `trainable` not frozen, in that order."""
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+        """Return `loss_terms` and the gradient of 'loss' for every variable of `trainable` but the frozen, in order."""
         variables = [variable for name, variable in self.trainable.items() if name not in frozen]
-        terms = self.terms(batch, scene, physics_weight, canvas_px)
+        terms = self.loss_terms(batch, constants, physics_weight, canvas_px)
         # A tape would not see the gradients that operations of the graph are given by hand.
         gradients = tf.gradients(terms["loss"], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return terms, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
-    def forward(self, batch: BatchTensors, scene: SceneTensors, canvas_px: int) -> tuple[Any, Any, Any]:
-        """Return network patches, consistent patches and the predicted amplitude."""
-        network_patches, patches = self.outputs(batch, scene, canvas_px)
-        probes = tf.gather(self._with_model_probe(scene).probes, batch.scan_index)
-        intensity = self._physics.predicted_intensity(patches, probes, self._variables[LOG_SCALE])
-        return network_patches, patches, amplitude_of(intensity)
-
-    def compiled(self, name: str, canvas_px: int) -> Callable[..., Any]:
-        """Return the traced form of `terms`, `terms_and_gradients`, `forward` or `patches` for one canvas.
+    def compiled(self, body: Callable[..., Result], canvas_px: int, scalars: int = 0) -> Callable[..., Result]:
+        """Return the traced form of a method of this model for one canvas.
 
         Args:
-            name: the function.
+            body: `patches`, `forward`, `loss_terms` or `loss_and_gradients`.
             canvas_px: side of the group frame.
+            scalars: numbers it takes between the source's constants and the canvas.
 
         Returns:
-            A function of (batch, scene), the first two also of the physics weight; any number of groups, traced once.
+            A function of (batch, constants, *scalars) for any number of groups, traced once.
         """
-        if (name, canvas_px) not in self._compiled:
-            body = getattr(self, name)
-            signature = (*self.signature, SCALAR) if name.startswith("terms") else self.signature
-            self._compiled[name, canvas_px] = self.traced(lambda *arguments: body(*arguments, canvas_px), signature)
-        return self._compiled[name, canvas_px]
+        key = body.__name__, canvas_px
+        if key not in self._compiled:
+            types = (*signature(self.setup.model), *(SCALAR,) * scalars)
+            self._compiled[key] = self.traced(lambda *arguments: body(*arguments, canvas_px), types)
+        return self._compiled[key]
 
-    @property
-    def signature(self) -> tuple[BatchTensors, SceneTensors]:
-        """Types of a batch and a scene with any number of groups, scans and modes."""
-        N, channels = self.setup.model.N, self.setup.model.channels
-        batch = BatchTensors(
-            tf.TensorSpec((None, N, N, channels), tf.float32),
-            tf.TensorSpec((None, 1, 2, channels), tf.float32),
-            tf.TensorSpec((None,), tf.int32),
-            tf.TensorSpec((None, N, N, channels * input_maps(self.setup.model)), tf.float32),
-            tf.TensorSpec((None, None, None, None), tf.complex64),
-        )
-        scene = SceneTensors(
-            tf.TensorSpec((None, None, N, N), tf.complex64),
-            tf.TensorSpec((None, N, N), tf.float32),
-            tf.TensorSpec((None, N, N), tf.float32),
-        )
-        return batch, scene
-
-    def traced(self, body: Callable[..., Any], signature: Sequence[Any]) -> Callable[..., Any]:
+    def traced(self, body: Callable[..., Result], types: Sequence[Any]) -> Callable[..., Result]:
         """Return a function as a TensorFlow graph, compiled by XLA where the run asks for that.
 
         Args:
             body: the function.
-            signature: types of its arguments.
+            types: of its arguments.
 
         Returns:
             The graph, traced already: a function object per model would make TensorFlow warn of retracing.
@@ -220,13 +176,14 @@ class PatchModel:
         # XLA compiles anew for every batch length, when it meets it.
         # Nothing here branches on the value of a tensor; rewriting the code for that takes longer than tracing it.
         graph = tf.function(body, autograph=False, jit_compile=self.setup.execution.compile_model)
-        return cast(Callable[..., Any], graph.get_concrete_function(*signature))
+        return graph.get_concrete_function(*types)
 
-    def _with_model_probe(self, scene: SceneTensors) -> SceneTensors:
-        if PROBE not in self._variables:
-            return scene
-        pair = self._variables[PROBE]
-        return scene._replace(probes=tf.complex(pair[..., 0], pair[..., 1]))
+    def _intensity(self, patches: tf.Tensor, batch: TensorBatch, constants: SourceConstants) -> tf.Tensor:
+        probes = constants.probes
+        if PROBE in self._variables:
+            pair = self._variables[PROBE]
+            probes = tf.complex(pair[..., 0], pair[..., 1])
+        return self._far_field.intensity(patches, tf.gather(probes, batch.scan_index), self._variables[LOG_SCALE])
 
 
 def _as_real(name: str, array: AnyArray) -> AnyArray:
@@ -236,7 +193,7 @@ def _as_real(name: str, array: AnyArray) -> AnyArray:
     return np.stack((array.real, array.imag), axis=-1).astype(np.float32)
 
 
-def from_real(name: str, array: AnyArray) -> AnyArray:
+def to_canonical(name: str, array: AnyArray) -> AnyArray:
     """Return the canonical array of a variable's values (or of its gradient): the probe becomes complex64 again.
 
     Args:

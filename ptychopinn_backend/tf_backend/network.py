@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ModelConfig
@@ -15,10 +15,15 @@ from ptychopinn_backend.networks.upsampling import FOLDING
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.gradients import with_gradient
 
+Weights: TypeAlias = "Mapping[str, tf.Tensor]"
+Activation: TypeAlias = "Callable[[tf.Tensor], tf.Tensor]"
+
+Gradients: TypeAlias = "tuple[tf.Tensor | None, ...]"
+
 _SILU, _UP_SAMPLING = "PtychopinnSilu", "PtychopinnUpSampling"
 
 
-class CnnGenerator:
+class CnnNetwork:
     """Encoder, amplitude decoder and phase decoder; holds no weights of its own."""
 
     def __init__(self, model: ModelConfig) -> None:
@@ -42,7 +47,7 @@ class CnnGenerator:
         """
         return initial_weights(self._plan.convolutions, seed)
 
-    def patches(self, inputs: Any, weights: Mapping[str, Any]) -> Any:
+    def patches(self, inputs: tf.Tensor, weights: Weights) -> tf.Tensor:
         """Return the object patches the network makes of diffraction patterns.
 
         Args:
@@ -63,7 +68,7 @@ class CnnGenerator:
         phase = self._decode(maps, self._plan.phase, weights, _phase_activation)
         return tf.complex(amplitude * tf.cos(phase), amplitude * tf.sin(phase))
 
-    def _decode(self, maps: Any, plan: DecoderPlan, weights: Mapping[str, Any], activation: Any) -> Any:
+    def _decode(self, maps: tf.Tensor, plan: DecoderPlan, weights: Weights, activation: Activation) -> tf.Tensor:
         first, *others = plan.stages
         maps = _relu_convolutions(maps, first, weights)
         for stage in others:
@@ -107,7 +112,7 @@ class BackprojectionUnet:
         """
         return initial_weights(self._plan.convolutions, seed)
 
-    def patches(self, inputs: Any, weights: Mapping[str, Any]) -> Any:
+    def patches(self, inputs: tf.Tensor, weights: Weights) -> tf.Tensor:
         """Return the patches 1 + r + i t.
 
         Args:
@@ -133,19 +138,19 @@ class BackprojectionUnet:
         return tf.transpose(tf.complex(1 + real, imaginary), (0, 2, 3, 1))
 
 
-def _silu_convolutions(maps: Any, convolutions: tuple[Convolution, ...], weights: Mapping[str, Any]) -> Any:
+def _silu_convolutions(maps: tf.Tensor, convolutions: tuple[Convolution, ...], weights: Weights) -> tf.Tensor:
     for convolution in convolutions:
         maps = _silu(_convolve(maps, convolution, weights))
     return maps
 
 
-def _silu(maps: Any) -> Any:
+def _silu(maps: tf.Tensor) -> tf.Tensor:
     """Return x sigmoid(x) with a gradient of our own: that of `tf.nn.silu` leaves its graph behind (`gradients`)."""
     return with_gradient(_SILU, maps * tf.sigmoid(maps), maps)
 
 
-@tf.RegisterGradient(_SILU)  # type: ignore[untyped-decorator]
-def _gradient_of_silu(operation: Any, upstream: Any, _: Any) -> tuple[Any, ...]:
+@tf.RegisterGradient(_SILU)
+def _gradient_of_silu(operation: tf.Operation, upstream: tf.Tensor, _: tf.Tensor) -> Gradients:
     activated, maps = operation.inputs
     # In bfloat16 it takes far longer here.
     sigmoid = tf.cast(tf.sigmoid(_float32(maps)), maps.dtype)
@@ -160,30 +165,30 @@ _AMPLITUDE_ACTIVATIONS: Final = {
 }
 
 
-def _phase_activation(values: Any) -> Any:
+def _phase_activation(values: tf.Tensor) -> tf.Tensor:
     return math.pi * tf.tanh(values)
 
 
-def _convolve(maps: Any, convolution: Convolution, weights: Mapping[str, Any]) -> Any:
+def _convolve(maps: tf.Tensor, convolution: Convolution, weights: Weights) -> tf.Tensor:
     kernel = tf.cast(weights[convolution.kernel], maps.dtype)
     bias = tf.cast(weights[f"{convolution.name}/bias"], maps.dtype)
     return tf.nn.bias_add(tf.nn.conv2d(maps, kernel, 1, "SAME"), bias)
 
 
-def _relu_convolutions(maps: Any, convolutions: tuple[Convolution, ...], weights: Mapping[str, Any]) -> Any:
+def _relu_convolutions(maps: tf.Tensor, convolutions: tuple[Convolution, ...], weights: Weights) -> tf.Tensor:
     for convolution in convolutions:
         maps = tf.nn.relu(_convolve(maps, convolution, weights))
     return maps
 
 
 def _up_sampling_block(
-    maps: Any, block: tuple[Convolution, Convolution, Convolution], weights: Mapping[str, Any]
-) -> Any:
+    maps: tf.Tensor, block: tuple[Convolution, Convolution, Convolution], weights: Weights
+) -> tf.Tensor:
     first, second, last = block
     return _convolve_up_sampled(_relu_convolutions(_up_sample(maps), (first, second), weights), last, weights)
 
 
-def _convolve_up_sampled(maps: Any, convolution: Convolution, weights: Mapping[str, Any]) -> Any:
+def _convolve_up_sampled(maps: tf.Tensor, convolution: Convolution, weights: Weights) -> tf.Tensor:
     """Return the convolution of the up-sampled maps in float32; see `networks.upsampling`."""
     kernel, bias = weights[convolution.kernel], weights[f"{convolution.name}/bias"]
     kernel = tf.einsum("hwabrs,hwio->rsiabo", FOLDING, kernel)
@@ -192,28 +197,28 @@ def _convolve_up_sampled(maps: Any, convolution: Convolution, weights: Mapping[s
     return tf.nn.depth_to_space(_float32(tf.nn.bias_add(found, tf.cast(tf.tile(bias, [4]), maps.dtype))), 2)
 
 
-def _up_sample(maps: Any) -> Any:
+def _up_sample(maps: tf.Tensor) -> tf.Tensor:
     """Return every pixel as two by two; the gradient sums them up again, by a pooling, which is fast."""
     return with_gradient(_UP_SAMPLING, _repeated(maps), maps)
 
 
-@tf.RegisterGradient(_UP_SAMPLING)  # type: ignore[untyped-decorator]
-def _gradient_of_up_sampling(_operation: Any, upstream: Any, _: Any) -> tuple[Any, ...]:
+@tf.RegisterGradient(_UP_SAMPLING)
+def _gradient_of_up_sampling(_operation: tf.Operation, upstream: tf.Tensor, _: tf.Tensor) -> Gradients:
     return None, 4 * tf.nn.avg_pool2d(upstream, 2, 2, "VALID")
 
 
-def _repeated(maps: Any) -> Any:
+def _repeated(maps: tf.Tensor) -> tf.Tensor:
     shape = tf.shape(maps)
     n_groups, rows, columns, channels = shape[0], maps.shape[1], maps.shape[2], maps.shape[3]
     repeated = tf.broadcast_to(maps[:, :, None, :, None, :], (n_groups, rows, 2, columns, 2, channels))
     return tf.reshape(repeated, (n_groups, 2 * rows, 2 * columns, channels))
 
 
-def _float32(values: Any) -> Any:
+def _float32(values: tf.Tensor) -> tf.Tensor:
     return tf.cast(values, tf.float32)
 
 
-def _border_mask(N: int) -> Any:
+def _border_mask(N: int) -> tf.Tensor:
     centre = tf.zeros((1, N // 2, N // 2, 1))
     quarter = N // 4
     return tf.pad(centre, ((0, 0), (quarter, quarter), (quarter, quarter), (0, 0)), constant_values=1.0)

@@ -7,27 +7,20 @@ drift apart within a few steps.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
 
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.networks.weights import is_kernel
+from ptychopinn_backend.seam.schedule import ADAM_EPSILON, AGC_MINIMUM_NORM, CLIPPED_NORM_EPSILON
 from ptychopinn_backend.tf_backend.framework import tf
-
-ADAM_EPSILON: Final = 1e-7
-"""Added to the square root of the bias-corrected second moment."""
-AGC_MINIMUM_NORM: Final = 1e-3
-"""Weights of a smaller norm count as this large in adaptive gradient clipping."""
-NORM_EPSILON: Final = 1e-6
-"""Added to the common norm that 'norm' divides by."""
 
 
 class Optimizer:
     """Updates variables in place; its slots are what a checkpoint keeps."""
 
-    def __init__(self, variables: Mapping[str, Any], training: TrainingConfig) -> None:
+    def __init__(self, variables: Mapping[str, tf.Variable], training: TrainingConfig) -> None:
         """Create the slots, all zero.
 
         Args:
@@ -54,7 +47,7 @@ class Optimizer:
         for name, slot in self._slots.items():
             slot.assign(state[name])
 
-    def apply(self, gradients: Sequence[Any], learning_rate: Any, frozen: Collection[str] = ()) -> None:
+    def apply(self, gradients: Sequence[tf.Tensor], learning_rate: tf.Tensor, frozen: Collection[str] = ()) -> None:
         """Clip the gradients and make one step; weight decay acts on kernels only. May be traced.
 
         Args:
@@ -63,7 +56,7 @@ class Optimizer:
             frozen: names of variables that stay as they are.
         """
         moving = {name: variable for name, variable in self._variables.items() if name not in frozen}
-        clipped = clip(gradients, list(moving.values()), self._training)
+        clipped = clip_gradients(gradients, list(moving.values()), self._training)
         self._steps.assign_add(1)
         update = self._sgd if self._training.optimizer == "sgd" else self._adam
         for (name, variable), gradient in zip(moving.items(), clipped, strict=True):
@@ -74,7 +67,7 @@ class Optimizer:
                     gradient = gradient + self._training.weight_decay * variable
             variable.assign_sub(update(name, gradient, learning_rate))
 
-    def _adam(self, name: str, gradient: Any, learning_rate: Any) -> Any:
+    def _adam(self, name: str, gradient: tf.Tensor, learning_rate: tf.Tensor) -> tf.Tensor:
         beta1, beta2 = self._training.adam_beta1, self._training.adam_beta2
         first, second = (self._slots[f"{slot}/{name}"] for slot in self._names)
         first.assign(beta1 * first + (1 - beta1) * gradient)
@@ -84,13 +77,15 @@ class Optimizer:
         correction2 = tf.cast(1 - tf.pow(tf.constant(beta2, tf.float64), steps), tf.float32)
         return learning_rate / correction1 * first / (tf.sqrt(second / correction2) + ADAM_EPSILON)
 
-    def _sgd(self, name: str, gradient: Any, learning_rate: Any) -> Any:
+    def _sgd(self, name: str, gradient: tf.Tensor, learning_rate: tf.Tensor) -> tf.Tensor:
         (momentum,) = (self._slots[f"{slot}/{name}"] for slot in self._names)
         momentum.assign(self._training.momentum * momentum + gradient)
         return learning_rate * momentum
 
 
-def clip(gradients: Sequence[Any], variables: Sequence[Any], training: TrainingConfig) -> list[Any]:
+def clip_gradients(
+    gradients: Sequence[tf.Tensor], variables: Sequence[tf.Tensor], training: TrainingConfig
+) -> list[tf.Tensor]:
     """Limit gradients as configured.
 
     'norm' scales all by one factor so that their common norm stays within the limit, 'value' limits every number,
@@ -111,19 +106,19 @@ def clip(gradients: Sequence[Any], variables: Sequence[Any], training: TrainingC
     if training.gradient_clip_algorithm == "value":
         return [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients]
     if training.gradient_clip_algorithm == "norm":
-        factor = tf.minimum(1.0, limit / (tf.linalg.global_norm(gradients) + NORM_EPSILON))
+        factor = tf.minimum(1.0, limit / (tf.linalg.global_norm(gradients) + CLIPPED_NORM_EPSILON))
         return [gradient * factor for gradient in gradients]
     return [
         _clip_adaptively(gradient, variable, limit) for gradient, variable in zip(gradients, variables, strict=True)
     ]
 
 
-def _clip_adaptively(gradient: Any, variable: Any, limit: float) -> Any:
+def _clip_adaptively(gradient: tf.Tensor, variable: tf.Tensor, limit: float) -> tf.Tensor:
     allowed = limit * tf.maximum(_unit_norm(variable), AGC_MINIMUM_NORM)
     return gradient * tf.minimum(1.0, allowed / tf.maximum(_unit_norm(gradient), np.finfo(np.float32).tiny))
 
 
-def _unit_norm(values: Any) -> Any:
+def _unit_norm(values: tf.Tensor) -> tf.Tensor:
     # The unit of a kernel is an output map; that of a bias or of any other weight is its element.
     if len(values.shape) == 4:
         return tf.sqrt(tf.reduce_sum(tf.square(values), axis=(0, 1, 2), keepdims=True))

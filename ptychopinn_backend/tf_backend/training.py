@@ -1,184 +1,175 @@
-"""The training loop: batches in the shared order, checkpoints, early stopping, exact resume."""
+"""A training run: batches in the shared order, checkpoints, early stopping, exact resume."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from tqdm import tqdm
 
+from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.networks.encoder import encoder_weights
 from ptychopinn_backend.networks.weights import LOG_SCALE, check_weights
 from ptychopinn_backend.seam.epoch_log import open_log
 from ptychopinn_backend.seam.interface import EpochCallback, EpochReport, TrainingResult
-from ptychopinn_backend.seam.schedule import (
-    LearningRateSchedule,
-    epoch_order,
-    groups_of_step,
-    is_fine_tuning,
-    physics_weight,
+from ptychopinn_backend.seam.progress import TrainingProgress
+from ptychopinn_backend.seam.schedule import epoch_order, groups_of_step, is_fine_tuning
+from ptychopinn_backend.seam.training_run import remove_earlier_run, require_same_run, run_fingerprint
+from ptychopinn_backend.tf_backend.checkpoints import (
+    CHECKPOINT_PATTERNS,
+    LAST_NAME,
+    BestFiles,
+    Checkpoint,
+    with_prefix,
 )
-from ptychopinn_backend.seam.training_run import (
-    EARLY_STOPPING,
-    FINISHED,
-    STOPPED_ON_REQUEST,
-    history_row,
-    remove_earlier_run,
-    require_finite,
-    require_same_run,
-    run_fingerprint,
-)
-from ptychopinn_backend.tf_backend.checkpoints import CHECKPOINT_PATTERNS, LAST_NAME, Checkpoint, with_prefix
+from ptychopinn_backend.tf_backend.data import SourceConstants, TensorBatch, signature, stream
 from ptychopinn_backend.tf_backend.framework import tf
-from ptychopinn_backend.tf_backend.model import SCALAR, PatchModel
-from ptychopinn_backend.tf_backend.monitor import BestEpochs
+from ptychopinn_backend.tf_backend.model import SCALAR, PtychographyModel
 from ptychopinn_backend.tf_backend.optimizers import Optimizer
-from ptychopinn_backend.tf_backend.streaming import stream
+
+Terms: TypeAlias = "dict[str, tf.Tensor]"
 
 
-class Trainer:
-    """One run of training; afterwards the model holds the best weights."""
+def train(
+    model: PtychographyModel,
+    training: GroupSource,
+    validation: GroupSource | None,
+    *,
+    on_epoch: EpochCallback | None,
+    checkpoint_folder: Path | None,
+    resume: bool,
+) -> TrainingResult:
+    """Train a model in place; see `Backend.fit`.
+
+    Args:
+        model: the model.
+        training: groups to train on.
+        validation: groups to validate on, or None.
+        on_epoch: called after every epoch; True stops.
+        checkpoint_folder: where checkpoints and logs are written; None writes nothing.
+        resume: go on from the last state in `checkpoint_folder`.
+
+    Returns:
+        History and why training ended.
+
+    Raises:
+        TrainingError: a loss that is not finite, or a checkpoint of another configuration.
+    """
+    execution = model.setup.execution
+    run = _Run(model, training, validation, checkpoint_folder)
+    progress = run.progress
+    run.start(resume)
+    log = open_log(execution.logger_backend, checkpoint_folder)
+    total, is_hidden = model.setup.training.total_epochs, not execution.enable_progress_bar
+    try:
+        with tqdm(total=total, initial=progress.epoch, unit="epoch", desc="training", disable=is_hidden) as bar:
+            while not progress.is_over:
+                report = run.run_epoch()
+                run.save()
+                log.record(progress.history)
+                bar.set_postfix(loss=report.losses["loss"])
+                bar.update()
+                if progress.tell(on_epoch, report):
+                    progress.stop_on_request()
+    finally:
+        if progress.best_weights:
+            model.load_weights(progress.best_weights)
+    return progress.result
+
+
+class _Run:
+    """The steps of a run, and the files it leaves."""
 
     def __init__(
         self,
-        model: PatchModel,
+        model: PtychographyModel,
         training: GroupSource,
         validation: GroupSource | None,
         folder: Path | None,
     ) -> None:
-        """Prepare a run that starts from the model's present weights.
-
-        Args:
-            model: the model to train.
-            training: groups to train on.
-            validation: groups to validate on, or None.
-            folder: where checkpoints and logs go; None writes none.
-        """
         setup = model.setup
         self._model, self._setup = model, setup
         self._training, self._validation, self._folder = training, validation, folder
-        self._scene = model.scene_tensors(training)
-        self._validation_scene = None if validation is None else model.scene_tensors(validation)
+        self._constants = SourceConstants.of(training, setup.model)
+        self._validation_constants = None if validation is None else SourceConstants.of(validation, setup.model)
+        self.progress = TrainingProgress[AnyArray](setup, validated=validation is not None)
         self._optimizer = Optimizer(model.trainable, setup.training)
-        self._schedule = LearningRateSchedule(setup.training, setup.execution.learning_rate)
-        files = folder if setup.execution.enable_checkpointing else None
-        self._best = BestEpochs(setup, validation is not None, files)
+        self._best_files: BestFiles | None = None
+        if folder is not None and setup.execution.enable_checkpointing:
+            self._best_files = BestFiles(folder, setup, self.progress.best)
         self._fingerprint = run_fingerprint(setup, training, validation)
         self._encoder: frozenset[str] = frozenset()
         if setup.training.epochs_fine_tune > 0:
             self._encoder = encoder_weights(setup.model.architecture, model.weight_shapes)
-        self._history: dict[str, list[float]] = {}
-        self._epoch = 0
-        self._steps: dict[bool, tuple[Any, Any]] = {}
+        self._steps: dict[bool, tuple[Callable[..., Terms], Callable[..., Terms]]] = {}
 
     def start(self, resume: bool) -> None:
-        """Take up the last state in the folder, if there is one, or remove what an earlier run left there.
-
-        Args:
-            resume: go on from the last state.
-        """
+        """Take up the last state in the folder, if there is one, or remove what an earlier run left there."""
         if self._folder is None:
             return
         path = self._folder / LAST_NAME
         if not (resume and path.is_file()):
-            if self._setup.execution.enable_checkpointing:
+            if self._best_files is not None:
                 remove_earlier_run(self._folder, CHECKPOINT_PATTERNS)
             return
         state = Checkpoint.read(path)
         require_same_run(path, state.record["fingerprint"], self._fingerprint)
-        weights = state.group("weights")
-        check_weights(weights, self._model.weight_shapes)
-        self._model.load_weights(weights)
+        for weights in (state.group("weights"), state.group("best")):
+            check_weights(weights, self._model.weight_shapes)
+        self._model.load_weights(state.group("weights"))
         self._optimizer.load(state.group("optimizer"))
-        self._best.restore(state.record["best"], state.group("best"))
-        self._schedule.restore(**state.record["schedule"])
-        self._history = {name: list(values) for name, values in state.record["history"].items()}
-        self._epoch = state.record["epoch"]
+        self.progress.restore(path, state.record.get("progress"), state.group("best"))
+        if self._best_files is not None:
+            self._best_files.ranking = [(value, epoch) for value, epoch in state.record.get("best_files", ())]
 
-    def run(self, on_epoch: EpochCallback | None) -> TrainingResult:
-        """Train until the last epoch, early stopping, or the callback says stop.
-
-        Args:
-            on_epoch: called after every epoch; True stops.
-
-        Returns:
-            History and why training ended.
-        """
-        n_epochs, execution = self._setup.training.total_epochs, self._setup.execution
-        log = open_log(execution.logger_backend, self._folder)
-        started = time.monotonic()
-        decision = self._best.decision
-        stop_reason = EARLY_STOPPING if decision.is_exhausted else FINISHED
-        try:
-            with _progress_bar(n_epochs, self._epoch, execution.enable_progress_bar) as bar:
-                while self._epoch < n_epochs and stop_reason == FINISHED:
-                    self._epoch += 1
-                    losses, rate = self._run_epoch()
-                    self._save()
-                    log.record(self._history)
-                    bar.set_postfix(loss=losses["loss"])
-                    bar.update()
-                    report = EpochReport(self._epoch, n_epochs, losses, rate, time.monotonic() - started)
-                    if on_epoch is not None and on_epoch(report) and self._epoch < n_epochs:
-                        stop_reason = STOPPED_ON_REQUEST
-                    elif decision.is_exhausted:
-                        stop_reason = EARLY_STOPPING
-        finally:
-            if self._best.weights is not None:
-                self._model.load_weights(self._best.weights)
-        return TrainingResult(self._history, decision.epoch, stop_reason)
-
-    def _run_epoch(self) -> tuple[dict[str, float], float]:
-        config, epoch = self._setup.training, self._epoch
-        rate, weight = self._schedule.rate(epoch), physics_weight(config, epoch)
-        losses = self._train(rate, weight)
-        losses |= {f"val_{name}": value for name, value in self._validate(weight).items()}
-        require_finite(losses, epoch, rate)
-        self._schedule.observe(epoch, losses.get("val_loss", losses["loss"]))
+    def run_epoch(self) -> EpochReport:
+        """Train for an epoch, validate, and close it."""
+        losses = self._train()
+        losses |= {f"val_{name}": value for name, value in self._validate().items()}
         weights = self._model.dump_weights()
-        for name, value in history_row(config, epoch, losses, rate, float(weights[LOG_SCALE])).items():
-            self._history.setdefault(name, []).append(value)
-        self._best.observe(epoch, losses, weights)
-        return losses, rate
+        report = self.progress.close_epoch(losses, float(weights[LOG_SCALE]), lambda: weights)
+        if self._best_files is not None:
+            self._best_files.observe(report.epoch, losses, weights)
+        return report
 
-    def _train(self, rate: float, weight: float) -> dict[str, float]:
-        setup = self._setup
+    def _train(self) -> dict[str, float]:
+        setup, epoch = self._setup, self.progress.epoch + 1
         batch_size, accum_steps = setup.training.batch_size, setup.execution.accum_steps
         limit = setup.training.groups_per_epoch
-        order = epoch_order(self._training.n_groups, setup.execution.seed, self._epoch, limit)
+        order = epoch_order(self._training.n_groups, setup.execution.seed, epoch, limit)
         n_batches = math.ceil(len(order) / batch_size)
-        learning_rate, physics = tf.constant(rate, tf.float32), tf.constant(weight, tf.float32)
-        accumulate, step = self._traced_steps(is_fine_tuning(setup.training, self._epoch))
+        learning_rate = tf.constant(self.progress.learning_rate, tf.float32)
+        physics = tf.constant(self.progress.physics_weight, tf.float32)
+        accumulate, step = self._traced_steps(is_fine_tuning(setup.training, epoch))
         found = []
         for number, batch in enumerate(stream(self._training, order, batch_size, setup.execution)):
             of_step = groups_of_step(number, len(order), batch_size, accum_steps)
             share = tf.constant(len(batch.X) / of_step, tf.float32)
-            arguments = (self._model.batch_tensors(batch, self._training), self._scene, physics, share)
+            tensors = TensorBatch.of(batch, self._training, setup.model, self._model.loss_weights.needs_labels)
+            arguments = (tensors, self._constants, physics, share)
             is_step = (number + 1) % accum_steps == 0 or number + 1 == n_batches
             terms = step(*arguments, learning_rate) if is_step else accumulate(*arguments)
             found.append((len(batch.X), terms))
         return _mean_terms(found)
 
-    def _validate(self, weight: float) -> dict[str, float]:
+    def _validate(self) -> dict[str, float]:
         if self._validation is None:
             return {}
-        terms_of = self._model.compiled("terms", self._model.canvas_px(self._validation))
-        order = np.arange(self._validation.n_groups)
-        physics = tf.constant(weight, tf.float32)
+        source, setup = self._validation, self._setup
+        terms_of = self._model.compiled(self._model.loss_terms, self._model.canvas_px(source), scalars=1)
+        physics = tf.constant(self.progress.physics_weight, tf.float32)
         found = []
-        for batch in stream(self._validation, order, self._setup.training.batch_size, self._setup.execution):
-            tensors = self._model.batch_tensors(batch, self._validation)
-            found.append((len(batch.X), terms_of(tensors, self._validation_scene, physics)))
+        for batch in stream(source, np.arange(source.n_groups), setup.training.batch_size, setup.execution):
+            tensors = TensorBatch.of(batch, source, setup.model, self._model.loss_weights.needs_labels)
+            found.append((len(batch.X), terms_of(tensors, self._validation_constants, physics)))
         return _mean_terms(found)
 
-    def _traced_steps(self, fine_tuning: bool) -> tuple[Any, Any]:
-        """Return functions of (batch, scene, physics weight, share, and for the second the learning rate).
+    def _traced_steps(self, fine_tuning: bool) -> tuple[Callable[..., Terms], Callable[..., Terms]]:
+        """Return functions of (batch, constants, physics weight, share, and for the second the learning rate).
 
         The first adds the batch's share of the gradient of a step, the second makes the step too.
         """
@@ -186,25 +177,31 @@ class Trainer:
             self._steps[fine_tuning] = self._trace_steps(self._encoder if fine_tuning else frozenset())
         return self._steps[fine_tuning]
 
-    def _trace_steps(self, frozen: frozenset[str]) -> tuple[Any, Any]:
+    def _trace_steps(self, frozen: frozenset[str]) -> tuple[Callable[..., Terms], Callable[..., Terms]]:
         canvas_px = self._model.canvas_px(self._training)
         accumulates = self._setup.execution.accum_steps > 1
         moving = [variable for name, variable in self._model.trainable.items() if name not in frozen]
         sums = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in moving] if accumulates else []
-        signature = (*self._model.signature, SCALAR, SCALAR)
+        types = (*signature(self._setup.model), SCALAR, SCALAR)
 
-        def accumulate(batch: Any, scene: Any, physics: Any, share: Any) -> Any:
-            terms, gradients = self._model.terms_and_gradients(batch, scene, physics, canvas_px, frozen)
+        def accumulate(batch: TensorBatch, constants: SourceConstants, physics: tf.Tensor, share: tf.Tensor) -> Terms:
+            terms, gradients = self._model.loss_and_gradients(batch, constants, physics, canvas_px, frozen)
             for total, gradient in zip(sums, gradients, strict=True):
                 total.assign_add(gradient * share)
             return terms
 
-        def step(batch: Any, scene: Any, physics: Any, share: Any, learning_rate: Any) -> Any:
+        def step(
+            batch: TensorBatch,
+            constants: SourceConstants,
+            physics: tf.Tensor,
+            share: tf.Tensor,
+            learning_rate: tf.Tensor,
+        ) -> Terms:
             if not accumulates:
-                terms, gradients = self._model.terms_and_gradients(batch, scene, physics, canvas_px, frozen)
+                terms, gradients = self._model.loss_and_gradients(batch, constants, physics, canvas_px, frozen)
                 self._optimizer.apply(gradients, learning_rate, frozen)
                 return terms
-            terms = accumulate(batch, scene, physics, share)
+            terms = accumulate(batch, constants, physics, share)
             self._optimizer.apply([total.read_value() for total in sums], learning_rate, frozen)
             for total in sums:
                 total.assign(tf.zeros_like(total))
@@ -212,34 +209,26 @@ class Trainer:
 
         # Without accumulation only the second is ever called.
         traced = self._model.traced
-        return traced(accumulate, signature) if accumulates else accumulate, traced(step, (*signature, SCALAR))
+        return traced(accumulate, types) if accumulates else accumulate, traced(step, (*types, SCALAR))
 
-    def _save(self) -> None:
-        if self._folder is None or not self._setup.execution.enable_checkpointing:
+    def save(self) -> None:
+        """Write the last state, where the run keeps checkpoints."""
+        if self._folder is None or self._best_files is None:
             return
-        best = {} if self._best.weights is None else self._best.weights
         arrays = {
             **with_prefix("weights", self._model.dump_weights()),
             **with_prefix("optimizer", self._optimizer.dump()),
-            **with_prefix("best", best),
+            **with_prefix("best", self.progress.best_weights),
         }
         record = {
-            "epoch": self._epoch,
-            "history": self._history,
-            "schedule": self._schedule.state,
-            "best": self._best.state,
+            "progress": self.progress.state,
+            "best_files": self._best_files.ranking,
             "fingerprint": self._fingerprint,
         }
         Checkpoint(arrays, record).write(self._folder / LAST_NAME)
 
 
-def _mean_terms(found: list[tuple[int, dict[str, Any]]]) -> dict[str, float]:
+def _mean_terms(found: list[tuple[int, Terms]]) -> dict[str, float]:
     """Return the mean over groups of the terms of all batches; read from the device only now, so as not to wait."""
     total = sum(n for n, _ in found)
     return {name: sum(n * float(terms[name]) for n, terms in found) / total for name in found[0][1]}
-
-
-@contextmanager
-def _progress_bar(n_epochs: int, done: int, is_shown: bool) -> Iterator[Any]:
-    with tqdm(total=n_epochs, initial=done, unit="epoch", desc="training", disable=not is_shown) as bar:
-        yield bar

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import torch
@@ -15,14 +14,8 @@ from torch.utils.data import DataLoader
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.networks.encoder import encoder_weights
 from ptychopinn_backend.seam.interface import BackendSetup, EpochReport
-from ptychopinn_backend.seam.schedule import (
-    LearningRateSchedule,
-    groups_of_step,
-    is_fine_tuning,
-    physics_weight,
-    rate_for_processes,
-)
-from ptychopinn_backend.seam.training_run import EARLY_STOPPING, history_row, require_finite
+from ptychopinn_backend.seam.progress import TrainingProgress
+from ptychopinn_backend.seam.schedule import groups_of_step, is_fine_tuning, rate_for_processes
 from ptychopinn_backend.torch_backend.data import (
     BatchIndexSampler,
     GroupDataset,
@@ -31,8 +24,7 @@ from ptychopinn_backend.torch_backend.data import (
     batch_loader,
 )
 from ptychopinn_backend.torch_backend.model import PtychographyModel
-from ptychopinn_backend.torch_backend.optimization import build_optimizer, clip_gradients
-from ptychopinn_backend.torch_backend.progress import TrainingProgress
+from ptychopinn_backend.torch_backend.optimizers import build_optimizer, clip_gradients
 from ptychopinn_backend.torch_backend.resident import ResidentGroups, is_worth_residing
 
 CHECKPOINT_KEY = "ptychopinn"
@@ -82,7 +74,7 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         setup: BackendSetup,
         training: GroupSource,
         validation: GroupSource | None,
-        progress: TrainingProgress,
+        progress: TrainingProgress[Tensor],
         fingerprint: dict[str, Any],
     ) -> None:
         """Gather what the run needs.
@@ -107,28 +99,16 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         self._ddp_params_and_buffers_to_ignore = [
             name for name, _ in self.named_buffers() if name.partition(".")[0].endswith("_constants")
         ]
-        self._schedule: LearningRateSchedule | None = None
-        self._schedule_state: dict[str, Any] | None = None
         self._training_mean, self._validation_mean = EpochMean(), EpochMean()
         self._samplers: dict[str, BatchIndexSampler] = {}
         self._encoder = _encoder_of(model, setup)
-        self._started_s = time.monotonic()
         self.report: EpochReport | None = None
-
-    @property
-    def schedule(self) -> LearningRateSchedule:
-        """Learning rate by epoch, for all processes together."""
-        if self._schedule is None:
-            initial = rate_for_processes(self._setup.execution.learning_rate, self.trainer.world_size)
-            self._schedule = LearningRateSchedule(self._setup.training, initial)
-            if self._schedule_state is not None:
-                self._schedule.restore(**self._schedule_state)
-        return self._schedule
 
     def configure_optimizers(self) -> Optimizer:
         """Return the optimiser; its learning rate is set at the start of every epoch."""
-        rate = self.schedule.rate(1)
-        return build_optimizer(self.model, self._setup.training, rate, fused=self.trainer.precision != "16-mixed")
+        initial = rate_for_processes(self._setup.execution.learning_rate, self.trainer.world_size)
+        self.progress.schedule.initial = initial
+        return build_optimizer(self.model, self._setup.training, initial, fused=self.trainer.precision != "16-mixed")
 
     def train_dataloader(self) -> DataLoader[TensorBatch]:
         """Return the shuffled batches of this process."""
@@ -163,9 +143,8 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
     def on_train_epoch_start(self) -> None:
         """Set the learning rate of the epoch, and freeze the encoder when fine-tuning begins."""
         self.freeze_encoder(is_fine_tuning(self._setup.training, self.current_epoch + 1))
-        rate = self.schedule.rate(self.current_epoch + 1)
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate
+            group["lr"] = self.progress.learning_rate
 
     def freeze_encoder(self, frozen: bool) -> None:
         """Leave the encoder as it is, or let it move again: what has no gradient moves by weight decay neither.
@@ -187,7 +166,7 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         Returns:
             Scalar.
         """
-        terms = self.model.loss_terms(batch, self._training_constants, self._physics_weight)
+        terms = self.model.loss_terms(batch, self._training_constants, self.progress.physics_weight)
         sampler = self._samplers["training"]
         counted, _ = sampler.groups_in(batch_index)
         self._training_mean.add(terms, counted)
@@ -198,10 +177,6 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         share = counted * averaged / of_step
         return terms["loss"] if share == 1 else terms["loss"] * share
 
-    @property
-    def _physics_weight(self) -> float:
-        return physics_weight(self._setup.training, self.current_epoch + 1)
-
     def validation_step(self, batch: TensorBatch, batch_index: int) -> None:
         """Add a batch to the validation means.
 
@@ -211,7 +186,7 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         """
         if self._validation_constants is None:
             raise AssertionError("validation without a source")
-        terms = self.model.loss_terms(batch, self._validation_constants, self._physics_weight)
+        terms = self.model.loss_terms(batch, self._validation_constants, self.progress.physics_weight)
         self._validation_mean.add(terms, self._samplers["validation"].groups_in(batch_index)[0])
 
     def configure_gradient_clipping(
@@ -230,27 +205,21 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
             clip_gradients(parameters, config.gradient_clip_val, config.gradient_clip_algorithm)
 
     def on_train_epoch_end(self) -> None:
-        """Close the epoch: means, history, best weights, schedule, early stopping.
+        """Close the epoch.
 
         Raises:
             TrainingError: a mean is not finite.
         """
-        epoch = self.current_epoch + 1
         losses = {**self._training_mean.take(self, ""), **self._validation_mean.take(self, "val_")}
-        rate = self.schedule.rate(epoch)
-        require_finite(losses, epoch, rate)
         weights = self._weights()
         # With a model split over devices the first process alone gets the whole, and it alone is asked later.
         log_scale = float(weights["log_scale"]) if weights else math.nan
-        row = history_row(self._setup.training, epoch, losses, rate, log_scale)
-        self.progress.record(row, weights)
-        self.schedule.observe(epoch, losses.get("val_loss", losses["loss"]))
-        self.log_dict(row, prog_bar=False)
+        self.report = self.progress.close_epoch(
+            losses, log_scale, lambda: {name: tensor.detach().clone() for name, tensor in weights.items()}
+        )
+        self.log_dict(losses, prog_bar=False)
         if self.progress.best.is_exhausted:
-            self.progress.stop_reason = EARLY_STOPPING
             self.trainer.should_stop = True
-        elapsed_s = time.monotonic() - self._started_s
-        self.report = EpochReport(epoch, self._setup.training.total_epochs, losses, rate, elapsed_s)
 
     def _weights(self) -> dict[str, Tensor]:
         """Return the state of the model, gathered from the devices where it is split over them."""
@@ -265,19 +234,9 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
         """
         checkpoint[CHECKPOINT_KEY] = {
             "fingerprint": self._fingerprint,
-            "progress": self.progress.state(),
-            "schedule": self.schedule.state,
+            "progress": self.progress.state,
+            "best_weights": self.progress.best_weights,
         }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take our state from a checkpoint.
-
-        Args:
-            checkpoint: what Lightning read.
-        """
-        state = checkpoint[CHECKPOINT_KEY]
-        self.progress.restore(state["progress"])
-        self._schedule, self._schedule_state = None, state["schedule"]
 
 
 def _encoder_of(model: PtychographyModel, setup: BackendSetup) -> list[nn.Parameter]:

@@ -17,12 +17,10 @@ from ptychopinn_backend.physics.loss_formulas import LossInputs
 from ptychopinn_backend.physics.losses import LossWeights, loss_terms
 from ptychopinn_backend.seam.interface import BackendSetup
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
+from ptychopinn_backend.torch_backend.generators import build_generator
 from ptychopinn_backend.torch_backend.losses import OPERATIONS
-from ptychopinn_backend.torch_backend.network import build_generator
+from ptychopinn_backend.torch_backend.patch_generator import canonical_layout, torch_layout
 from ptychopinn_backend.torch_backend.physics import FarField, Patches, group_patches
-
-_KERNEL_TO_CANONICAL = (2, 3, 1, 0)
-_KERNEL_TO_TORCH = (3, 2, 0, 1)
 
 
 class PtychographyModel(nn.Module):
@@ -132,11 +130,7 @@ class PtychographyModel(nn.Module):
 
     def canonical_parameters(self) -> dict[str, Tensor]:
         """Return the tensor behind every canonical name, running statistics and a constant `log_scale` included."""
-        found: dict[str, Tensor] = {
-            name.replace(".", "/").removesuffix("weight") + ("kernel" if name.endswith("weight") else ""): tensor
-            for name, tensor in self.generator.state_dict(keep_vars=True).items()
-        }
-        found[LOG_SCALE] = self.log_scale
+        found = {**self.generator.canonical_weights(), LOG_SCALE: self.log_scale}
         if self.probe is not None:
             found[PROBE] = self.probe
         return found
@@ -167,9 +161,7 @@ class PtychographyModel(nn.Module):
         parameters = self.canonical_parameters()
         with torch.no_grad():
             for name, array in weights.items():
-                values = np.array(array, np.float32)
-                if values.ndim == 4:
-                    values = values.transpose(_KERNEL_TO_TORCH)
+                values = torch_layout(np.asarray(array, np.float32))
                 parameters[name].copy_(torch.from_numpy(np.array(values, order="C")))
 
 
@@ -183,9 +175,7 @@ def to_canonical(name: str, tensor: Tensor) -> AnyArray:
     Returns:
         A copy: kernels (height, width, in, out) float32, the probe complex64 (scan, mode, N, N).
     """
-    array = tensor.detach().cpu().numpy()
+    values = tensor.detach().cpu()
     if name == PROBE:
-        return np.ascontiguousarray(array).view(np.complex64)[..., 0].copy()
-    if array.ndim == 4:
-        array = array.transpose(_KERNEL_TO_CANONICAL)
-    return np.array(array, np.float32, order="C")
+        return np.ascontiguousarray(values.numpy()).view(np.complex64)[..., 0].copy()
+    return np.array(canonical_layout(values).numpy(), np.float32, order="C")

@@ -1,27 +1,21 @@
-"""The convolutional networks from diffraction patterns to object patches, and the one a configuration means."""
+"""The convolutional networks from diffraction patterns to object patches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
-from types import MappingProxyType
-from typing import Final, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.config.generators import ENTRY_POINT_GROUP
 from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS, unet_plan
 from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, BOTTLENECK, DecoderPlan, cnn_plan, stage_prefix
 from ptychopinn_backend.networks.layers import Convolution
 from ptychopinn_backend.torch_backend.attention import attend
-from ptychopinn_backend.torch_backend.fourier_operators import HybridNetwork, HybridResnetNetwork, OperatorNetwork
 from ptychopinn_backend.torch_backend.patch_generator import (
     AMPLITUDE_ACTIVATIONS,
     Activation,
-    PatchGenerator,
     PlannedGenerator,
     from_polar,
     scaled_tanh,
@@ -175,32 +169,3 @@ class BackprojectionUnet(PlannedGenerator):
             # In place would make autograd copy what it needs for the gradient.
             features = functional.silu(features, inplace=not features.requires_grad)
         return features
-
-
-BUILTIN_NETWORKS: Final[Mapping[str, Callable[[ModelConfig], PatchGenerator]]] = MappingProxyType(
-    {
-        "cnn": CnnNetwork,
-        "backprojection_unet": BackprojectionUnet,
-        "fno": OperatorNetwork,
-        "ffno": OperatorNetwork,
-        "hybrid": HybridNetwork,
-        "hybrid_resnet": HybridResnetNetwork,
-        "fno_vanilla": OperatorNetwork,
-    }
-)
-"""Architecture -> its network."""
-
-
-def build_generator(model: ModelConfig) -> PatchGenerator:
-    """Return the network an architecture name means, built-in or from an entry point `pytorch.<architecture>`.
-
-    Args:
-        model: the configuration; `Backend` has already refused names that this backend lacks.
-
-    Returns:
-        The network, its weights not yet initialised.
-    """
-    if model.architecture in BUILTIN_NETWORKS:
-        return BUILTIN_NETWORKS[model.architecture](model)
-    (entry,) = entry_points(group=ENTRY_POINT_GROUP, name=f"pytorch.{model.architecture}")
-    return cast(PatchGenerator, entry.load()(model))

@@ -25,6 +25,16 @@ AMPLITUDE_ACTIVATIONS: dict[str, Activation] = {
 }
 
 
+def canonical_layout(values: Tensor) -> Tensor:
+    """Return a view of weights with kernels as (height, width, in, out)."""
+    return values.permute(2, 3, 1, 0) if values.ndim == 4 else values
+
+
+def torch_layout(array: AnyArray) -> AnyArray:
+    """Return a view of weights with kernels as (out, in, height, width)."""
+    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
+
+
 def scaled_tanh(values: Tensor) -> Tensor:
     """Return pi * tanh, the activation of phases."""
     return math.pi * torch.tanh(values)
@@ -63,6 +73,13 @@ class PatchGenerator(nn.Module, ABC):
             What `forward` returns.
         """
         return cast(tuple[Tensor, Tensor], self(patterns * scale))
+
+    def canonical_weights(self) -> dict[str, Tensor]:
+        """Return the tensor behind every canonical name, running statistics included."""
+        return {
+            name.replace(".", "/").removesuffix("weight") + ("kernel" if name.endswith("weight") else ""): tensor
+            for name, tensor in self.state_dict(keep_vars=True).items()
+        }
 
     @abstractmethod
     def initial_weights(self, seed: int) -> dict[str, AnyArray]:

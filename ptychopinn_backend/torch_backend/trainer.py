@@ -19,7 +19,6 @@ from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.seam.epoch_log import EpochLog, open_log
 from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback
 from ptychopinn_backend.seam.schedule import loss_changes
-from ptychopinn_backend.seam.training_run import STOPPED_ON_REQUEST
 from ptychopinn_backend.torch_backend.checkpoints import AtomicCheckpointIO
 from ptychopinn_backend.torch_backend.devices import process_count, resolve_precision
 from ptychopinn_backend.torch_backend.distribution import build_strategy, cluster_environments
@@ -47,13 +46,12 @@ class _EpochReporter(Checkpoint):  # type: ignore[misc]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch, report it, and stop when asked to."""
-        report, stop = pl_module.report, False
+        progress, stop = pl_module.progress, False
         if trainer.is_global_zero:
-            self._log.record(pl_module.progress.history)
-            stop = self._on_epoch is not None and bool(self._on_epoch(report))
-        stop = trainer.strategy.broadcast(stop)
-        if stop and report.epoch < report.n_epochs:
-            pl_module.progress.stop_reason = STOPPED_ON_REQUEST
+            self._log.record(progress.history)
+            stop = progress.tell(self._on_epoch, pl_module.report)
+        if trainer.strategy.broadcast(stop):
+            progress.stop_on_request()
             trainer.should_stop = True
 
 

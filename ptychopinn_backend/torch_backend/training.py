@@ -8,21 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback, TrainingResult
-from ptychopinn_backend.seam.training_run import (
-    EARLY_STOPPING,
-    BestEpoch,
-    loss_keys,
-    remove_earlier_run,
-    run_fingerprint,
-)
+from ptychopinn_backend.seam.progress import TrainingProgress
+from ptychopinn_backend.seam.training_run import remove_earlier_run, run_fingerprint
 from ptychopinn_backend.torch_backend.checkpoints import CHECKPOINT_PATTERNS, LAST_CHECKPOINT, read_checkpoint
 from ptychopinn_backend.torch_backend.distribution import must_spawn, train_in_processes
 from ptychopinn_backend.torch_backend.lightning_module import TrainingModule
 from ptychopinn_backend.torch_backend.model import PtychographyModel
-from ptychopinn_backend.torch_backend.progress import TrainingProgress
 from ptychopinn_backend.torch_backend.trainer import build_trainer, contained_settings, quiet_framework
 
 
@@ -60,15 +55,15 @@ def train(
         return train_in_processes(
             train, model, setup, on_epoch, training, validation, checkpoint_folder=checkpoint_folder, resume=resume
         )
-    keys = loss_keys(setup.training, validated=validation is not None)
-    progress = TrainingProgress(BestEpoch(setup.training, setup.execution, keys))
+    progress = TrainingProgress[Tensor](setup, validated=validation is not None)
     fingerprint = run_fingerprint(setup, training, validation)
     last = _last_checkpoint(checkpoint_folder) if resume else None
     if last is not None:
-        progress.restore(read_checkpoint(last, fingerprint)["progress"])
+        state = read_checkpoint(last, fingerprint)
+        progress.restore(last, state.get("progress"), state.get("best_weights"))
     elif checkpoint_folder is not None and setup.execution.enable_checkpointing:
         remove_earlier_run(checkpoint_folder, CHECKPOINT_PATTERNS)
-    if progress.epoch < setup.training.total_epochs and progress.stop_reason != EARLY_STOPPING:
+    if not progress.is_over:
         # What fsdp splits over devices cannot be put together again in place.
         trained = copy.deepcopy(model) if setup.execution.strategy == "fsdp" else model
         module = TrainingModule(trained, setup, training, validation, progress, fingerprint)
@@ -83,7 +78,7 @@ def train(
             _take_best(model, progress)
     else:
         _take_best(model, progress)
-    return TrainingResult(progress.history, progress.best.epoch, progress.stop_reason)
+    return progress.result
 
 
 def _last_checkpoint(folder: Path | None) -> Path | None:
@@ -91,7 +86,7 @@ def _last_checkpoint(folder: Path | None) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def _take_best(model: PtychographyModel, progress: TrainingProgress) -> None:
+def _take_best(model: PtychographyModel, progress: TrainingProgress[Tensor]) -> None:
     if progress.best_weights:
         model.load_state_dict(progress.best_weights)
 

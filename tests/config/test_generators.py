@@ -16,7 +16,7 @@ def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-nets\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
-        "[ptychopinn_backend.config.generators]\npytorch.my_net = my_nets:build\ntensorflow.my_net = my_nets:build_tf\n"
+        "[ptychopinn_backend.generators]\npytorch.my_net = my_nets:build\ntensorflow.my_net = my_nets:build_tf\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     generators._third_party.cache_clear()

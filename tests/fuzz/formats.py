@@ -116,7 +116,7 @@ def _write_torch_checkpoint(path: Path) -> None:
 
     from ptychopinn_backend.torch_backend.lightning_module import CHECKPOINT_KEY
 
-    state = {"fingerprint": {"seed": "1"}, "progress": {"epoch": 1}, "weights": {"kernel": torch.ones(3, 3)}}
+    state = {"fingerprint": {"seed": "1"}, "progress": {"epoch": 1}, "best_weights": {"kernel": torch.ones(3, 3)}}
     torch.save({CHECKPOINT_KEY: state, "state_dict": {"kernel": torch.ones(3, 3)}}, path)
 
 

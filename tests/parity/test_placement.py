@@ -15,7 +15,7 @@ from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.physics import forward
 from ptychopinn_backend.physics.forward import overlap_weights
 from ptychopinn_backend.physics.placement import canvas_size, translate
-from ptychopinn_backend.tf_backend.physics import GroupPhysics
+from ptychopinn_backend.tf_backend import physics as tensorflow_physics
 from ptychopinn_backend.tf_backend.placement import WindowPlacement
 from ptychopinn_backend.torch_backend import physics as torch_physics
 from tests.parity.comparison import Comparison
@@ -28,8 +28,9 @@ SUBPIXEL = np.array([[0.0, 0.0], [0.25, 0.0], [0.0, -0.5], [1.375, 2.625], [-3.1
 def tensorflow_patches(
     patches: ComplexArray, offsets: FloatArray, canvas_px: int, model: ModelConfig, weights: FloatArray
 ) -> ComplexArray:
-    tensors = tf.constant(patches, tf.complex64), tf.constant(offsets, tf.float32), tf.constant(weights, tf.float32)
-    return np.asarray(GroupPhysics(model, WindowPlacement).group_patches(*tensors, canvas_px).numpy())
+    arguments = tf.constant(patches, tf.complex64), tf.constant(offsets, tf.float32), canvas_px, model
+    found = tensorflow_physics.group_patches(*arguments, tf.constant(weights, tf.float32), WindowPlacement)
+    return np.asarray(found.numpy())
 
 
 def pytorch_patches(

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import TrainingConfig
-from ptychopinn_backend.tf_backend.optimizers import Optimizer, clip
+from ptychopinn_backend.tf_backend.optimizers import Optimizer, clip_gradients
 
 START = {"a/kernel": np.array([[1.0, -2.0], [0.5, 3.0]]), "a/bias": np.array([0.25, -0.75])}
 RATE = 0.1
@@ -77,7 +77,7 @@ def clipped(limit: float | None, algorithm: str, *arrays: AnyArray, weights: lis
     config = TrainingConfig(gradient_clip_val=limit, gradient_clip_algorithm=algorithm)
     tensors = [tf.constant(array, tf.float32) for array in arrays]
     variables = tensors if weights is None else [tf.constant(array, tf.float32) for array in weights]
-    return [tensor.numpy() for tensor in clip(tensors, variables, config)]
+    return [tensor.numpy() for tensor in clip_gradients(tensors, variables, config)]
 
 
 def test_norm_scales_all_gradients_by_one_factor() -> None:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.errors import ConfigError, UnsupportedOptionError
-from ptychopinn_backend.tf_backend.device import choose_device, resolve_precision
+from ptychopinn_backend.tf_backend.devices import resolve_device, resolve_precision
 from tests.contract.builders import backend_for, source_for
 from tests.tf_backend.runs import fitted
 
@@ -44,9 +44,9 @@ def test_xla_is_refused_where_training_must_be_reproducible() -> None:
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
 def test_a_gpu_that_is_not_there_is_refused_and_auto_takes_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ConfigError, match=r"accelerator = 'gpu' asks for a GPU, but TensorFlow sees none.*'cpu'"):
-        choose_device("gpu")
+        resolve_device("gpu")
     with caplog.at_level(logging.INFO):
-        assert choose_device("auto") == "/CPU:0"
+        assert resolve_device("auto") == "/CPU:0"
     assert "no GPU" in caplog.text
 
 

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS
-from ptychopinn_backend.tf_backend.generators import StartsWithConvolution, build_generator
+from ptychopinn_backend.networks.generator import StartsWithConvolution
+from ptychopinn_backend.tf_backend.generators import build_generator
 
 TOLERANCE = 1e-5
 """Absolute, of patches around 1: float32, rounded once more in another place, through nine convolutions."""

@@ -1,4 +1,4 @@
-"""Parts of the PyTorch backend on their own: sampling, devices, optimisers, progress."""
+"""Parts of the PyTorch backend on their own: sampling, devices, optimisers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.seam.schedule import epoch_order
-from ptychopinn_backend.seam.training_run import BestEpoch
 from ptychopinn_backend.torch_backend import devices
 from ptychopinn_backend.torch_backend.data import BatchIndexSampler
-from ptychopinn_backend.torch_backend.optimization import clip_gradients
-from ptychopinn_backend.torch_backend.progress import TrainingProgress
+from ptychopinn_backend.torch_backend.optimizers import clip_gradients
 from tests.contract.builders import backend_for, source_for
 
 
@@ -132,15 +129,3 @@ def test_weight_decay_acts_on_kernels_only() -> None:
     for name, array in decayed.dump_weights().items():
         shrunk = expected[name] - 0.005 * start[name] if name.endswith("/kernel") else expected[name]
         np.testing.assert_allclose(array, shrunk, atol=1e-6, err_msg=name)
-
-
-def test_progress_keeps_a_copy_of_the_best_weights() -> None:
-    weights = {"w": torch.zeros(2)}
-    progress, other = (TrainingProgress(BestEpoch(TrainingConfig(), ExecutionConfig(), ("loss",))) for _ in range(2))
-    for value, loss in ((1.0, 3.0), (2.0, 1.0), (3.0, 2.0)):
-        weights["w"].fill_(value)
-        progress.record({"loss": loss}, weights)
-    assert (progress.epoch, progress.best.epoch) == (3, 2)
-    assert progress.best_weights["w"].tolist() == [2.0, 2.0]
-    other.restore(progress.state())
-    assert other.state() == progress.state()

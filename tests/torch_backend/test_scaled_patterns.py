@@ -7,7 +7,7 @@ import torch
 
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS
-from ptychopinn_backend.torch_backend.network import build_generator
+from ptychopinn_backend.torch_backend.generators import build_generator
 from ptychopinn_backend.torch_backend.patch_generator import PatchGenerator
 
 TOLERANCE = 2e-5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import Any
 
 from ptychopinn_backend.config.execution import CPU_PRECISION_NOTE, ExecutionConfig
 from ptychopinn_backend.errors import ConfigError, UnsupportedOptionError
@@ -66,7 +65,7 @@ def resolve_precision(execution: ExecutionConfig, device: str) -> str:
     return "bf16-mixed"
 
 
-def choose_device(accelerator: str) -> str:
+def resolve_device(accelerator: str) -> str:
     """Return the TensorFlow name of the device to compute on.
 
     GPU memory is then taken as needed: TensorFlow's default takes all of it and starves other processes.
@@ -112,6 +111,6 @@ def set_determinism(deterministic: bool | str) -> None:
         logger.warning("deterministic = 'warn': TensorFlow only knows on and off; results may differ in the last bits.")
 
 
-def compute_type(precision: str) -> Any:
+def compute_type(precision: str) -> tf.DType:
     """Return the number type of the network's convolutions; weights and physics stay float32."""
     return tf.bfloat16 if precision == "bf16-mixed" else tf.float32

@@ -10,12 +10,8 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.networks.weights import is_kernel
+from ptychopinn_backend.seam.schedule import ADAM_EPSILON, AGC_MINIMUM_NORM
 from ptychopinn_backend.torch_backend.model import PtychographyModel
-
-ADAM_EPSILON = 1e-7
-"""Added to the root of the second moment; the value Keras uses too."""
-AGC_MINIMUM_NORM = 1e-3
-"""Smallest weight norm adaptive clipping compares a gradient with, so that zero weights can start to move."""
 
 
 def build_optimizer(model: PtychographyModel, config: TrainingConfig, learning_rate: float, fused: bool) -> Optimizer:
