@@ -13,8 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from ptychopinn_backend.arrays import AnyArray, is_plain_dtype
+
 MAX_VALUES: Final = 1_000_000
 """Values that plain data may hold, each counted as often as it is reached."""
+MAX_ARRAY_BYTES: Final = 2**28
+"""Size of an array in a pickle of an early protocol."""
+MAX_STEPS: Final = 1_000_000
+"""Instructions a pickle may have; each takes about a microsecond."""
 
 _ARRAY_MODULES: Final = ("numpy.core.multiarray", "numpy._core.multiarray")
 _BUFFER_MODULES: Final = ("numpy.core.numeric", "numpy._core.numeric")
@@ -62,9 +68,11 @@ def read_inert(data: bytes) -> Any:
     """
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(data):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if opcode.name == "STOP":
                 return machine.stack.pop()
+            if count == MAX_STEPS:
+                raise ValueError(f"a pickle of more than {MAX_STEPS} instructions")
             machine.step(opcode.name, argument)
     except ValueError:
         raise
@@ -74,11 +82,12 @@ def read_inert(data: bytes) -> Any:
     raise ValueError("a pickle without an end")
 
 
-def plain_value(value: Any) -> Any:
+def plain_value(value: Any, most_values: int = MAX_VALUES) -> Any:
     """Return what was read as plain data, arrays and scalars of NumPy as lists and numbers.
 
     Args:
         value: from `read_inert`.
+        most_values: values it may hold, each counted as often as it is reached.
 
     Returns:
         None, bool, int, float, complex, str, bytes, list or dict.
@@ -87,11 +96,32 @@ def plain_value(value: Any) -> Any:
         ValueError: it holds anything else, or too much.
     """
     try:
-        return _Plain().convert(value, 0)
+        return _Plain(most_values).convert(value, 0)
     except ValueError:
         raise
     except Exception as error:  # arguments and states of any kind
         raise ValueError(f"a damaged pickle ({error or type(error).__name__})") from error
+
+
+def array_value(value: Any) -> AnyArray:
+    """Return an array of plain numbers that was read.
+
+    Args:
+        value: from `read_inert`.
+
+    Returns:
+        The array, not writable; its numbers are those of the pickle, not copied.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        array = _Plain(MAX_ARRAY_BYTES).array_of(value)
+    except (ValueError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"no array of numbers ({error or type(error).__name__})") from error
+    if not is_plain_dtype(array.dtype):
+        raise ValueError(f"an array of the type {array.dtype}")
+    return array
 
 
 class _Machine:
@@ -129,11 +159,13 @@ class _Machine:
 
     def reduce(self, _: Any) -> None:
         args, made_by = self.stack.pop(), self.stack.pop()
-        self.stack.append(Record(made_by, tuple(args)))
+        self.stack.append(Record(made_by, _arguments(args)))
 
     def new_with_keywords(self, _: Any) -> None:
         keywords, args, made_by = self.stack.pop(), self.stack.pop(), self.stack.pop()
-        self.stack.append(Record(made_by, tuple(args), entries=dict(keywords)))
+        if not isinstance(keywords, dict):
+            raise ValueError("a pickle with keywords that are no dictionary")
+        self.stack.append(Record(made_by, _arguments(args), entries=keywords))
 
     def old_object(self, argument: str | None) -> None:
         taken = self.to_mark()
@@ -169,12 +201,25 @@ class _Machine:
         self.stack.append(tuple(taken))
 
 
+def _arguments(value: Any) -> tuple[Any, ...]:
+    # Anything else would be copied, and a short pickle can mention one long list many times.
+    if not isinstance(value, tuple):
+        raise ValueError("a pickle with arguments that are no tuple")
+    return value
+
+
 def _hashable(key: Any) -> Any:
-    if not isinstance(key, str | bytes | int | float | bool | tuple | GlobalName | Record | None):
+    if isinstance(key, tuple):
+        # A tuple of tuples takes exponentially long to hash where each mentions the one before twice.
+        if not all(isinstance(part, _KEYS) for part in key):
+            raise ValueError("a pickle with a nested tuple as key")
+        return key
+    if not isinstance(key, _KEYS):
         raise ValueError(f"a pickle with a {type(key).__name__} as key")
     return key
 
 
+_KEYS: Final = (str, bytes, int, float, bool, GlobalName, Record, type(None))
 _NO_LITERALS: Final = frozenset(("GLOBAL", "PERSID", "GET", "BINGET", "LONG_BINGET", "EXT1", "EXT2", "EXT4"))
 _LITERALS: Final = frozenset(
     opcode.name
@@ -226,8 +271,8 @@ def _pairs(values: list[Any]) -> Iterator[tuple[Any, Any]]:
 
 
 class _Plain:
-    def __init__(self) -> None:
-        self._left = MAX_VALUES
+    def __init__(self, most_values: int) -> None:
+        self._left = most_values
 
     def convert(self, value: Any, depth: int) -> Any:
         self._left -= 1
@@ -244,32 +289,49 @@ class _Plain:
         return value
 
     def _of_numpy(self, record: Record, depth: int) -> Any:
-        name = record.made_by if isinstance(record.made_by, GlobalName) else GlobalName("?", str(record.made_by)[:40])
+        name = _name_of(record)
         if name == GlobalName("_codecs", "encode"):
-            return str(record.args[0]).encode("latin-1")
+            # Protocols before 3 spell bytes so. They are copied, so they count.
+            text = str(record.args[0])
+            self._left -= len(text)
+            if self._left < 0:
+                raise ValueError("more data than a description holds")
+            return text.encode("latin-1")
         if name.module in ("__builtin__", "builtins") and name.name in ("set", "frozenset", "bytes", "bytearray"):
             return self.convert(record.args[0], depth + 1) if record.args else []
         if name == GlobalName("collections", "OrderedDict"):
             return self.convert(record.entries, depth + 1)
         if name.module in _ARRAY_MODULES and name.name == "scalar":
             dtype, content = record.args
-            return self._array(content, dtype, (1,), "C")[0]
+            return self._array(content, dtype, (1,), "C").tolist()[0]
+        if name.module in _ARRAY_MODULES and name.name == "_reconstruct" and isinstance(record.state[4], list):
+            values = self.convert(record.state[4], depth + 1)
+            return values[0] if record.state[1] == () and values else values
+        array = self.array_of(record)
+        self._left -= array.size
+        if self._left < 0:
+            raise ValueError("more data than a description holds")
+        return array.tolist()
+
+    def array_of(self, record: Record) -> AnyArray:
+        """Return the array of numbers a record describes, without copying them."""
+        name = _name_of(record)
         if name.module in _BUFFER_MODULES and name.name == "_frombuffer":
             content, dtype, shape, order = record.args
-            return self._array(content, dtype, shape, order)
-        if name.module in _ARRAY_MODULES and name.name == "_reconstruct":
+        elif name.module in _ARRAY_MODULES and name.name == "_reconstruct":
             shape, dtype, fortran_order, content = record.state[1:5]
-            if isinstance(content, list):
-                values = self.convert(content, depth + 1)
-                return values[0] if shape == () and values else values
-            return self._array(content, dtype, shape, "F" if fortran_order else "C")
-        raise ValueError(f"an object of {name.module}.{name.name}")
+            order = "F" if fortran_order else "C"
+        else:
+            raise ValueError(f"an object of {name.module}.{name.name}")
+        return self._array(content, dtype, shape, order)
 
-    def _array(self, content: Any, dtype: Any, shape: Any, order: Any) -> Any:
+    def _array(self, content: Any, dtype: Any, shape: Any, order: Any) -> AnyArray:
         found = content if isinstance(content, bytes | bytearray) else self.convert(content, 0)
-        array = np.frombuffer(found, _dtype(dtype))
-        self._left -= array.size
-        return array.reshape(shape, order=order).tolist()
+        return np.frombuffer(found, _dtype(dtype)).reshape(shape, order=order)
+
+
+def _name_of(record: Record) -> GlobalName:
+    return record.made_by if isinstance(record.made_by, GlobalName) else GlobalName("?", str(record.made_by)[:40])
 
 
 def _dtype(value: Any) -> np.dtype[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptychopinn_backend.files.inert_pickle import GlobalName, Record, plain_value, read_inert
+from ptychopinn_backend.files.inert_pickle import GlobalName, Record, array_value, plain_value, read_inert
 
 PLAIN = {"a": 1, "b": [1.5, True, None, "x", b"bytes"], "c": [2**70, -1], "d": {"e": []}}
 
@@ -63,12 +63,35 @@ def test_what_would_be_called_becomes_a_record(tmp_path: Path) -> None:
         (b"\x80\x04K\x01}b.", "gives a state to plain data"),
         (b"\x80\x05\x97.", "uses NEXT_BUFFER"),
         (b"]]a}]K\x01s.", "a list as key"),
+        (b"}K\x01K\x02\x86q\x00h\x00\x86K\x01s.", "a nested tuple as key"),
+        (b"cos\nmkdir\n]R.", "arguments that are no tuple"),
         (b"c__main__\nx\n.", "the name __main__.x"),
     ],
 )
 def test_damage_is_a_value_error(data: bytes, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         plain_value(read_inert(data))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("dtype", ["<c8", ">f8", "u1", "?"])
+def test_an_array_of_numbers_comes_out_as_an_array(protocol: int, dtype: str) -> None:
+    for array in (np.arange(6).reshape(2, 3).astype(dtype), np.asfortranarray(np.ones((2, 3), dtype))):
+        np.testing.assert_array_equal(array_value(read_inert(pickle.dumps(array, protocol))), array)
+
+
+@pytest.mark.parametrize("value", [np.array(["a"]), np.array([None]), [1.0], np.float32(2), OrderedDict(a=1)])
+def test_what_is_no_array_of_numbers_is_not_taken_for_one(value: object) -> None:
+    with pytest.raises(ValueError, match="array of"):
+        array_value(read_inert(pickle.dumps(value)))
+
+
+def test_keys_and_steps_that_take_long_are_refused() -> None:
+    doubled = b"(" + b"K\x01K\x02\x86" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(60))
+    with pytest.raises(ValueError, match="nested tuple"):
+        read_inert(b"}" + doubled[1:] + b"K\x01s.")
+    with pytest.raises(ValueError, match="more than 1000000 instructions"):
+        read_inert(b"N0" * 500_001 + b"N.")
 
 
 def test_a_short_pickle_does_not_unfold_without_end() -> None:
