@@ -13,6 +13,7 @@ from ptychopinn_backend.config.checks import (
     require_bool,
     require_choice,
     require_non_negative,
+    require_non_negative_integer,
     require_odd,
     require_positive,
     require_positive_integer,
@@ -23,6 +24,8 @@ from ptychopinn_backend.errors import ConfigError
 
 PATTERN_SIZES: Final = (32, 64, 128, 256, 512)
 AMP_ACTIVATIONS: Final = ("sigmoid", "swish", "softplus", "relu")
+LAST_DECODER_MAPS: Final = 32
+"""Maps of the last stage of a decoder of 'cnn' with n_filters_scale = 1."""
 SMALLEST_SIDE: Final = 4
 """Side in pixels of the smallest maps of generators that halve the resolution."""
 
@@ -91,6 +94,10 @@ class ModelConfig:
     """Spatial attention in the decoders of 'cnn'; PyTorch only."""
     decoder_spatial_kernel: int = 7
     """Side in pixels of the kernel of that spatial attention; odd."""
+    border_maps: int = 4
+    """Maps of each decoder of 'cnn' that make the border; the others make the centre."""
+    border_width: int | None = None
+    """Feature maps of the border of 'cnn', or of its head without pad_object; None means n_filters_scale * 2048 / N."""
 
     def __post_init__(self) -> None:
         """Check every field and translate the activation alias 'silu'.
@@ -104,12 +111,13 @@ class ModelConfig:
         require_choice("N", self.N, PATTERN_SIZES)
         for name in ("gridsize", "n_filters_scale", "fno_modes", "fno_width", "fno_blocks", "fno_cnn_blocks"):
             require_positive_integer(name, getattr(self, name))
-        for name in ("max_hidden_channels", "resnet_width"):
+        for name in ("max_hidden_channels", "resnet_width", "border_width"):
             if getattr(self, name) is not None:
                 require_positive_integer(name, getattr(self, name))
         for name in ("object_big", "probe_big", "probe_mask", "pad_object", *CNN_OPTIONS):
             require_bool(name, getattr(self, name))
         require_odd("decoder_spatial_kernel", self.decoder_spatial_kernel)
+        self._check_border()
         require_choice("model_type", self.model_type, ("pinn", "supervised"))
         require_choice("architecture", self.architecture, generator_names())
         if uses_back_projection(self.architecture) and not self.object_big:
@@ -134,6 +142,15 @@ class ModelConfig:
         if self.probe_mask_diameter is not None:
             require_positive("probe_mask_diameter", self.probe_mask_diameter)
         require_non_negative("gaussian_smoothing_sigma", self.gaussian_smoothing_sigma)
+
+    def _check_border(self) -> None:
+        require_non_negative_integer("border_maps", self.border_maps)
+        most = LAST_DECODER_MAPS * self.n_filters_scale - 1
+        if self.border_maps > most or (self.border_maps == 0 and self.probe_big):
+            raise ConfigError(
+                f"border_maps = {self.border_maps} leaves the border or the centre without maps: the last stage of a "
+                f"decoder has {most + 1}. Set border_maps to 1 ... {most}, or 0 with probe_big = False."
+            )
 
     @property
     def channels(self) -> int:

@@ -27,15 +27,16 @@ from ptychopinn_backend.networks.layers import BatchNormalisation, Convolution, 
 BRANCHES: Final = ("amplitude", "phase")
 ENCODER_PREFIX: Final = "encoder/"
 """Canonical names of the encoder's weights begin so."""
-BORDER_CHANNELS: Final = 4
-"""Decoder maps that make the low-resolution border when `probe_big` is on."""
 BOTTLENECK: Final = "encoder/bottleneck"
 """Canonical prefix of what acts on the maps the encoder gives."""
 
 
 @dataclass(frozen=True)
 class DecoderPlan:
-    """One decoder with its head; `centre` with pad_object, `border` with probe_big too, `full` without pad_object."""
+    """One decoder with its head; `centre` with pad_object, `border` with probe_big too, `full` without pad_object.
+
+    Of the maps the decoder gives, `centre` takes the first and `border` the others.
+    """
 
     stages: tuple[tuple[Convolution, Convolution], ...]
     centre: Convolution | None
@@ -105,12 +106,12 @@ def _decoder(branch: str, in_channels: int, out_channels: int, model: ModelConfi
     for index, width in enumerate(decoder_widths(model.N, model.n_filters_scale)):
         stages.append(_pair(f"{branch}/stage{index}", in_channels, width))
         in_channels = width
-    head_width = model.n_filters_scale * 2048 // model.N
+    head_width = model.border_width or model.n_filters_scale * 2048 // model.N
     if not model.pad_object:
         full = _block(f"{branch}/full", in_channels, head_width, out_channels)
         return DecoderPlan(tuple(stages), centre=None, border=None, full=full)
-    centre = Convolution(f"{branch}/centre", in_channels - BORDER_CHANNELS, out_channels)
-    border = _block(f"{branch}/border", BORDER_CHANNELS, head_width, out_channels) if model.probe_big else None
+    centre = Convolution(f"{branch}/centre", in_channels - model.border_maps, out_channels)
+    border = _block(f"{branch}/border", model.border_maps, head_width, out_channels) if model.probe_big else None
     return DecoderPlan(tuple(stages), centre=centre, border=border, full=None)
 
 

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS, unet_plan
-from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, DecoderPlan, cnn_plan
+from ptychopinn_backend.networks.cnn import DecoderPlan, cnn_plan
 from ptychopinn_backend.networks.layers import Convolution, initial_weights
 from ptychopinn_backend.networks.upsampling import FOLDING
 from ptychopinn_backend.tf_backend.framework import tf
@@ -79,7 +79,8 @@ class CnnNetwork:
             raise AssertionError("a decoder has either a full or a central head")
         quarter = self._model.N // 4
         # The gradient of a split is one concatenation; that of two slices took a sixth of a training step.
-        for_centre, for_border = tf.split(maps, (maps.shape[-1] - BORDER_CHANNELS, BORDER_CHANNELS), axis=-1)
+        parts = plan.centre.in_channels, maps.shape[-1] - plan.centre.in_channels
+        for_centre, for_border = tf.split(maps, parts, axis=-1)
         centre = activation(_convolve_up_sampled(for_centre, plan.centre, weights))
         patch = tf.pad(centre, ((0, 0), (quarter, quarter), (quarter, quarter), (0, 0)))
         if plan.border is None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS, unet_plan
-from ptychopinn_backend.networks.cnn import BORDER_CHANNELS, BOTTLENECK, DecoderPlan, cnn_plan, stage_prefix
+from ptychopinn_backend.networks.cnn import BOTTLENECK, DecoderPlan, cnn_plan, stage_prefix
 from ptychopinn_backend.networks.layers import Convolution
 from ptychopinn_backend.torch_backend.attention import attend
 from ptychopinn_backend.torch_backend.patch_generator import (
@@ -106,7 +106,7 @@ class CnnNetwork(PlannedGenerator):
             return activation(self._block(plan.full, features))
         if plan.centre is None:
             raise AssertionError("a decoder without pad_object has a full head")
-        parts = [features.shape[1] - BORDER_CHANNELS, BORDER_CHANNELS]
+        parts = [plan.centre.in_channels, features.shape[1] - plan.centre.in_channels]
         of_centre, of_border = torch.split(features, parts, dim=1)
         centre = activation(self._images(plan.centre, of_centre))
         if plan.border is None:

@@ -51,6 +51,9 @@ MODEL_RULES: list[Rule] = [
         (name, (1, 0, "yes", None), BOOLEAN)
         for name in ("object_big", "probe_big", "probe_mask", "pad_object", *generators.CNN_OPTIONS)
     ),
+    ("border_maps", (-1, 2.0, "4", True, None), "must be a whole number of at least 0. Set {} to 0 or more"),
+    ("border_maps", (0, 64, 1000), "leaves the border or the centre without maps: the last stage of a decoder has 64"),
+    ("border_width", (0, -1, 2.5, "8", True), "must be a whole number above 0. Set {} to 1 or more"),
     ("decoder_spatial_kernel", (0, -3, 4, 3.0, True, None), "must be an odd whole number above 0. Set {} to 3, 5 or 7"),
     ("probe_mask_sigma", BAD_NOT_NEGATIVE, NOT_NEGATIVE),
     ("probe_mask_diameter", BAD_POSITIVE[:-1], POSITIVE),
