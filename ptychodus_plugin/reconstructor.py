@@ -7,7 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ptychodus.api.reconstruct import ReconstructInput, ReconstructOutput, TrainableReconstructor, TrainOutput
 
@@ -21,12 +21,14 @@ from ptychodus_plugin.training_folder import (
     best_model_time_ns,
     remove_temporary_files,
 )
-from ptychopinn_backend.archive import read_metadata
+from ptychopinn_backend.archive import is_foreign, read_archive, read_metadata, write_archive
 from ptychopinn_backend.errors import OutputError, PtychoPINNError, lack_of_memory, sentence_of
 from ptychopinn_backend.seam.child_process import ChildProcess, ParentLink
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
+MODEL_FILE_FILTER: Final = "PtychoPINN Model (*.zip *.ckpt)"
+"""Of the window's file dialogs: archives, and checkpoints of the host's other PtychoPINN library."""
 FailureListener = Callable[[str, Exception], None]
 """Called with what failed ('Train' or 'Infer') and the error, in the thread that runs the task."""
 ModelListener = Callable[[], None]
@@ -64,7 +66,7 @@ class PtychoPINNReconstructor(TrainableReconstructor):
 
     def get_model_file_filter(self) -> str:
         """Return what the host's dialogs show of models."""
-        return "PtychoPINN Model (*.zip)"
+        return MODEL_FILE_FILTER
 
     def get_model_file_extension(self) -> str:
         """Return the suffix of a model."""
@@ -170,7 +172,7 @@ class PtychoPINNReconstructor(TrainableReconstructor):
         self._tell_model()
 
     def save_model(self, file_path: Path) -> None:
-        """Copy the archive of the model in use.
+        """Write the archive of the model in use; a model of another program becomes one of ours.
 
         Args:
             file_path: where to.
@@ -179,7 +181,11 @@ class PtychoPINNReconstructor(TrainableReconstructor):
             ConfigError: there is no model.
         """
         archive = require_model(self._model())
-        if archive.resolve() != file_path.resolve():
+        if archive.resolve() == file_path.resolve():
+            return
+        if is_foreign(archive):
+            write_archive(file_path, read_archive(archive))
+        else:
             shutil.copyfile(archive, file_path)
 
     def export_training_data(self, file_path: Path, parameters: ReconstructInput) -> None:

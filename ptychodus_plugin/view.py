@@ -28,7 +28,7 @@ from PyQt5.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QWidget
 from ptychodus_plugin.choices import Choice, choices_of
 from ptychodus_plugin.library import PtychoPINNLibrary
 from ptychodus_plugin.options import DECISIVE_KEYS, Option
-from ptychodus_plugin.reconstructor import PtychoPINNReconstructor
+from ptychodus_plugin.reconstructor import MODEL_FILE_FILTER, PtychoPINNReconstructor
 from ptychopinn_backend.config.presets import AUTO
 from ptychopinn_backend.factory import ENVIRONMENT_VARIABLE
 
@@ -245,7 +245,7 @@ def _controller(option: Option, parameter: Any, dialogs: FileDialogFactory) -> P
             parameter,
             dialogs,
             caption="Model File",
-            name_filters=["PtychoPINN Model (*.zip)"],
+            name_filters=[MODEL_FILE_FILTER],
             tool_tip=option.help,
         )
     if isinstance(option.default, bool):

@@ -48,6 +48,10 @@ class ForeignArchiveError(ArchiveError):
     """The file is not an archive written by this package."""
 
 
+class UnsupportedModelError(ForeignArchiveError):
+    """A model that another program trained, whose network this package cannot express; the message says why."""
+
+
 class DamagedArchiveError(ArchiveError):
     """The archive is ours, but truncated, altered or incomplete."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import struct
 import zipfile
@@ -9,8 +10,9 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
+from ptychopinn_backend.archive.kinds import MEMBERS, METADATA, PARAMS, Kind, kind_of
 from ptychopinn_backend.errors import (
     ArchiveError,
     ArchiveNotFoundError,
@@ -18,26 +20,27 @@ from ptychopinn_backend.errors import (
     ForeignArchiveError,
     NewerArchiveError,
     UnsafeArchiveError,
+    UnsupportedModelError,
 )
 from ptychopinn_backend.files.atomic_file import atomic_file, writing
 
-METADATA: Final = "metadata.json"
-PARAMS: Final = "params.json"
-WEIGHTS: Final = "weights.h5"
-MEMBERS: Final = (METADATA, PARAMS, WEIGHTS)
-
 MAX_JSON_BYTES: Final = 16 * 2**20
-"""Unpacked size metadata.json and params.json may have, each."""
+"""Unpacked size metadata.json and params.json may have, and each JSON text or pickle of another program."""
 MAX_TOTAL_BYTES: Final = 8 * 2**30
 """Unpacked size all members together may have."""
 MAX_RATIO: Final = 100
 """Unpacked over packed size a member may have; archives we write are not compressed (ratio 1)."""
 MAX_MEMBERS: Final = 64
-"""Members a file may list; more is not looked at."""
+"""Members an archive may list; more is not looked at."""
+MAX_FOREIGN_MEMBERS: Final = 10_000
+"""Members another program's file may list; PyTorch writes one for each array."""
+_SMALL_MEMBERS: Final = (".json", ".dill", ".pkl")
+"""Members of other programs that may be packed tightly, for they hold little."""
 
 _REMEDIES: Final[tuple[tuple[type[ArchiveError], str], ...]] = (
     (DamagedArchiveError, "Copy the file again from where it was saved, or train and save again."),
     (UnsafeArchiveError, "Do not use this file; get the archive again from a source you trust."),
+    (UnsupportedModelError, "Train a model here, with the same scans and options."),
     (ForeignArchiveError, "Give the wts.h5.zip that training wrote, or the folder that holds it."),
     (NewerArchiveError, "Update ptychopinn-backend, or save the model again with this version."),
     (ArchiveError, ""),
@@ -108,13 +111,40 @@ def open_container(path: Path) -> Iterator[zipfile.ZipFile]:
             raise DamagedArchiveError("the file is empty")
         if not start.startswith(b"PK\x03\x04"):
             raise ForeignArchiveError(f"it seems to be {_kind_of_file(start)}")
-        try:
-            container = zipfile.ZipFile(handle)
-        except _ZIP_ERRORS as error:
-            raise DamagedArchiveError(f"its zip structure is broken or cut short ({error})") from error
-        with container:
+        with _zip_of(handle) as container:
             _check_listing(container.infolist(), path.stat().st_size)
             yield container
+
+
+@contextmanager
+def open_nested(image: bytes, what: str) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file that is a member of another program's archive, after the same checks.
+
+    Args:
+        image: the bytes of the member.
+        what: its name, for messages.
+
+    Yields:
+        The open zip.
+
+    Raises:
+        DamagedArchiveError: no zip, truncated or altered.
+        UnsafeArchiveError: names that leave the folder, links, or sizes beyond the limits.
+    """
+    try:
+        nested = _zip_of(io.BytesIO(image))
+        _check_foreign(nested.infolist())
+    except ArchiveError as error:
+        raise type(error)(f"of its member {what}, {error}") from error
+    with nested:
+        yield nested
+
+
+def _zip_of(handle: IO[bytes]) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(handle)
+    except _ZIP_ERRORS as error:
+        raise DamagedArchiveError(f"its zip structure is broken or cut short ({error})") from error
 
 
 def read_member(container: zipfile.ZipFile, name: str) -> bytes:
@@ -122,7 +152,7 @@ def read_member(container: zipfile.ZipFile, name: str) -> bytes:
 
     Args:
         container: from `open_container`.
-        name: one of `MEMBERS`.
+        name: one that its listing was checked for.
 
     Returns:
         The bytes.
@@ -184,13 +214,33 @@ def _check_listing(infos: list[zipfile.ZipInfo], file_bytes: int) -> None:
     names = [info.filename for info in infos]
     for info in infos[:MAX_MEMBERS]:
         _check_entry(info)
-    if sum(name in MEMBERS for name in names) < 2:
+    kind = kind_of(names)
+    if kind is None:
         raise ForeignArchiveError(f"it seems to be {_kind_of_zip(names)}")
+    if kind is not Kind.OWN:
+        _check_foreign(infos)
+        return
     if len(infos) > MAX_MEMBERS:
         raise UnsafeArchiveError(f"it lists {len(infos)} members")
     total = sum(info.file_size for info in infos)
     if total > min(MAX_TOTAL_BYTES, MAX_RATIO * file_bytes):
         raise UnsafeArchiveError(f"it would unpack to {total} bytes from {file_bytes} (a decompression bomb)")
+
+
+def _check_foreign(infos: list[zipfile.ZipInfo]) -> None:
+    if len(infos) > MAX_FOREIGN_MEMBERS:
+        raise UnsafeArchiveError(f"it lists {len(infos)} members")
+    for info in infos:
+        _check_entry(info)
+        small = info.filename.endswith(_SMALL_MEMBERS)
+        if info.file_size > (MAX_JSON_BYTES if small else MAX_RATIO * max(info.compress_size, 1)):
+            raise UnsafeArchiveError(
+                f"its member {info.filename!r} would unpack {info.compress_size} bytes to {info.file_size} "
+                "(a decompression bomb)"
+            )
+    total = sum(info.file_size for info in infos)
+    if total > MAX_TOTAL_BYTES:
+        raise UnsafeArchiveError(f"it would unpack to {total} bytes")
 
 
 def _check_entry(info: zipfile.ZipInfo) -> None:
@@ -238,7 +288,7 @@ def _kind_of_zip(names: list[str]) -> str:
     if "config.json" in names and any(name.endswith(".weights.h5") for name in names):
         return "a Keras model (.keras)"
     if any(name.endswith("data.pkl") for name in names):
-        return "a PyTorch checkpoint (.pt, .ckpt)"
+        return Kind.CHECKPOINT.value
     if any(name.endswith((".dill", ".pkl", ".pickle")) for name in names):
         return "a zip of pickled Python objects, which are never opened (an archive of the original PtychoPINN?)"
     if names and all(name.endswith(".npy") for name in names):

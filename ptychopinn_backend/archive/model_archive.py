@@ -6,28 +6,26 @@ Nothing in an archive is executed, and nothing is unpacked before names and size
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import math
-import platform
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from ptychopinn_backend.archive.container import (
-    METADATA,
-    PARAMS,
-    WEIGHTS,
     check_members,
     explained,
     open_container,
     read_member,
     write_container,
 )
+from ptychopinn_backend.archive.content import ArchiveContent, package_version
+from ptychopinn_backend.archive.foreign import read_foreign
+from ptychopinn_backend.archive.kinds import METADATA, PARAMS, WEIGHTS, Kind, kind_of
 from ptychopinn_backend.archive.typed_json import dump_json, load_json
 from ptychopinn_backend.archive.weights import dump_arrays, load_arrays
 from ptychopinn_backend.arrays import PLAIN_DTYPES, AnyArray, Complex64Array
@@ -51,52 +49,6 @@ UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 
 _GIVEN_PROBES: Final = "probes/given"
 _T = TypeVar("_T")
-
-
-def package_version() -> str:
-    """Return the version of this package, or 'unknown' where it runs from a source tree."""
-    try:
-        return importlib.metadata.version("ptychopinn-backend")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
-
-def _utc_now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _base_versions() -> dict[str, str]:
-    return {"python": platform.python_version(), "numpy": np.__version__}
-
-
-@dataclass(frozen=True)
-class ArchiveContent:
-    """Everything an archive holds."""
-
-    backend: str
-    """Backend that trained the weights: 'tensorflow' or 'pytorch'."""
-    model: ModelConfig
-    """The network the weights belong to."""
-    training: TrainingConfig
-    """How it was trained."""
-    intensity_scale: float
-    """Initial factor from normalised amplitudes to the square root of counts that the network was given."""
-    weights: dict[str, AnyArray]
-    """Canonical name -> array, for example 'encoder/0/conv0/kernel'; finite numbers."""
-    history: dict[str, list[float]] = field(default_factory=dict)
-    """Metric name -> one value an epoch."""
-    params: dict[str, Any] = field(default_factory=dict)
-    """Snapshot of `params.cfg`, for `ptychopinn_backend.params.restore`."""
-    versions: dict[str, str] = field(default_factory=_base_versions)
-    """Python, NumPy and framework versions of the writer."""
-    created: str = field(default_factory=_utc_now)
-    """Time of writing, ISO 8601, UTC."""
-    package_version: str = field(default_factory=package_version)
-    """Version of this package that wrote the archive."""
-    seed: int | None = None
-    """Seed of the run, with which a reconstruction draws neighbours; None in archives that do not hold it."""
-    probes: Complex64Array | None = None
-    """Normalised probes it was trained with (scan, mode, N, N), as they were before training refined them; or None."""
 
 
 def write_archive(path: str | Path, content: ArchiveContent) -> Path:
@@ -128,11 +80,21 @@ def write_archive(path: str | Path, content: ArchiveContent) -> Path:
         | {f"params/{name}": array for name, array in params_arrays.items()}
         | probes
     )
-    metadata = {
+    metadata = _described(content) | {"checksums": {PARAMS: _checksum(params_text), WEIGHTS: _checksum(image)}}
+    write_container(file, {METADATA: dump_json(metadata, "metadata"), PARAMS: params_text, WEIGHTS: image})
+    return file
+
+
+def _described(content: ArchiveContent) -> dict[str, Any]:
+    """Return what metadata.json says of a model, without the checksums."""
+    origin = {"converted_from": content.converted_from} if content.converted_from else {}
+    weights = {name: np.asarray(array) for name, array in content.weights.items()}
+    document = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "backend": content.backend,
         "package_version": content.package_version,
+        **origin,
         "versions": content.versions,
         "created": content.created,
         "model": _config_to_dict(content.model),
@@ -140,23 +102,37 @@ def write_archive(path: str | Path, content: ArchiveContent) -> Path:
         "intensity_scale": float(content.intensity_scale),
         "history": {name: [float(value) for value in values] for name, values in content.history.items()},
         "weights": {name: {"shape": list(a.shape), "dtype": a.dtype.name} for name, a in weights.items()},
-        "checksums": {PARAMS: _checksum(params_text), WEIGHTS: _checksum(image)},
     }
-    if content.seed is not None:
-        metadata["seed"] = content.seed
-    write_container(file, {METADATA: dump_json(metadata, "metadata"), PARAMS: params_text, WEIGHTS: image})
-    return file
+    return document | ({} if content.seed is None else {"seed": content.seed})
+
+
+def is_foreign(path: str | Path) -> bool:
+    """Return whether a model is one of another program that is read here.
+
+    Args:
+        path: the archive, its folder, or its path without '.zip'.
+
+    Returns:
+        False for an archive of ours.
+
+    Raises:
+        ArchiveError: neither; a subclass says what it is.
+    """
+    file = _existing(path)
+    with explained(file), open_container(file) as container:
+        return kind_of(container.namelist()) is not Kind.OWN
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """Read what an archive says about itself, without its weights.
 
     Args:
-        path: the archive, its folder, or its path without '.zip'.
+        path: the archive, its folder, or its path without '.zip'; a model of the original PtychoPINN too.
 
     Returns:
         The checked contents of metadata.json: format, format_version, backend, package_version, versions, created,
-        model, training, intensity_scale, history, weights (name -> shape and dtype), checksums, and seed where known.
+        model, training, intensity_scale, history, weights (name -> shape and dtype), checksums, and seed where known;
+        'converted_from' where another program trained the model, which then has no checksums of ours.
 
     Raises:
         ArchiveNotFoundError: no archive there.
@@ -164,6 +140,8 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     """
     file = _existing(path)
     with explained(file), open_container(file) as container:
+        if kind_of(container.namelist()) is not Kind.OWN:
+            return _described(read_foreign(container))
         metadata = _parse_metadata(read_member(container, METADATA))
         check_members(container)
         _model_from_dict(metadata["model"])
@@ -171,13 +149,13 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def read_archive(path: str | Path) -> ArchiveContent:
-    """Read an archive.
+    """Read an archive, ours or one of the original PtychoPINN; which it is, its content says.
 
     Args:
         path: the archive, its folder, or its path without '.zip'.
 
     Returns:
-        What `write_archive` was given, bit for bit.
+        What `write_archive` was given, bit for bit; of another program's model what it comes to here.
 
     Raises:
         ArchiveNotFoundError: no archive there.
@@ -186,6 +164,8 @@ def read_archive(path: str | Path) -> ArchiveContent:
     """
     file = _existing(path)
     with explained(file), open_container(file) as container:
+        if kind_of(container.namelist()) is not Kind.OWN:
+            return read_foreign(container)
         metadata = _parse_metadata(read_member(container, METADATA))
         check_members(container)
         model = _model_from_dict(metadata["model"])
@@ -207,6 +187,7 @@ def read_archive(path: str | Path) -> ArchiveContent:
             package_version=metadata["package_version"],
             seed=metadata.get("seed"),
             probes=_checked_probes(arrays.get(_GIVEN_PROBES), model.N),
+            converted_from=metadata.get("converted_from", ""),
         )
 
 
@@ -241,7 +222,12 @@ def _parse_metadata(text: bytes) -> dict[str, Any]:
 
 
 def _check_metadata(metadata: dict[str, Any]) -> None:
-    for name in ("backend", "package_version", "created"):
+    for name in (
+        "backend",
+        "package_version",
+        "created",
+        *(("converted_from",) if "converted_from" in metadata else ()),
+    ):
         _member(metadata, name, str)
     for name in ("versions", "model", "training", "history", "weights", "checksums"):
         _member(metadata, name, dict)

@@ -31,7 +31,8 @@ def summarise(metadata: dict[str, Any]) -> dict[str, Any]:
         metadata: from `ptychopinn_backend.archive.read_metadata`.
 
     Returns:
-        JSON-safe values: backend, format_version, package_version, versions, created, intensity_scale, epochs,
+        JSON-safe values: backend, converted_from (None for a model of our own training), format_version,
+        package_version, versions, created, intensity_scale, epochs,
         final_losses (metric -> last value, None when not finite), weights (arrays, parameters, bytes), model, training.
     """
     history = metadata["history"]
@@ -39,6 +40,7 @@ def summarise(metadata: dict[str, Any]) -> dict[str, Any]:
         (math.prod(entry["shape"]), PLAIN_DTYPES[entry["dtype"]].itemsize) for entry in metadata["weights"].values()
     ]
     return {
+        "converted_from": metadata.get("converted_from"),
         **{key: metadata[key] for key in ("backend", "format_version", "package_version", "versions", "created")},
         "intensity_scale": metadata["intensity_scale"],
         "epochs": max(map(len, history.values()), default=0),
@@ -63,8 +65,10 @@ def _printable(line: str) -> str:
 def _lines(summary: dict[str, Any]) -> list[str]:
     weights = summary["weights"]
     versions = ", ".join(f"{name} {version}" for name, version in summary["versions"].items())
+    origin = summary["converted_from"]
     lines = [
         f"backend          {summary['backend']}",
+        *([f"trained as       {origin}"] if origin else []),
         f"format           version {summary['format_version']}, by ptychopinn-backend {summary['package_version']}",
         f"versions         {versions}",
         f"created          {summary['created']}",

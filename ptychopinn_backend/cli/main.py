@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "infer": "Reconstruct a scan with a trained model.",
     "evaluate": "Measure a reconstruction against counts, truth or a reference.",
     "convert": "Write scans as an NPZ of this package, or as a data set on disk.",
+    "convert-model": "Write a model of the original PtychoPINN as an archive of this package.",
     "inspect": "Show what an archive holds.",
     "parity-report": "Train both backends on the same scan and compare.",
 }

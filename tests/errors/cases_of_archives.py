@@ -121,6 +121,17 @@ def _refined_probe_of_another_instrument() -> None:
     _members(refines)()
 
 
+def _keras_archive(**options: object) -> bytes:
+    """Return an archive of the original PtychoPINN whose network ends in a layer with these options."""
+    layer = {"class_name": "CombineComplexLayer", "name": "obj", "config": options, "inbound_nodes": []}
+    keras = _zip_of(config__json=json.dumps({"config": {"layers": [layer]}}).encode())
+    image = io.BytesIO()
+    with zipfile.ZipFile(image, "w") as container:
+        container.writestr("diffraction_to_obj/model.keras", keras)
+        container.writestr("diffraction_to_obj/params.dill", pickle.dumps({"N": 64}))
+    return image.getvalue()
+
+
 CASES = (
     Case("There is no archive", ("infer", "absent", *INFER[2:]), "holds no archive|absent"),
     Case("The folder holds no archive", ("inspect", "result"), "result"),
@@ -166,6 +177,7 @@ CASES = (
     Case("A Keras model is given", INSPECT, "Keras model", _write(_zip_of(config__json=b"{}", model__weights__h5=b""))),
     Case("A PyTorch checkpoint is given", INSPECT, "PyTorch checkpoint", _write(_zip_of(data__pkl=b""))),
     Case("An archive of the original PtychoPINN is given", INSPECT, "never opened", _write(_zip_of(model__dill=b""))),
+    Case("A model that puts out amplitude + i phase", INFER, "amplitude \\+ i phase", _write(_keras_archive())),
     Case("Another zip file is given", INSPECT, "some other zip file", _write(_zip_of(readme__txt=b""))),
     Case(
         "The scan has another pattern size than the model",

@@ -1,0 +1,37 @@
+"""Models of the original PtychoPINN in the host: Load Model, Infer, Save Model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ptychodus.model import ModelCore
+
+from ptychopinn_backend.archive import is_foreign, read_archive
+
+from ..archive.foreign import keras_models
+from ..archive.foreign.keras_models import KerasVariant
+from .scenes import make_input, product_in
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras")
+def test_a_model_of_the_original_is_loaded_infers_and_is_saved(host: ModelCore, tmp_path: Path) -> None:
+    variant = KerasVariant(N=32, gridsize=2)
+    old = keras_models.write(
+        tmp_path / "old.h5.zip", keras_models.members(keras_models.build(variant), variant, tmp_path)
+    )
+    parameters, _ = make_input(step_px=12.0)
+    product = product_in(host, parameters, tmp_path)
+    host.settings_registry["PtychoPINNModel"].parameters()["Backend"].set_value("pytorch")
+    host.settings_registry["PtychoPINNModel"].parameters()["Accelerator"].set_value("cpu")
+    host.processing_core.processing_api.load_model_from_file(old)
+    reconstructor = host.processing_core.algorithm_parameter.get_current_reconstructor()
+    *_, last = reconstructor.reconstruct(product.get_reconstruct_input())
+    found = last.product.object_.get_array()
+    assert np.isfinite(found).all()
+    assert found.std() > 0
+    host.processing_core.processing_api.save_model_to_file(tmp_path / "saved.zip")
+    assert is_foreign(old)
+    assert not is_foreign(tmp_path / "saved.zip")
+    assert read_archive(tmp_path / "saved.zip").model == read_archive(old).model
