@@ -60,16 +60,16 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="ptychopinn-backend", prog_name="ptychopinn")
 @click.option("-v", "--verbose", count=True, help="Log more; twice for details.")
 def group(verbose: int) -> None:
-    r"""Turn ptychography scans into images with a physics-informed network, on TensorFlow or PyTorch.
+    """Turn ptychography scans into images with a physics-informed network, on TensorFlow or PyTorch.
 
     A first run, on a simulated scan:
 
     \b
       ptychopinn simulate -o scan.npz
       ptychopinn train scan.npz -o model
-      ptychopinn infer model scan.npz -o reconstruction
-      ptychopinn evaluate reconstruction/reconstruction.npz scan.npz --truth scan.npz
-    """
+      ptychopinn infer model scan.npz -o result
+      ptychopinn evaluate result/reconstruction.npz scan.npz --truth scan.npz
+    """  # noqa: D301 - click looks for the character, not for its escape
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("ptychopinn_backend").setLevel(level)

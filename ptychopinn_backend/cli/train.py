@@ -33,18 +33,18 @@ from ptychopinn_backend.cli.progress import trained_in_folder
 )
 @click.option(
     "--preset",
-    help="auto, fast, fine or legacy: tried options, under all those given; auto looks at the scan.  [auto, unless an "
-    "architecture is given]",
+    help="auto, fast, fine or legacy: tried options, under all those given; auto looks at the scan and says why.  "
+    "[auto, unless an architecture is given]",
 )
-@click.option("--gridsize", type=int, help="Neighbouring patterns of a group along each side.  [1]")
-@click.option("--epochs", "nepochs", type=int, help="Passes over the groups.  [50]")
-@click.option("--batch-size", type=int, help="Groups per step, a power of two.  [16]")
+@click.option("--gridsize", type=int, help="Neighbouring patterns of a group along each side.  [by the preset]")
+@click.option("--epochs", "nepochs", type=int, help="Passes over the groups.  [by the preset]")
+@click.option("--batch-size", type=int, help="Groups per step, a power of two.  [by the preset]")
 @click.option("--groups", "n_groups", type=int, help="Groups drawn from each scan.  [one per scan point]")
 @click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours a group is drawn from.")
-@click.option("--learning-rate", type=float, help="Initial learning rate.  [0.001]")
+@click.option("--learning-rate", type=float, help="Initial learning rate.  [by the preset]")
 @click.option("--photons", "nphotons", type=float, help="Expected photons per pattern.  [measured]")
-@click.option("--architecture", help="Generator.  [cnn]")
-@click.option("--filters-scale", "n_filters_scale", type=int, help="Width of the network.  [2]")
+@click.option("--architecture", help="Generator; names the network.  [by the preset]")
+@click.option("--filters-scale", "n_filters_scale", type=int, help="Width of the network.  [by the preset]")
 @click.option("--seed", type=int, help="Seed of weights, shuffling and split.  [42]")
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
 @devices_option
