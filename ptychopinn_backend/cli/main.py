@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "simulate": "Simulate one or many scans with known objects.",
     "train": "Train a model on one or several scans.",
     "pretrain": "Train a model on simulated objects with the probe of a scan.",
+    "calibrate": "Refine probe and positions of a scan by its own patterns.",
     "infer": "Reconstruct a scan with a trained model.",
     "evaluate": "Measure a reconstruction against counts, truth or a reference.",
     "convert": "Write scans as an NPZ of this package, or as a data set on disk.",
