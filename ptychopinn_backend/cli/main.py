@@ -13,6 +13,7 @@ import click
 
 from ptychopinn_backend.cli.interrupts import ending_of, termination_as_interrupt
 from ptychopinn_backend.cli.launch import report_failure
+from ptychopinn_backend.data.decisions import LOGGER
 from ptychopinn_backend.errors import PtychoPINNError, sentence_of
 from ptychopinn_backend.seam.process_rank import end_with_launcher
 
@@ -29,6 +30,7 @@ COMMANDS: Final = {
     "evaluate": "Measure a reconstruction against counts, truth or a reference.",
     "convert": "Write scans as an NPZ of this package, or as a data set on disk.",
     "convert-model": "Write a model of the original PtychoPINN as an archive of this package.",
+    "formats": "List the formats of scans that are read.",
     "inspect": "Show what an archive holds.",
     "parity-report": "Train both backends on the same scan and compare.",
 }
@@ -74,6 +76,8 @@ def group(verbose: int) -> None:
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("ptychopinn_backend").setLevel(level)
+    # What readers decided where a file leaves it open is always told; --quiet turns it off.
+    logging.getLogger(LOGGER).setLevel(min(level, logging.INFO))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

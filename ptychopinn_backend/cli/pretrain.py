@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptychopinn_backend.cli.options import backend_option, measurement_option, quiet_option, settings_option
+from ptychopinn_backend.cli.options import backend_option, quiet_option, reading_options, settings_option
 from ptychopinn_backend.cli.progress import EpochProgress
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.config.reading import Reading
 
 
 @click.command(name="pretrain", short_help="Train a model on simulated objects with the probe of a scan.")
@@ -33,7 +36,7 @@ from ptychopinn_backend.cli.progress import EpochProgress
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
 @settings_option
-@measurement_option
+@reading_options
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
 @quiet_option
 def command(
@@ -43,7 +46,7 @@ def command(
     config_file: Path | None,
     objects: int,
     settings: dict[str, Any],
-    measurement: str | None,
+    reading: Reading,
     resume: bool,
     quiet: bool,
     **options: Any,
@@ -62,7 +65,7 @@ def command(
     from ptychopinn_backend.runs.results import save_training
     from ptychopinn_backend.runs.train import fit_to_scans
 
-    instruments = [RawData.from_file(path, measurement) for path in scans]
+    instruments = [RawData.from_file(path, reading=reading) for path in scans]
     overrides = {**settings, **{name: value for name, value in options.items() if value is not None}}
     given = load_run_config(config_file, overrides).given
     below = {name: value for name, value in pretraining_options(instruments).items() if name not in given}
