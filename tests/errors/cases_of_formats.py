@@ -79,7 +79,7 @@ CASES = (
         _written("cxi"),
     ),
     Case(
-        "A pixel size for positions in pixels",
+        "A pixel size below 0",
         ("convert", "data_roi0_dp.hdf5", "--pixel-size", "-1", *OUT),
         "pixel_size_m = -1",
         _written("fold_slice"),
