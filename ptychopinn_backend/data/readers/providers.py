@@ -40,8 +40,8 @@ def provided(name: str) -> Provider:
     known = {point.name: point for point in entry_points(group=PROVIDERS)}
     if name not in known:
         raise ConfigError(
-            f"reader = '{name}:...' needs a package that provides '{name}', and none is installed. Install it, or name a "
-            "format of 'ptychopinn formats'."
+            f"reader = '{name}:...' needs a package that provides '{name}', and none is installed. Install it, or name "
+            "a format of 'ptychopinn formats'."
         )
     try:
         provider: Provider = known[name].load()()
