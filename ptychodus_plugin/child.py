@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from ptychodus.api.reconstruct import ReconstructOutput, TrainOutput
 
-from ptychodus_plugin.configuration import ReconstructPayload, TrainPayload, check_patterns, fit_preset
+from ptychodus_plugin.configuration import ReconstructPayload, TrainPayload, check_patterns
 from ptychodus_plugin.messages import RECONSTRUCT_GOAL, Goal, ModelSaved
 from ptychodus_plugin.product import drawable_losses, losses_of, object_frame, product_of, raw_data_of
 from ptychodus_plugin.training_folder import BEST_MODEL_FILE, CHECKPOINT_FOLDER, MODEL_FILE
-from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.files.training_lock import training_lock
+from ptychopinn_backend.runs.planning import prepare
 from ptychopinn_backend.runs.reconstruct import reconstruct
-from ptychopinn_backend.runs.train import measured_photons, train_scans
+from ptychopinn_backend.runs.scan_input import scan_input
 from ptychopinn_backend.runs.trained_model import TrainedModel
-from ptychopinn_backend.runs.warm_start import StartArchive
 from ptychopinn_backend.seam.child_process import ParentLink
 from ptychopinn_backend.seam.interface import EpochReport
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
@@ -71,20 +70,6 @@ def run_reconstruct(host: ParentLink) -> None:
     send(reconstruction, RECONSTRUCT_GOAL)
 
 
-def network_to_start_from(payload: TrainPayload) -> dict[str, Any]:
-    """Return the network of the archive a training starts from, as options; empty without one.
-
-    Args:
-        payload: what to train on and how.
-
-    Returns:
-        Field of `ModelConfig` -> value; what the network is trained for stays the reconstructor's.
-    """
-    options = {} if payload.init is None else StartArchive.read(payload.init).options
-    options.pop("model_type", None)
-    return options
-
-
 def run_train(host: ParentLink) -> None:
     """Train one model; sends both loss curves after every epoch and the archive's path at the end.
 
@@ -92,17 +77,13 @@ def run_train(host: ParentLink) -> None:
         host: gives a `TrainPayload`, takes `Goal`, `ModelSaved` and the host's `TrainOutput`.
     """
     payload: TrainPayload = host.take()
-    scans = [RawData.from_file(path) for path in payload.training_files]
-    validation = [RawData.from_file(path) for path in payload.validation_files]
-    N = scans[0].N
-    config = replace(payload.config, n_images=None, model=replace(payload.config.model, N=N))
-    config = fit_preset(config, payload.preset, scans, network_to_start_from(payload))
-    check_patterns(scans[0].diff3d.shape, N, config.model.gridsize)
-    if payload.measure_photons:
-        config = replace(config, nphotons=measured_photons(scans))
+    inputs, output = payload.request.inputs, payload.output_path
+    scans = scan_input(inputs.scans, validation=inputs.validation or None, place=output)
+    for size in scans.sizes:
+        check_patterns((size.n_patterns, size.N, size.N), size.N, 1)
+    run = prepare(payload.request, scans)
     history: dict[str, list[float]] = {}
-    checkpoints = payload.output_path / CHECKPOINT_FOLDER
-    checkpoints.mkdir(parents=True, exist_ok=True)
+    checkpoints = output / CHECKPOINT_FOLDER
     best = checkpoints / BEST_MODEL_FILE
 
     def on_epoch(report: EpochReport) -> None:
@@ -120,18 +101,9 @@ def run_train(host: ParentLink) -> None:
         terms = ", ".join(f"{name} {value:.5g}" for name, value in report.losses.items())
         logger.info("Epoch %d of %d: %s", report.epoch, report.n_epochs, terms)
 
-    model = train_scans(
-        scans,
-        config,
-        payload.execution,
-        validation=validation,
-        backend=config.backend,
-        every_point=payload.all_positions,
-        on_epoch=on_epoch,
-        checkpoint_folder=checkpoints,
-        best_archive=best,
-        init=payload.init,
-    )
-    archive = model.save(payload.output_path / MODEL_FILE)
+    with training_lock(checkpoints, output):
+        model = run.train(on_epoch=on_epoch, checkpoint_folder=checkpoints, best_archive=best)
+        archive = model.save(output / MODEL_FILE)
+        run.plan.write(output)
     logger.info("Model written to %s.", archive)
     host.put(ModelSaved(archive))

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from ptychodus_plugin.options import CUSTOM, PRESET_CHOICES, decided_by
+from ptychodus_plugin.options import CUSTOM, PRESET_CHOICES, Selection
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
-from ptychopinn_backend.config import PATTERN_SIZES, ModelConfig, TrainingConfig
+from ptychopinn_backend.config import PATTERN_SIZES, TrainingConfig
 from ptychopinn_backend.config.checks import require_choice
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.generators import uses_back_projection
-from ptychopinn_backend.config.presets import preset_options
+from ptychopinn_backend.config.inputs import InputConfig
 from ptychopinn_backend.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.runs.planning import draft
+from ptychopinn_backend.runs.request import Layer, RunRequest
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
@@ -27,6 +26,8 @@ TRAINING_FILES: Final = ("train_data.npz", "train_data.h5")
 VALIDATION_FILES: Final = ("test_data.npz", "test_data.h5")
 DEFAULT_PHOTONS: Final = 1e6
 """The host's default, which its own view never showed and every settings file holds: it stands for 'measure'."""
+SETTINGS: Final = "settings"
+"""Who gave an option, in the plan of a training."""
 NEIGHBOR_CACHE_SUFFIX: Final = ".groups_cache.npz"
 
 
@@ -49,19 +50,8 @@ class ReconstructPayload:
 class TrainPayload:
     """All that a child needs to train one model; crosses the process boundary."""
 
-    config: TrainingConfig
-    """Its `model.N` is set by the child, from the data."""
-    execution: ExecutionConfig
-    training_files: tuple[Path, ...]
-    validation_files: tuple[Path, ...]
-    all_positions: bool
-    """Draw one group around every scan position, whatever `config.n_groups` says."""
-    measure_photons: bool
-    """Take `nphotons` from the data."""
-    preset: str
-    """Preset that the child fits to the scans, or 'custom'."""
-    init: Path | None
-    """Archive whose network and weights to start from."""
+    request: RunRequest
+    """What is asked for; the child makes the plan of it, once it has seen the scans."""
     output_path: Path
 
 
@@ -79,8 +69,7 @@ def execution_config(settings: LibrarySettings, reconstructor: str) -> Execution
         ConfigError: a value breaks its rule.
     """
     selection = settings.selection(reconstructor)
-    execution = ExecutionConfig(**settings.values("execution", selection), logger_backend="none")
-    return replace(execution, **chosen_by_preset(ExecutionConfig, preset_values(selection.preset)))
+    return draft(_request(selection, settings.values("execution", selection))).execution
 
 
 def training_config(settings: LibrarySettings, reconstructor: str) -> TrainingConfig:
@@ -96,76 +85,53 @@ def training_config(settings: LibrarySettings, reconstructor: str) -> TrainingCo
     Raises:
         ConfigError: a value breaks its rule, or the backend is unknown.
     """
-    backend = settings.backend()
-    selection = settings.selection(reconstructor)
-    preset = preset_values(selection.preset)
-    model = ModelConfig(
-        model_type=reconstructor,
-        **{**settings.values("model", selection), **chosen_by_preset(ModelConfig, preset)},
-    )
-    return TrainingConfig(
-        model=model,
-        backend=backend,
-        neighbor_count=neighbor_count(settings.value("Training", "NumNearestNeighbors"), model.channels),
-        subsample_seed=settings.value("Training", "Seed"),
-        **_epochs_of_stages({**settings.values("training", selection), **chosen_by_preset(TrainingConfig, preset)}),
-    )
+    return draft(training_request(settings, reconstructor)).training
 
 
-def _epochs_of_stages(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the options without the number of epochs where stages, which have their own, are set."""
-    is_staged = any(name.startswith("stage_") and name.endswith("_epochs") and values[name] for name in values)
-    return {name: value for name, value in values.items() if not (is_staged and name == "nepochs")}
-
-
-def preset_values(preset: str) -> Mapping[str, Any]:
-    """Return what a preset decides, before it is fitted to the scans.
+def training_request(
+    settings: LibrarySettings, reconstructor: str, inputs: InputConfig | None = None, output: Path | None = None
+) -> RunRequest:
+    """Return what the settings ask of a training.
 
     Args:
-        preset: its name, or 'custom', which decides nothing.
+        settings: the library's settings.
+        reconstructor: 'pinn' or 'supervised', which is also the model type.
+        inputs: scans, and the archive to start from; None names none.
+        output: folder for the model.
 
     Returns:
-        Option name -> value.
+        The request.
 
     Raises:
-        ConfigError: unknown name.
+        ConfigError: the preset is unknown.
     """
-    require_choice("Preset", preset, PRESET_CHOICES)
-    return decided_by(preset)
+    selection = settings.selection(reconstructor)
+    options = {
+        "backend": settings.value("Model", "Backend"),
+        "neighbor_count": settings.value("Training", "NumNearestNeighbors"),
+        "subsample_seed": settings.value("Training", "Seed"),
+        **settings.values("model", selection),
+        **settings.values("training", selection),
+        **settings.values("execution", selection),
+    }
+    if options.get("nphotons") == DEFAULT_PHOTONS:
+        del options["nphotons"]
+    return _request(selection, options, inputs, output)
 
 
-def chosen_by_preset(config: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a preset's values that belong to one configuration class."""
-    names = {item.name for item in fields(config)}
-    return {name: value for name, value in values.items() if name in names}
-
-
-def fit_preset(
-    config: TrainingConfig, preset: str, scans: Sequence[RawData], network: Mapping[str, Any] | None = None
-) -> TrainingConfig:
-    """Return a configuration with a preset fitted to the scans, neighbours raised to what its groups need.
-
-    Args:
-        config: what the settings say, for patterns of the scans' size.
-        preset: its name, or 'custom', which changes nothing.
-        scans: the scans to train on.
-        network: options of the network to start from, which win; None starts from a new one.
-
-    Returns:
-        The configuration to train with.
-    """
-    network = network or {}
-    options = {} if preset == CUSTOM else preset_options(preset, scans, network.get("gridsize"))
-    options = {**options, **network}
-    if config.is_staged:
-        options.pop("nepochs", None)
-    model = replace(config.model, **chosen_by_preset(ModelConfig, options))
-    return replace(
-        config,
-        model=model,
-        n_images=None,
-        neighbor_count=neighbor_count(config.neighbor_count, model.channels),
-        **chosen_by_preset(TrainingConfig, options),
+def _request(
+    selection: Selection, options: Mapping[str, Any], inputs: InputConfig | None = None, output: Path | None = None
+) -> RunRequest:
+    require_choice("Preset", selection.preset, PRESET_CHOICES)
+    preset = None if selection.preset == CUSTOM else selection.preset
+    # The host shows the losses, so no logger writes them.
+    fixed = Layer("reconstructor", {"model_type": selection.reconstructor, "logger_backend": "none"})
+    return RunRequest(
+        given=(fixed,),
+        inputs=replace(inputs or InputConfig(), preset=preset),
+        settings=Layer(SETTINGS, options),
+        output=output,
+        givers=dict.fromkeys(("scans", "validation", "preset", "init", "output"), SETTINGS),
     )
 
 
@@ -290,17 +256,11 @@ def train_payload(
         DataError: the folder holds no training data.
     """
     training, validation = find_training_files(input_path)
-    return TrainPayload(
-        config=training_config(settings, reconstructor),
-        execution=execution_config(settings, reconstructor),
-        training_files=training,
-        validation_files=validation,
-        all_positions=settings.value("Training", "NumGroups") == 0,
-        measure_photons=settings.value("Training", "NumPhotons") == DEFAULT_PHOTONS,
-        preset=settings.selection(reconstructor).preset,
-        init=require_model(model) if settings.value("Training", "StartFromModel") else None,
-        output_path=output_path,
-    )
+    init = require_model(model) if settings.value("Training", "StartFromModel") else None
+    inputs = InputConfig(scans=training, validation=validation, init=init)
+    request = training_request(settings, reconstructor, inputs, output_path)
+    draft(request)
+    return TrainPayload(request, output_path)
 
 
 def find_training_files(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:

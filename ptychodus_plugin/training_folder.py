@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from ptychopinn_backend.errors import OutputError, TrainingError
-from ptychopinn_backend.files.atomic_file import TEMPORARY_PATTERN
 from ptychopinn_backend.files.training_lock import training_lock
 
 CHECKPOINT_FOLDER: Final = "checkpoints"
@@ -41,6 +40,5 @@ def remove_temporary_files(folder: Path) -> None:
     checkpoints = folder / CHECKPOINT_FOLDER
     if not checkpoints.is_dir():
         return
-    with suppress(TrainingError, OutputError), training_lock(checkpoints):
-        for left in folder.glob(TEMPORARY_PATTERN):
-            left.unlink(missing_ok=True)
+    with suppress(TrainingError, OutputError), training_lock(checkpoints, folder):
+        pass

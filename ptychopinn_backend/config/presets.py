@@ -316,16 +316,17 @@ def preset_options(name: str, scans: Sequence[DescribedScan], gridsize: int | No
     return dict(fitted_preset(name, scans, gridsize).options)
 
 
-def pretraining_options(scans: Sequence[DescribedScan]) -> dict[str, Any]:
+def pretraining_preset(scans: Sequence[DescribedScan]) -> FittedPreset:
     """Return the options of pre-training on simulated objects, fitted to the size of the scans.
 
     Args:
         scans: the instruments.
 
     Returns:
-        Option name -> value.
+        The preset.
     """
-    return {**PRETRAINING, "gridsize": _possible_gridsize(PRETRAINING["gridsize"], scans)}
+    options = {**PRETRAINING, "gridsize": _possible_gridsize(PRETRAINING["gridsize"], scans)}
+    return FittedPreset("pre-training", "", options)
 
 
 def _possible_gridsize(wanted: int, scans: Sequence[DescribedScan]) -> int:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.arrays import AnyArray, Float32Array
 from ptychopinn_backend.data.grouping import Groups
-from ptychopinn_backend.data.labels import label_patches
+from ptychopinn_backend.data.labels import LabelledScan, label_patches
 from ptychopinn_backend.data.scaling import normalisation_factor
 
-if TYPE_CHECKING:
-    from ptychopinn_backend.data.raw_data import RawData
+
+class MeasuredScan(LabelledScan, Protocol):
+    """A scan with its patterns."""
+
+    @property
+    def diff3d(self) -> Float32Array:
+        """Far-field amplitudes (pattern, N, N)."""
 
 
-def grouped_dictionary(raw: RawData, groups: Groups) -> dict[str, Any]:
+def grouped_dictionary(raw: MeasuredScan, groups: Groups) -> dict[str, Any]:
     """Gather the patterns of groups.
 
     Args:

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-from ptychopinn_backend.arrays import Complex64Array, IntArray
+from ptychopinn_backend.arrays import Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.physics.object_patches import extract_patches
 
-if TYPE_CHECKING:
-    from ptychopinn_backend.data.raw_data import RawData
+
+class LabelledScan(Protocol):
+    """What labels are made of."""
+
+    @property
+    def n_patterns(self) -> int:
+        """Number of scan points."""
+
+    @property
+    def N(self) -> int:
+        """Pattern side in pixels."""
+
+    @property
+    def xcoords(self) -> Float64Array:
+        """Columns of the scan positions (pattern,), object pixels."""
+
+    @property
+    def ycoords(self) -> Float64Array:
+        """Rows of the scan positions (pattern,), object pixels."""
+
+    @property
+    def objectGuess(self) -> Complex64Array | None:
+        """Object (H, W); scan coordinate (0, 0) is its pixel (0, 0)."""
+
+    @property
+    def Y(self) -> Complex64Array | None:
+        """Ground-truth patches (pattern, N, N), or None."""
 
 
-def label_patches(raw: RawData, points: IntArray) -> Complex64Array | None:
+def label_patches(raw: LabelledScan, points: IntArray) -> Complex64Array | None:
     """Return the patches of some scan points.
 
     Args:
@@ -32,7 +57,7 @@ def label_patches(raw: RawData, points: IntArray) -> Complex64Array | None:
     return extract_patches(raw.objectGuess, (0.0, 0.0), positions, raw.N)
 
 
-def require_labels(raw: RawData) -> Complex64Array:
+def require_labels(raw: LabelledScan) -> Complex64Array:
     """Return the patches of every scan point.
 
     Args:
@@ -51,7 +76,7 @@ def require_labels(raw: RawData) -> Complex64Array:
     return patches
 
 
-def require_label_source(raw: RawData) -> None:
+def require_label_source(raw: LabelledScan) -> None:
     """Raise unless labels can be given for every scan point.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from ptychopinn_backend.archive.model_archive import package_version
+from ptychopinn_backend.archive import package_version
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.inputs import InputConfig

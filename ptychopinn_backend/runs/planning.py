@@ -1,15 +1,15 @@
 """From what was asked for to the plan of a run: the one place that decides who wins.
 
 From the strongest to the weakest: options by name, the configuration file, the constructor of `PtychoModel`; what the
-groups of a data set decide; the network of an archive to start from; the settings of a program, which has a value for
-everything; the preset; what the scans say; the defaults.
+groups of a data set decide; the network of an archive to start from; the preset; the settings of a program, which has a
+value for everything; what the scans say; the defaults.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.generators import uses_back_projection
-from ptychopinn_backend.config.inputs import InputConfig
-from ptychopinn_backend.config.presets import FittedPreset, fitted_preset, unfitted_options
+from ptychopinn_backend.config.inputs import PRETRAIN, InputConfig
+from ptychopinn_backend.config.presets import FittedPreset, fitted_preset, pretraining_preset, unfitted_options
 from ptychopinn_backend.config.yaml_file import RunConfig, run_config
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.factory import choose_backend
@@ -49,10 +49,12 @@ def draft(request: RunRequest) -> RunConfig:
     Raises:
         ConfigError: an option breaks its rule.
     """
-    chosen = _Chosen([*request.given, *_layers(request.settings)])
+    chosen = _Chosen(request.given)
     preset = _preset_name(request, None)
     if preset is not None:
-        chosen.below(Layer(f"preset {preset}", unfitted_options(preset)))
+        chosen.below(_without_epochs_of_stages(Layer(f"preset {preset}", unfitted_options(preset)), request.settings))
+    for layer in _layers(request.settings):
+        chosen.below(layer)
     chosen.raise_neighbors({name for layer in request.given for name in layer.options})
     chosen.take_backend(request.backend)
     return chosen.config()
@@ -125,12 +127,11 @@ def prepare(request: RunRequest, scans: ScanInput) -> PreparedRun:
     chosen.below(Layer("data set", scans.fixed))
     if start is not None:
         chosen.below(Layer(f"archive {start.path.name}", start.options))
+    preset = _preset(request, scans, start, chosen.value("gridsize"))
+    if preset is not None:
+        chosen.below(_without_epochs_of_stages(Layer(f"preset {preset.name}", preset.options), request.settings))
     for layer in _layers(request.settings):
         chosen.below(layer)
-    name = _preset_name(request, start)
-    preset = None if name is None else fitted_preset(name, scans.sizes, chosen.value("gridsize"))
-    if preset is not None:
-        chosen.below(Layer(f"preset {preset.name}", preset.options))
     chosen.below(Layer("scan", {"N": scans.sizes[0].N}))
     chosen.raise_neighbors(given)
     chosen.take_backend(request.backend)
@@ -153,6 +154,15 @@ def _preset_name(request: RunRequest, start: StartArchive | None) -> str | None:
     return None if named else request.default_preset
 
 
+def _preset(
+    request: RunRequest, scans: ScanInput, start: StartArchive | None, gridsize: int | None
+) -> FittedPreset | None:
+    if request.command == PRETRAIN:
+        return pretraining_preset(scans.sizes)
+    name = _preset_name(request, start)
+    return None if name is None else fitted_preset(name, scans.sizes, gridsize)
+
+
 class _Chosen:
     """Options in force; the first giver of an option wins."""
 
@@ -164,7 +174,7 @@ class _Chosen:
     def below(self, layer: Layer, why: str = "") -> None:
         """Add options of a giver that is weaker than all so far."""
         options = dict(layer.options)
-        if self._is_staged():
+        if _is_staged({name: decision.value for name, decision in self._options.items()}):
             # Stages have epochs of their own, whatever a weaker giver says of all of them.
             options.pop("nepochs", None)
         wanted = options.pop("n_images", None)
@@ -217,10 +227,16 @@ class _Chosen:
                     known = self._options.get(item.name, Decision(item.name, None, DEFAULT))
                     yield replace(known, value=getattr(values, item.name))
 
-    def _is_staged(self) -> bool:
-        return any(
-            name.startswith("stage_") and name.endswith("_epochs") and bool(self.value(name)) for name in self._options
-        )
+
+def _is_staged(options: Mapping[str, Any]) -> bool:
+    """Return whether options give a training stages with epochs of their own."""
+    return any(bool(value) for name, value in options.items() if name.startswith("stage_") and name.endswith("_epochs"))
+
+
+def _without_epochs_of_stages(layer: Layer, settings: Layer | None) -> Layer:
+    if settings is None or not _is_staged(settings.options):
+        return layer
+    return Layer(layer.by, {name: value for name, value in layer.options.items() if name != "nepochs"})
 
 
 def _plan(request: RunRequest, scans: ScanInput, chosen: _Chosen, preset: FittedPreset | None) -> RunPlan:
@@ -249,5 +265,5 @@ def _of_inputs(request: RunRequest, preset: FittedPreset | None) -> Iterable[Dec
         yield Decision("preset", preset.name, by if preset.reason == "" else "auto", preset.reason)
 
 
-def _layers(layer: Layer | None) -> tuple[Layer, ...]:
-    return () if layer is None else (layer,)
+def _layers(settings: Layer | None) -> tuple[Layer, ...]:
+    return () if settings is None else (_without_epochs_of_stages(settings, settings),)

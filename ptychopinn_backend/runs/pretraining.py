@@ -10,11 +10,13 @@ from typing import Final
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.config.checks import require_positive_integer
 from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.data.counted_scan import CountedScan, mean_photons
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation.groups import SimulatedGroups
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.runs.train import train_source
 from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.training_data import TrainingData
 from ptychopinn_backend.seam.interface import EpochCallback
 
 logger = logging.getLogger(__name__)
@@ -23,6 +25,55 @@ DEFAULT_OBJECTS: Final = 64
 """Objects for each scan."""
 _HELD_OUT_OBJECTS: Final = 8
 _HELD_OUT_GROUPS: Final = 4
+
+
+class Instruments:
+    """Scans whose probes, positions, doses and bad pixels are trained on, but not their patterns; a `ScanInput`."""
+
+    dataset = None
+
+    def __init__(self, scans: Sequence[RawData], n_objects: int | None = None) -> None:
+        """Sum the patterns, which gives the dose.
+
+        Args:
+            scans: instruments to learn; patterns of one size.
+            n_objects: objects for each scan; None takes `DEFAULT_OBJECTS`.
+
+        Raises:
+            ConfigError: no object.
+            DataError: no scan.
+        """
+        self._n_objects = DEFAULT_OBJECTS if n_objects is None else n_objects
+        require_positive_integer("n_objects", self._n_objects)
+        if not scans:
+            raise DataError("No scan was given to take the probe from. Give at least one.")
+        self.sizes = [CountedScan.of(scan) for scan in scans]
+        self.fixed: dict[str, int] = {}
+
+    def group(self, config: TrainingConfig, seed: int, *, every_point: bool = True) -> TrainingData:
+        """Simulate objects.
+
+        Args:
+            config: gives the network and the neighbours of a group.
+            seed: of the run.
+            every_point: always so.
+
+        Returns:
+            The groups.
+
+        Raises:
+            DataError: no probe, or patterns of different sizes.
+        """
+        logger.info("Simulating %d objects for each of %d scan(s).", self._n_objects, len(self.sizes))
+        scans = [scan.raw for scan in self.sizes]
+        model, neighbours = config.model, config.neighbor_count
+        dose = [scan.mean_photons for scan in self.sizes]
+        return TrainingData(
+            SimulatedGroups(scans, model, self._n_objects, neighbours, seed, mean_photons=dose),
+            # Every epoch shows other patterns, so only a held-out set tells which weights are the best.
+            SimulatedGroups(scans, model, _HELD_OUT_OBJECTS, neighbours, seed + 1, _HELD_OUT_GROUPS, mean_photons=dose),
+            mean_photons(self.sizes),
+        )
 
 
 def pretrain(
@@ -55,19 +106,13 @@ def pretrain(
         ConfigError: an option that does not apply.
         DataError: no scan, no probe, or patterns of different sizes.
     """
-    require_positive_integer("n_objects", n_objects)
-    if not scans:
-        raise DataError("No scan was given to take the probe from. Give at least one.")
     execution = execution or ExecutionConfig()
-    logger.info("Simulating %d objects for each of %d scan(s).", n_objects, len(scans))
-    model, neighbours, seed = config.model, config.neighbor_count, execution.seed
-    # Every epoch shows other patterns, so only a held-out set tells which weights are the best.
-    held_out = SimulatedGroups(scans, model, _HELD_OUT_OBJECTS, neighbours, seed + 1, _HELD_OUT_GROUPS)
+    data = Instruments(scans, n_objects).group(config, execution.seed)
     return train_source(
-        SimulatedGroups(scans, model, n_objects, neighbours, seed),
+        data.training,
         config,
         execution,
-        validation=held_out,
+        validation=data.validation,
         backend=backend,
         on_epoch=on_epoch,
         checkpoint_folder=checkpoint_folder,

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from ptychopinn_backend.arrays import IntArray
 from ptychopinn_backend.config import TrainingConfig
-from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.counted_scan import CountedScan, mean_photons
 from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset
 from ptychopinn_backend.data.dataset.sources import Sources
 from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import DataError
 
 
@@ -30,9 +30,9 @@ class HeldOut(NamedTuple):
 class TrainingData(NamedTuple):
     """What a training sees, and what it does not."""
 
-    training: PtychoDataContainer
+    training: GroupSource
     """Groups to train on."""
-    validation: PtychoDataContainer | None
+    validation: GroupSource | None
     """Groups to validate on, or None."""
     mean_photons: float
     """Mean photon count of a pattern of the scans to train on."""
@@ -83,7 +83,7 @@ def group_scans_on_disk(
     *,
     validation: Sources = (),
     every_point: bool = False,
-    reading: Reading = ASK_THE_FILE,
+    measurement: str | None = None,
 ) -> TrainingData:
     """Group scans that stay on disk; the groups are those of `group_scans`.
 
@@ -94,7 +94,7 @@ def group_scans_on_disk(
         seed: of the run.
         validation: scan files to validate on; without any, a part of the groups is kept for it.
         every_point: every scan contributes one group for each of its points.
-        reading: what the user states about the files.
+        measurement: 'counts' or 'amplitudes'; None asks each file, then looks at its values.
 
     Returns:
         The groups; `training` is a `ScanDataset`, or part of one.
@@ -104,7 +104,7 @@ def group_scans_on_disk(
     """
 
     def options(seed: int) -> DatasetOptions:
-        return DatasetOptions.from_training(config, seed, every_point=every_point, reading=reading)
+        return DatasetOptions.from_training(config, seed, every_point=every_point, measurement=measurement)
 
     dataset = create_dataset(sources, folder, config.model, options(seed))
     if not isinstance(validation, Sequence) or len(validation) > 0:

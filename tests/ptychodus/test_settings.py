@@ -15,7 +15,7 @@ from ptychodus.model.ptychopinn.settings import (
     PtychoPINNTrainingSettings,
 )
 
-from ptychodus_plugin.configuration import execution_config, fit_preset, neighbor_count, training_config
+from ptychodus_plugin.configuration import execution_config, neighbor_count, training_config, training_request
 from ptychodus_plugin.model_options import MODEL_OPTIONS
 from ptychodus_plugin.options import Option, Value
 from ptychodus_plugin.product import raw_data_of
@@ -23,15 +23,25 @@ from ptychodus_plugin.settings import LibrarySettings
 from ptychodus_plugin.training_options import TRAINING_OPTIONS
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.inputs import InputConfig
 from ptychopinn_backend.config.presets import PRESETS
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.runs.plan import RunPlan
+from ptychopinn_backend.runs.planning import prepare
 from ptychopinn_backend.runs.reconstruct import DEFAULT_POLISH_STEPS
+from ptychopinn_backend.runs.scan_input import scan_input
 from tests.ptychodus.scenes import make_input
 
 
 @pytest.fixture
 def settings() -> LibrarySettings:
     return LibrarySettings(SettingsRegistry())
+
+
+def plan_of(settings: LibrarySettings, step_px: float, init: Path | None = None) -> RunPlan:
+    """What is trained on a scan with these settings."""
+    scan = raw_data_of(make_input(step_px=step_px)[0])
+    return prepare(training_request(settings, "pinn", InputConfig(init=init)), scan_input([scan])).plan
 
 
 def host_registry() -> SettingsRegistry:
@@ -140,23 +150,30 @@ def test_defaults_of_new_keys_are_those_of_the_engine(settings: LibrarySettings)
     different = {
         name for name in TrainingConfig.__dataclass_fields__ if getattr(config, name) != getattr(TrainingConfig(), name)
     }
-    # The host's own default of nphotons and of the neighbours; the seed is one setting for all that is drawn.
-    assert different == {"nphotons", "neighbor_count", "subsample_seed"}
+    # The host's own default of the neighbours; the seed is one setting for all that is drawn.
+    assert different == {"neighbor_count", "subsample_seed"}
 
 
 def test_default_of_the_polish_is_that_of_the_engine(settings: LibrarySettings) -> None:
     assert settings.value("Inference", "PolishSteps") == DEFAULT_POLISH_STEPS
 
 
-def test_network_to_start_from_wins_over_preset_and_settings(settings: LibrarySettings) -> None:
+def test_network_to_start_from_wins_over_preset_and_settings(settings: LibrarySettings, archive: Path) -> None:
     settings.tables[0].parameter("GridSize").set_value(1)
-    scan = raw_data_of(make_input(step_px=5.0)[0])
-    network = {"architecture": "cnn", "gridsize": 2, "n_filters_scale": 1}
     for preset in ("custom", "fast"):
         settings.tables[0].parameter("Preset").set_value(preset)
-        config = fit_preset(training_config(settings, "pinn"), preset, [scan], network)
+        config = plan_of(settings, 5.0, archive).training
         assert (config.model.architecture, config.model.gridsize, config.model.n_filters_scale) == ("cnn", 2, 1)
-    assert config.groups_per_epoch == -(-scan.n_patterns // 4)
+    n_patterns = raw_data_of(make_input(step_px=5.0)[0]).n_patterns
+    assert config.groups_per_epoch == -(-n_patterns // 4)
+
+
+def test_photons_are_measured_unless_set(settings: LibrarySettings) -> None:
+    scan = raw_data_of(make_input(step_px=10.0)[0])
+    assert plan_of(settings, 10.0).training.nphotons == scan.mean_photons
+    settings.tables[2].parameter("NumPhotons").set_value(2e6)
+    plan = plan_of(settings, 10.0)
+    assert (plan.training.nphotons, plan.decision("nphotons").by) == (2e6, "settings")
 
 
 def test_settings_reach_the_configuration(settings: LibrarySettings) -> None:
@@ -258,11 +275,10 @@ def test_fresh_settings_train_what_suits_the_data(settings: LibrarySettings, cap
     config = training_config(settings, "pinn")
     assert (config.model.architecture, config.nepochs) == ("backprojection_unet", PRESETS["fast"]["nepochs"])
     with caplog.at_level("INFO", "ptychopinn_backend"):
-        fitted = fit_preset(config, settings.selection("pinn").preset, [raw_data_of(make_input(step_px=5.0)[0])])
+        fitted = plan_of(settings, 5.0).training
     assert fitted.model.gridsize == 3
     assert "Preset fast chosen: " in caplog.text
-    apart = fit_preset(config, "auto", [raw_data_of(make_input(step_px=16.0)[0])])
-    assert apart.model.gridsize == 1
+    assert plan_of(settings, 16.0).training.model.gridsize == 1
 
 
 def test_settings_from_before_there_were_presets_mean_what_they_say(tmp_path: Path) -> None:
@@ -279,10 +295,9 @@ def test_settings_from_before_there_were_presets_mean_what_they_say(tmp_path: Pa
 
 def test_preset_is_fitted_to_the_scan(settings: LibrarySettings) -> None:
     settings.tables[0].parameter("Preset").set_value("fast")
-    scan = raw_data_of(make_input(step_px=16.0)[0])
-    config = fit_preset(training_config(settings, "pinn"), "fast", [scan])
+    config = plan_of(settings, 16.0).training
     assert config.model.gridsize == 3
-    assert config.groups_per_epoch == -(-scan.n_patterns // 9)
+    assert config.groups_per_epoch == -(-raw_data_of(make_input(step_px=16.0)[0]).n_patterns // 9)
 
 
 def test_unknown_preset_names_the_valid_ones(settings: LibrarySettings) -> None:

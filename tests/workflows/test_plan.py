@@ -44,20 +44,22 @@ def test_the_strongest_giver_wins(scan: RawData, archive: Path) -> None:
         Layer("command line", {"nepochs": 3}),
         Layer("file", {"nepochs": 4, "batch_size": 4}),
         inputs=InputConfig(preset="fast", init=archive),
-        settings=Layer("settings", {"batch_size": 32, "n_filters_scale": 3, "optimizer": "sgd"}),
+        settings=Layer("settings", {"batch_size": 32, "n_filters_scale": 3, "optimizer": "sgd", "momentum": 0.5}),
         backend="pytorch",
     )
     found = {name: (plan.decision(name).value, plan.decision(name).by) for name in (
-        "nepochs", "batch_size", "n_filters_scale", "optimizer", "scheduler", "N", "momentum", "backend",
+        "nepochs", "batch_size", "n_filters_scale", "optimizer", "scheduler", "N", "momentum", "seed",
+        "backend",
     )}  # fmt: skip
     assert found == {
         "nepochs": (3, "command line"),
         "batch_size": (4, "file"),
         "n_filters_scale": (1, "archive first.zip"),
-        "optimizer": ("sgd", "settings"),
+        "optimizer": ("adamw", "preset fast"),
         "scheduler": ("WarmupCosine", "preset fast"),
         "N": (32, "scan"),
-        "momentum": (0.9, "default"),
+        "momentum": (0.5, "settings"),
+        "seed": (42, "default"),
         "backend": ("pytorch", "the argument"),
     }
     for decision in plan.decisions:
@@ -94,6 +96,8 @@ def test_stages_have_epochs_of_their_own_whatever_the_preset_says(scan: RawData)
     assert plan.training.nepochs == 5
     plan = plan_of(scan, Layer("file", {"stage_3_lr_factor": 0.2, "stage_1_epochs": 0}), inputs=inputs)
     assert plan.training.nepochs == 16
+    settings = Layer("settings", {"stage_1_epochs": 1, "stage_2_epochs": 3, "nepochs": 7})
+    assert plan_of(scan, inputs=inputs, settings=settings).training.nepochs == 4
 
 
 def test_the_default_preset_yields_to_a_named_architecture(scan: RawData) -> None:
