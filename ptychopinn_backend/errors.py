@@ -56,6 +56,10 @@ class DamagedArchiveError(ArchiveError):
     """The archive is ours, but truncated, altered or incomplete."""
 
 
+class UnfitWeightsError(DamagedArchiveError):
+    """Weights, of an archive or in memory, are not those of the model: a name or a shape differs."""
+
+
 class NewerArchiveError(ArchiveError):
     """The archive was written in a format version newer than this package reads."""
 

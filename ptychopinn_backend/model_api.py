@@ -140,7 +140,7 @@ class PtychoModel:
             validation=held_out,
             dataset=None if dataset is None else Path(dataset),
             place=checkpoints,
-            measurement=inputs.measurement,
+            reading=inputs.how_to_read,
         )
         inputs = replace(inputs, scans=_files(npz), validation=_files(held_out))
         request = RunRequest(given, inputs, backend=self.backend, givers={**_BY_TRAIN, **givers})

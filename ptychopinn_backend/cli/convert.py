@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptychopinn_backend.cli.options import measurement_option, quiet_option
+from ptychopinn_backend.cli.options import quiet_option, reading_options
 from ptychopinn_backend.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.config.reading import Reading
 
 
 @click.command("convert", short_help="Write scans as an NPZ of this package, or as a data set on disk.")
@@ -17,7 +20,7 @@ from ptychopinn_backend.errors import ConfigError
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="An NPZ file, or the folder of a data set."
 )
-@measurement_option
+@reading_options
 @click.option(
     "--shift",
     "shift_px",
@@ -35,41 +38,43 @@ from ptychopinn_backend.errors import ConfigError
 def command(
     sources: tuple[Path, ...],
     output: Path,
-    measurement: str | None,
+    reading: Reading,
     shift_px: float | None,
     quiet: bool,
     **options: Any,
 ) -> None:
     """Read SCAN and write it in this package's format.
 
-    Read are NPZ files with counts or amplitudes, patterns first or last, integers or floating point, and training data
-    that Ptychodus exports as HDF5. With OUTPUT ending in .npz, the one SCAN becomes an NPZ that says what it holds:
-    float32 amplitudes, positions, probe, object and bad pixels. Otherwise all SCANs, files and folders, become a data
-    set on disk in the folder OUTPUT, which 'ptychopinn train --dataset OUTPUT' trains on.
+    Read are all formats of 'ptychopinn formats': NPZ, CXI, NeXus and HDF5 of several beamlines and programs, told apart
+    by what they hold; a scan in two files is named by either, by both, or by their folder. With OUTPUT ending in .npz,
+    the one SCAN becomes an NPZ that says what it holds: float32 amplitudes, positions, probe, object and bad pixels.
+    Otherwise all SCANs, files and folders, become a data set on disk in the folder OUTPUT, which 'ptychopinn train
+    --dataset OUTPUT' trains on.
 
     \b
       ptychopinn convert training.h5 -o scan.npz
+      ptychopinn convert scan.cxi -o scan.npz --negate-x
       ptychopinn convert night/ -o dataset --gridsize 2
     """  # noqa: D301 - click looks for the character, not for its escape
     given = {name: value for name, value in options.items() if value is not None}
     if output.suffix == ".npz":
-        said = _to_npz(sources, output, measurement, shift_px or 0.0, given)
+        said = _to_npz(sources, output, reading, shift_px or 0.0, given)
     else:
-        said = _to_dataset(sources, output, measurement, shift_px, given)
+        said = _to_dataset(sources, output, reading, shift_px, given)
     if not quiet:
         click.echo(said)
 
 
-def _to_npz(
-    sources: tuple[Path, ...], output: Path, measurement: str | None, shift_px: float, given: dict[str, Any]
-) -> str:
+def _to_npz(sources: tuple[Path, ...], output: Path, reading: Reading, shift_px: float, given: dict[str, Any]) -> str:
+    from ptychopinn_backend.data.dataset.sources import list_sources
     from ptychopinn_backend.data.raw_data import RawData
 
-    if len(sources) > 1:
-        raise ConfigError(f"-o {output} names one scan, and {len(sources)} are given. Name a folder for a data set.")
+    files = list_sources(sources, reading)
+    if len(files) > 1:
+        raise ConfigError(f"-o {output} names one scan, and {len(files)} are given. Name a folder for a data set.")
     if given:
         raise ConfigError(f"-o {output} names one scan; {', '.join(given)} concern data sets. Name a folder for one.")
-    raw = RawData.from_file(sources[0], measurement)
+    raw = RawData.from_file(files[0], reading=reading)
     moved = {
         name: value + shift_px
         for name in ("xcoords", "ycoords", "xcoords_start", "ycoords_start")
@@ -81,7 +86,7 @@ def _to_npz(
 
 
 def _to_dataset(
-    sources: tuple[Path, ...], output: Path, measurement: str | None, shift_px: float | None, given: dict[str, Any]
+    sources: tuple[Path, ...], output: Path, reading: Reading, shift_px: float | None, given: dict[str, Any]
 ) -> str:
     from ptychopinn_backend.config import ModelConfig
     from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset
@@ -90,13 +95,13 @@ def _to_dataset(
 
     if shift_px is not None:
         raise ConfigError(f"--shift {shift_px:g} is for one NPZ, and '{output}' is a folder. Convert the scan first.")
-    files = list_sources(list(sources))
-    model = ModelConfig(N=read_scan_file(files[0]).N, gridsize=given.pop("gridsize", 1))
+    files = list_sources(sources, reading)
+    model = ModelConfig(N=read_scan_file(files[0], reading).N, gridsize=given.pop("gridsize", 1))
     normalize, with_labels = given.pop("normalize", "Batch"), given.pop("with_labels", False)
     grouping = {"seed": 42, "neighbor_count": max(4, model.channels), **given}
     options = DatasetOptions(
         grouping=GroupingOptions(gridsize=model.gridsize, **grouping),
-        measurement=measurement,
+        reading=reading,
         normalize=None if normalize == "None" else normalize,
         with_labels=with_labels,
     )

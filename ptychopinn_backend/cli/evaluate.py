@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import numpy as np
 
-from ptychopinn_backend.cli.options import measurement_option
+from ptychopinn_backend.cli.options import reading_options
 from ptychopinn_backend.errors import DataError
 
 if TYPE_CHECKING:
+    from ptychopinn_backend.config.reading import Reading
     from ptychopinn_backend.data.raw_data import RawData
     from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
@@ -62,7 +63,7 @@ ROWS: Final = (
     show_default=True,
     help="How the object is read between pixels for the R-factor; fourier beside numbers of iterative codes.",
 )
-@measurement_option
+@reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(
     reconstruction: Path,
@@ -71,7 +72,7 @@ def command(
     reference: Path | None,
     model: Path | None,
     interpolation: str,
-    measurement: str | None,
+    reading: Reading,
     as_json: bool,
 ) -> None:
     """Measure how well a reconstruction explains the counts, and how near it is to a truth or a reference.
@@ -89,7 +90,7 @@ def command(
     if truth is not None and reference is not None:
         raise click.UsageError("--truth and --reference are both given; compare with one at a time.")
     measured = Reconstruction.load_npz(reconstruction)
-    raw = RawData.from_file(scan, measurement)
+    raw = RawData.from_file(scan, reading=reading)
     targets: dict[str, Any] = {}
     if truth is not None:
         targets["truth"] = (_true_object(raw if truth == scan else RawData.from_file(truth), truth), (0.0, 0.0))

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ptychopinn_backend.cli.options import backend_option, measurement_option, quiet_option
+from ptychopinn_backend.cli.options import backend_option, quiet_option, reading_options
 from ptychopinn_backend.errors import ConfigError
 
 if TYPE_CHECKING:
     from ptychopinn_backend.cli.inference_jobs import InferenceJob, Outcome
+    from ptychopinn_backend.config.reading import Reading
 
 _MACHINE_FAILURE: Final = 1
 _USAGE_ERROR: Final = 2
@@ -55,7 +56,7 @@ _USAGE_ERROR: Final = 2
 @click.option("--seed", type=int, help="Seed of the neighbour draw.  [as trained]")
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
-@measurement_option
+@reading_options
 @quiet_option
 def command(
     archive: Path,
@@ -68,7 +69,7 @@ def command(
     seed: int | None,
     accelerator: str | None,
     precision: str | None,
-    measurement: str | None,
+    reading: Reading,
     quiet: bool,
     **options: Any,
 ) -> int:
@@ -87,10 +88,10 @@ def command(
     if not given:
         raise click.UsageError("No scan was given. Name a SCAN, or several with --scans.")
     execution = resolve_execution(explicit={"accelerator": accelerator, "precision": precision, "seed": seed})
-    job = InferenceJob(archive, backend, execution, measurement, {**options, "seed": seed})
+    job = InferenceJob(archive, backend, execution, reading, {**options, "seed": seed})
     if not named and share is None and len(given) == 1 and not given[0].is_dir():
         return _reconstruct_one(job, given[0], output, quiet=quiet)
-    folders = output_folders(list_sources(given), output)
+    folders = output_folders(list_sources(given, reading), output)
     if share is not None:
         folders = dict(_part(list(folders.items()), share))
     if processes > 1:

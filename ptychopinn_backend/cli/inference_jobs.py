@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.reading import Reading
 from ptychopinn_backend.errors import DataError, PtychoPINNError, sentence_of
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.seam.process_rank import environment
@@ -36,8 +37,8 @@ class InferenceJob:
     """Backend to compute with; None follows the environment, then the archive."""
     execution: ExecutionConfig
     """Run-time options."""
-    measurement: str | None
-    """'counts', 'amplitudes' or None."""
+    reading: Reading
+    """What the user states about the scans."""
     options: Mapping[str, Any]
     """Arguments of `reconstruct`."""
 
@@ -84,7 +85,7 @@ def reconstruct_scan(
     from ptychopinn_backend.runs.reconstruct import reconstruct
     from ptychopinn_backend.runs.results import save_reconstruction
 
-    parts = RawData.from_file(scan, job.measurement).by_object()
+    parts = RawData.from_file(scan, reading=job.reading).by_object()
     written: list[Path] = []
     for index, part in parts.items():
         reconstruction = reconstruct(model, part, on_progress=on_progress, **job.options)
@@ -92,7 +93,10 @@ def reconstruct_scan(
             tell_probe(reconstruction.info["probe"])
         into = folder if len(parts) == 1 else folder / f"object_{index}"
         losses = model.history.get("loss", ())
-        written += save_reconstruction(reconstruction, into, truth=part.objectGuess, losses=losses)
+        # An object that is the same everywhere is where an iterative code starts, and no truth to compare with.
+        guess = part.objectGuess
+        truth = None if guess is None or (guess == guess.flat[0]).all() else guess
+        written += save_reconstruction(reconstruction, into, truth=truth, losses=losses)
     return written
 
 

@@ -13,6 +13,7 @@ import click
 
 from ptychopinn_backend.cli.interrupts import ending_of, termination_as_interrupt
 from ptychopinn_backend.cli.launch import report_failure
+from ptychopinn_backend.data.decisions import LOGGER
 from ptychopinn_backend.errors import PtychoPINNError, sentence_of
 from ptychopinn_backend.seam.process_rank import end_with_launcher
 
@@ -24,10 +25,12 @@ COMMANDS: Final = {
     "simulate": "Simulate one or many scans with known objects.",
     "train": "Train a model on one or several scans.",
     "pretrain": "Train a model on simulated objects with the probe of a scan.",
+    "calibrate": "Refine probe and positions of a scan by its own patterns.",
     "infer": "Reconstruct a scan with a trained model.",
     "evaluate": "Measure a reconstruction against counts, truth or a reference.",
     "convert": "Write scans as an NPZ of this package, or as a data set on disk.",
     "convert-model": "Write a model of the original PtychoPINN as an archive of this package.",
+    "formats": "List the formats of scans that are read.",
     "inspect": "Show what an archive holds.",
     "parity-report": "Train both backends on the same scan and compare.",
 }
@@ -60,19 +63,21 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="ptychopinn-backend", prog_name="ptychopinn")
 @click.option("-v", "--verbose", count=True, help="Log more; twice for details.")
 def group(verbose: int) -> None:
-    r"""Turn ptychography scans into images with a physics-informed network, on TensorFlow or PyTorch.
+    """Turn ptychography scans into images with a physics-informed network, on TensorFlow or PyTorch.
 
     A first run, on a simulated scan:
 
     \b
       ptychopinn simulate -o scan.npz
       ptychopinn train scan.npz -o model
-      ptychopinn infer model scan.npz -o reconstruction
-      ptychopinn evaluate reconstruction/reconstruction.npz scan.npz --truth scan.npz
-    """
+      ptychopinn infer model scan.npz -o result
+      ptychopinn evaluate result/reconstruction.npz scan.npz --truth scan.npz
+    """  # noqa: D301 - click looks for the character, not for its escape
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("ptychopinn_backend").setLevel(level)
+    # What readers decided where a file leaves it open is always told; --quiet turns it off.
+    logging.getLogger(LOGGER).setLevel(min(level, logging.INFO))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final
 
 import click
 import yaml
+
+from ptychopinn_backend.data.decisions import LOGGER
 
 
 def _read_settings(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
@@ -27,17 +33,83 @@ def _read_settings(context: click.Context, parameter: click.Parameter, values: t
 backend_option = click.option(
     "--backend", help="tensorflow or pytorch.  [PTYCHOPINN_BACKEND, then the file, then the default]"
 )
-measurement_option = click.option(
-    "--measurement",
-    type=click.Choice(["counts", "amplitudes"]),
-    help="What the patterns hold.  [stated in the file, or found out]",
-)
+
+
+def _tell_no_decisions(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    if value:
+        logging.getLogger(LOGGER).setLevel(logging.WARNING)
+    return value
+
+
+_READING: Final = {
+    "measurement": click.option(
+        "--measurement",
+        type=click.Choice(["counts", "amplitudes"]),
+        help="What the patterns hold.  [stated in the file, or found out]",
+    ),
+    "reader": click.option("--reader", help="Format of the scan; 'ptychopinn formats' lists them.  [found out]"),
+    "positions": click.option(
+        "--positions", type=click.Path(path_type=Path), help="File with the positions.  [the scan, or beside it]"
+    ),
+    "scan_index": click.option(
+        "--scan-index",
+        type=click.Choice(["points", "objects"]),
+        help="What the key scan_index numbers.  [stated in the file, or found out]",
+    ),
+    "nphotons": click.option(
+        "--nphotons",
+        type=float,
+        help="Mean photons of a pattern, where patterns are amplitudes divided by some number.",
+    ),
+    "pixel_size_m": click.option(
+        "--pixel-size", "pixel_size_m", type=float, help="Side of an object pixel in m, where positions are metres."
+    ),
+    "energy_eV": click.option("--energy", "energy_eV", type=float, help="Photon energy in eV.  [the file]"),
+    "distance_m": click.option(
+        "--distance", "distance_m", type=float, help="From the object to the detector, in m.  [the file]"
+    ),
+    "detector_pixel_m": click.option(
+        "--detector-pixel", "detector_pixel_m", type=float, help="Side of a detector pixel in m.  [the file]"
+    ),
+    "swap_xy": click.option("--swap-xy", is_flag=True, help="Take columns of the positions for rows."),
+    "negate_x": click.option("--negate-x", is_flag=True, help="Mirror the columns of the positions."),
+    "negate_y": click.option("--negate-y", is_flag=True, help="Mirror the rows of the positions."),
+}
+
+
+def _reading_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that gives a command the options on reading scans, as one argument `reading`."""
+    offered = [name for name in _READING if name not in without]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(command)
+        def with_reading(*arguments: Any, **options: Any) -> Any:
+            # Here, because the help is shown without NumPy.
+            from ptychopinn_backend.config.reading import Reading
+
+            stated = {name: options.pop(name) for name in offered}
+            reading = Reading(**{name: value for name, value in stated.items() if value is not None})
+            return command(*arguments, reading=reading, **options)
+
+        decorated: Callable[..., Any] = with_reading
+        for name in reversed(offered):
+            decorated = _READING[name](decorated)
+        return decorated
+
+    return decorate
+
+
+reading_options = _reading_options()
+reading_options_of_training = _reading_options("nphotons")
+"""`train` has an option --photons of its own, the dose that the model is told."""
 devices_option = click.option(
     "--devices",
     callback=lambda context, parameter, value: int(value) if value and value.isdigit() else value,
     help="Number of devices on this machine, or 'auto' for all; one process each.  [1]",
 )
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, callback=_tell_no_decisions, help="Print nothing but errors."
+)
 settings_option = click.option(
     "--set",
     "settings",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptychopinn_backend.cli.options import backend_option, measurement_option, quiet_option, settings_option
+from ptychopinn_backend.cli.options import backend_option, quiet_option, reading_options_of_training, settings_option
 from ptychopinn_backend.cli.progress import trained_in_folder
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.config.reading import Reading
 
 
 @click.command(name="pretrain", short_help="Train a model on simulated objects with the probe of a scan.")
@@ -33,7 +36,7 @@ from ptychopinn_backend.cli.progress import trained_in_folder
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
 @settings_option
-@measurement_option
+@reading_options_of_training
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
 @quiet_option
 def command(
@@ -41,6 +44,7 @@ def command(
     backend: str | None,
     config_file: Path | None,
     settings: dict[str, Any],
+    reading: Reading,
     resume: bool,
     quiet: bool,
     **options: Any,
@@ -51,17 +55,17 @@ def command(
     SCAN' gives an image in a single pass, and 'ptychopinn train SCAN --init OUTPUT' refines it. Writes
     OUTPUT/wts.h5.zip, OUTPUT/run.yaml, OUTPUT/history.csv and OUTPUT/loss.png.
     """
-    from ptychopinn_backend.config.inputs import PRETRAIN
+    from ptychopinn_backend.config.inputs import PRETRAIN, reading_inputs
     from ptychopinn_backend.config.yaml_file import given_options
     from ptychopinn_backend.runs.planning import prepare
     from ptychopinn_backend.runs.pretraining import Instruments
     from ptychopinn_backend.runs.request import request_of_command
     from ptychopinn_backend.runs.scan_input import read_all
 
-    named = {**settings, **given_options(options)}
+    named = {**settings, **given_options({**options, **reading_inputs(reading)})}
     request = request_of_command(PRETRAIN, config_file, named, backend=backend, output=output)
     inputs = request.inputs
     if not inputs.scans:
         raise click.UsageError("Missing option '--probe-from'. Name a scan that gives the probe.")
-    run = prepare(request, Instruments(read_all(inputs.scans, inputs.measurement), inputs.n_objects))
+    run = prepare(request, Instruments(read_all(inputs.scans, inputs.how_to_read), inputs.n_objects))
     trained_in_folder(run, resume=resume, quiet=quiet, verb="Pre-trained")

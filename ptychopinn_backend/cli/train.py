@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ptychopinn_backend.cli.options import (
     backend_option,
     devices_option,
-    measurement_option,
     quiet_option,
+    reading_options_of_training,
     settings_option,
 )
 from ptychopinn_backend.cli.progress import trained_in_folder
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.config.reading import Reading
 
 
 @click.command(name="train")
@@ -33,18 +36,18 @@ from ptychopinn_backend.cli.progress import trained_in_folder
 )
 @click.option(
     "--preset",
-    help="auto, fast, fine or legacy: tried options, under all those given; auto looks at the scan.  [auto, unless an "
-    "architecture is given]",
+    help="auto, fast, fine or legacy: tried options, under all those given; auto looks at the scan and says why.  "
+    "[auto, unless an architecture is given]",
 )
-@click.option("--gridsize", type=int, help="Neighbouring patterns of a group along each side.  [1]")
-@click.option("--epochs", "nepochs", type=int, help="Passes over the groups.  [50]")
-@click.option("--batch-size", type=int, help="Groups per step, a power of two.  [16]")
+@click.option("--gridsize", type=int, help="Neighbouring patterns of a group along each side.  [by the preset]")
+@click.option("--epochs", "nepochs", type=int, help="Passes over the groups.  [by the preset]")
+@click.option("--batch-size", type=int, help="Groups per step, a power of two.  [by the preset]")
 @click.option("--groups", "n_groups", type=int, help="Groups drawn from each scan.  [one per scan point]")
 @click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours a group is drawn from.")
-@click.option("--learning-rate", type=float, help="Initial learning rate.  [0.001]")
+@click.option("--learning-rate", type=float, help="Initial learning rate.  [by the preset]")
 @click.option("--photons", "nphotons", type=float, help="Expected photons per pattern.  [measured]")
-@click.option("--architecture", help="Generator.  [cnn]")
-@click.option("--filters-scale", "n_filters_scale", type=int, help="Width of the network.  [2]")
+@click.option("--architecture", help="Generator; names the network.  [by the preset]")
+@click.option("--filters-scale", "n_filters_scale", type=int, help="Width of the network.  [by the preset]")
 @click.option("--seed", type=int, help="Seed of weights, shuffling and split.  [42]")
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
 @devices_option
@@ -52,7 +55,7 @@ from ptychopinn_backend.cli.progress import trained_in_folder
 @click.option("--strategy", help="How several processes train: ddp, ddp_spawn or fsdp.  [ddp]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
 @settings_option
-@measurement_option
+@reading_options_of_training
 @click.option("--init", type=click.Path(path_type=Path), help="Archive of either backend whose weights to start from.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
 @quiet_option
@@ -62,17 +65,18 @@ def command(
     backend: str | None,
     config_file: Path | None,
     settings: dict[str, Any],
+    reading: Reading,
     resume: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Train a model on one or several SCANS: NPZ files, training data of Ptychodus in HDF5, or folders of them.
+    """Train a model on one or several SCANS: files of any format of 'ptychopinn formats', or folders.
 
     Writes OUTPUT/wts.h5.zip (the model), OUTPUT/run.yaml (the plan of the run; '--config OUTPUT/run.yaml' repeats it),
     OUTPUT/history.csv and OUTPUT/loss.png. Options win over the YAML file.
     """
     from ptychopinn_backend.cli.launch import started_processes
-    from ptychopinn_backend.config.inputs import TRAIN
+    from ptychopinn_backend.config.inputs import TRAIN, reading_inputs
     from ptychopinn_backend.config.presets import DEFAULT_PRESET
     from ptychopinn_backend.config.yaml_file import given_options
     from ptychopinn_backend.runs.planning import draft, prepare
@@ -80,7 +84,7 @@ def command(
     from ptychopinn_backend.runs.scan_input import scan_input
     from ptychopinn_backend.seam.process_rank import is_first_process
 
-    named = {**settings, **given_options({**options, "scans": scans})}
+    named = {**settings, **given_options({**options, **reading_inputs(reading), "scans": scans})}
     request = request_of_command(
         TRAIN, config_file, named, default_preset=DEFAULT_PRESET, backend=backend, output=output
     )
@@ -94,7 +98,7 @@ def command(
         validation=inputs.validation or None,
         dataset=inputs.dataset,
         place=request.output,
-        measurement=inputs.measurement,
+        reading=inputs.how_to_read,
     )
     run = prepare(request, source)
     quiet = quiet or not is_first_process(run.plan.execution)

@@ -80,7 +80,8 @@ def require_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     """Raise unless `value` is one of `choices`; the nearest choice is suggested."""
     if not any(value == choice and type(value) is type(choice) for choice in choices):
         listed = ", ".join(repr(choice) for choice in choices)
-        hint = nearest_name(str(value), [str(choice) for choice in choices])
+        # Letters tell nothing of numbers: 48 is not a misspelt 64.
+        hint = nearest_name(value, [str(choice) for choice in choices]) if isinstance(value, str) else ""
         raise ConfigError(f"{name} = {value!r} is not one of {listed}.{hint} Set {name} to one of these.")
 
 

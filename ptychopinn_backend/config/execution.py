@@ -68,7 +68,7 @@ class ExecutionConfig:
     logger_backend: str = "csv"
     """csv, tensorboard, mlflow or none."""
     inference_batch_size: int | None = None
-    """Groups per inference pass; None takes the training batch size."""
+    """Groups per inference pass; None takes 8."""
     recon_log_every_n_epochs: int | None = None
     """Log intermediate patches every n epochs; None never."""
     recon_log_num_patches: int = 4

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from ptychopinn_backend.config.checks import require_choice, require_positive_integer
+from ptychopinn_backend.config.reading import Reading, reading_of
 from ptychopinn_backend.errors import ConfigError
 
 TRAIN: Final = "train"
@@ -28,6 +29,8 @@ class InputConfig:
     """Folder of a data set on disk, made from the scans, or used as it is without scans."""
     measurement: str | None = None
     """What the patterns hold, counts or amplitudes; None asks each file."""
+    reading: Mapping[str, Any] | None = None
+    """What else is stated about the files, by the names of `Reading`; None asks each file."""
     preset: str | None = None
     """Preset under the options given: auto, fast, fine or legacy."""
     init: Path | None = None
@@ -45,6 +48,8 @@ class InputConfig:
             require_choice("command", self.command, (TRAIN, PRETRAIN))
         if self.measurement is not None:
             require_choice("measurement", self.measurement, ("counts", "amplitudes"))
+        if self.reading is not None:
+            object.__setattr__(self, "reading", dict(reading_of(self.reading).stated()))
         for name in ("scans", "validation"):
             object.__setattr__(self, name, _paths(name, getattr(self, name)))
         for name in ("dataset", "init"):
@@ -52,6 +57,12 @@ class InputConfig:
                 object.__setattr__(self, name, _path(name, getattr(self, name)))
         if self.n_objects is not None:
             require_positive_integer("n_objects", self.n_objects)
+
+    @property
+    def how_to_read(self) -> Reading:
+        """What is stated about the files."""
+        stated = {} if self.reading is None else dict(self.reading)
+        return reading_of({**stated, **({} if self.measurement is None else {"measurement": self.measurement})})
 
     def absolute(self) -> InputConfig:
         """Return the same with paths that mean the same from every working folder."""
@@ -61,7 +72,22 @@ class InputConfig:
             validation=tuple(path.absolute() for path in self.validation),
             dataset=None if self.dataset is None else self.dataset.absolute(),
             init=None if self.init is None else self.init.absolute(),
+            reading=None if self.reading is None else reading_of(self.reading).absolute().stated(),
         )
+
+
+def reading_inputs(reading: Reading) -> dict[str, Any]:
+    """Return what a user states about files as inputs of a run.
+
+    Args:
+        reading: what is stated.
+
+    Returns:
+        'measurement' and 'reading', each None where nothing is stated.
+    """
+    stated = reading.stated()
+    measurement = stated.pop("measurement", None)
+    return {"measurement": measurement, "reading": stated or None}
 
 
 def _paths(name: str, value: Any) -> tuple[Path, ...]:

@@ -317,7 +317,7 @@ def find_archive(model_path: Path) -> Path:
             return candidate
     listed = " and ".join(str(path) for path in looked_for)
     raise ConfigError(
-        f"model_path = {str(model_path)!r} holds no archive: looked for {listed}. "
+        f"{str(model_path)!r} holds no archive: looked for {listed}. "
         f"Give the folder that training wrote, or the path of its {ARCHIVE_NAME}."
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -10,19 +10,23 @@ from typing import Any, Final
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Float32Array
+from ptychopinn_backend.data.decisions import tell
 from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS, counts_to_amplitudes, pattern_slices
 from ptychopinn_backend.errors import DataError
 
-logger = logging.getLogger(__name__)
-
 COUNTS: Final = "counts"
 AMPLITUDES: Final = "amplitudes"
+NORMALISED: Final = "normalised"
+"""Amplitudes divided by a number that is not known, with a known mean of photons."""
 _NAMES: Final = {
     "counts": COUNTS,
     "count_intensity": COUNTS,
     "amplitudes": AMPLITUDES,
     "normalized_amplitude": AMPLITUDES,
 }
+_NORMALISED_DOMAIN: Final = "normalized_amplitude"
+STATED_PHOTONS: Final = "nphotons_of_patterns"
+"""Key of metadata that says that the user states nphotons of these patterns."""
 # Squares of float32 amplitudes are off by about 1.2e-7 of their value; above 1e5 that no longer tells
 # whole numbers from others.
 _RELATIVE_ERROR: Final = 5e-7
@@ -55,17 +59,18 @@ def decide_measurement(
     Args:
         patterns: (pattern, N, N), real, finite, not negative at good pixels.
         measurement: 'counts', 'amplitudes' or None.
-        metadata: of the file; its keys measurement and measurement_domain are looked at.
+        metadata: of the file; its keys measurement, measurement_domain and nphotons are looked at.
         good_pixels: (N, N); only these pixels are looked at. None means all.
 
     Returns:
-        'counts' or 'amplitudes'.
+        'counts', 'amplitudes' or 'normalised'.
 
     Raises:
         DataError: the argument or the metadata name something else.
     """
     stated = stated_measurement(measurement, metadata)
-    return stated or seen_measurement((patterns[piece] for piece in pattern_slices(patterns)), good_pixels)
+    pieces = (patterns[piece] for piece in pattern_slices(patterns))
+    return stated or seen_measurement(pieces, good_pixels, stated_photons(metadata))
 
 
 def stated_measurement(measurement: str | None, metadata: Mapping[str, Any]) -> str | None:
@@ -73,42 +78,76 @@ def stated_measurement(measurement: str | None, metadata: Mapping[str, Any]) -> 
 
     Args:
         measurement: 'counts', 'amplitudes' or None.
-        metadata: of the file; its keys measurement and measurement_domain are looked at.
+        metadata: of the file; its keys measurement, measurement_domain and nphotons are looked at.
 
     Returns:
-        'counts' or 'amplitudes'; None when nothing is said.
+        'counts' or 'amplitudes'; 'normalised' for amplitudes that are said to be normalised, or whose mean of photons
+        the user states; None when nothing is said.
 
     Raises:
         DataError: the argument or the metadata name something else.
     """
-    if measurement is not None:
-        return measurement_name(measurement, "measurement")
+    said: Any = measurement
+    found = None if measurement is None else measurement_name(measurement, "measurement")
     for key in ("measurement", "measurement_domain"):
-        if metadata.get(key) is not None:
-            return measurement_name(metadata[key], f"{key} in _metadata")
-    return None
+        if found is None and metadata.get(key) is not None:
+            said, found = metadata[key], measurement_name(metadata[key], f"{key} in _metadata")
+    scaled = said == _NORMALISED_DOMAIN or metadata.get(STATED_PHOTONS) is not None
+    return NORMALISED if found == AMPLITUDES and scaled and stated_photons(metadata) is not None else found
 
 
-def seen_measurement(pieces: Iterable[AnyArray], good_pixels: BoolArray | None) -> str:
+def stated_photons(metadata: Mapping[str, Any]) -> float | None:
+    """Return the mean photons of a pattern that metadata state; None where they state no number above 0."""
+    value = metadata.get("nphotons")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return float(value) if value is not None and is_number else None
+
+
+def restoring_factor(metadata: Mapping[str, Any], mean_photons: float) -> float:
+    """Return the factor that brings normalised amplitudes to the photons that metadata state.
+
+    Args:
+        metadata: of the file, with nphotons.
+        mean_photons: mean over patterns of the sum of squared amplitudes, as they are in the file.
+
+    Returns:
+        sqrt(nphotons / mean photons); 1 where either is not known.
+    """
+    wanted = stated_photons(metadata)
+    return math.sqrt(wanted / mean_photons) if wanted is not None and mean_photons > 0 else 1.0
+
+
+def seen_measurement(pieces: Iterable[AnyArray], good_pixels: BoolArray | None, nphotons: float | None = None) -> str:
     """Return what the values of patterns look like.
 
     Args:
         pieces: (pattern, N, N) each, real, finite, not negative at good pixels; together all patterns.
         good_pixels: (N, N); only these pixels are looked at. None means all.
+        nphotons: mean photons of a pattern, where they are known.
 
     Returns:
-        'counts' or 'amplitudes'; amplitudes, with one warning, when they look like neither.
+        'counts' or 'amplitudes'. When they look like neither: 'normalised' where the photons are known, else
+        'amplitudes' with one warning.
     """
     found = _look_at_values(pieces, good_pixels)
+    if found is None and nphotons is not None:
+        tell(
+            [
+                f"Patterns look like amplitudes divided by some number; they are brought to nphotons = {nphotons:.6g} "
+                "photons on average. --measurement states what else they are."
+            ]
+        )
+        return NORMALISED
     if found is None:
         warnings.warn(
             "The patterns are neither whole numbers (counts) nor square roots of them (amplitudes); they are taken as "
-            "amplitudes. Say measurement='counts' or measurement='amplitudes' to be sure.",
+            "amplitudes. Say measurement='counts' or measurement='amplitudes' to be sure, and nphotons, the mean "
+            "photons of a pattern, where they are amplitudes divided by some number.",
             UserWarning,
             stacklevel=2,
         )
         return AMPLITUDES
-    logger.info("Patterns look like %s.", found)
+    tell([f"Patterns look like {found}; --measurement states the other."])
     return found
 
 
@@ -119,7 +158,7 @@ def to_amplitudes(
 
     Args:
         patterns: (pattern, N, N).
-        measurement: 'counts' or 'amplitudes'.
+        measurement: 'counts', 'amplitudes' or 'normalised'; the last are returned as they are.
         good_pixels: (N, N), or None when all are good.
         out: zeros of the same shape that take the amplitudes of counts; None takes new memory.
 

@@ -7,37 +7,26 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any
 
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, Float64Array, IntArray
 from ptychopinn_backend.config.checks import require_positive_integer
+from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data import scan_checks
+from ptychopinn_backend.data.decisions import tell
 from ptychopinn_backend.data.grouped_dictionary import grouped_dictionary
 from ptychopinn_backend.data.grouping import GroupingOptions, Groups, group_positions
-from ptychopinn_backend.data.measurement import AMPLITUDES
+from ptychopinn_backend.data.measurement import AMPLITUDES, STATED_PHOTONS
+from ptychopinn_backend.data.readers.array_source import read_whole
+from ptychopinn_backend.data.readers.door import open_scan
+from ptychopinn_backend.data.readers.own_files import LABELS, SMALL_KEYS
 from ptychopinn_backend.data.scaling import count_photons, counts_in_light
-from ptychopinn_backend.data.training_hdf5 import is_hdf5, read_training_hdf5
-from ptychopinn_backend.errors import DataError, nearest_name
-from ptychopinn_backend.files.npz import METADATA_KEY, member_names, read_npz, write_npz
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.files.npz import METADATA_KEY, write_npz
 
 logger = logging.getLogger(__name__)
-
-PATTERN_KEYS: Final = ("diffraction", "diff3d")
-SCAN_KEYS: Final = (
-    *PATTERN_KEYS,
-    "xcoords",
-    "ycoords",
-    "xcoords_start",
-    "ycoords_start",
-    "probeGuess",
-    "objectGuess",
-    "scan_index",
-    "Y",
-    "bad_pixels",
-    METADATA_KEY,
-)
 
 
 @dataclass(eq=False)
@@ -64,6 +53,8 @@ class RawData:
     """Nominal columns (pattern,), object pixels."""
     ycoords_start: Float64Array | None = None
     """Nominal rows (pattern,), object pixels."""
+    point_index: IntArray | None = None
+    """Number of every scan point in its file (pattern,), where `scan_index` of the file was that."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """What the file says of itself, for example nphotons."""
     measured_as_counts: bool = False
@@ -95,35 +86,32 @@ class RawData:
         return counts_in_light(self.diff3d, self.bad_pixels)
 
     @classmethod
-    def from_file(cls, path: str | Path, measurement: str | None = None) -> RawData:
-        """Read a scan from an NPZ file, or from training data that Ptychodus wrote as HDF5.
+    def from_file(cls, path: str | Path, measurement: str | None = None, *, reading: Reading = ASK_THE_FILE) -> RawData:
+        """Read a scan from a file of any format of `ptychopinn formats`.
 
         Args:
-            path: file with the keys of specs/data.md; its first bytes say which of the two it is.
-            measurement: 'counts' or 'amplitudes'; None asks the file's metadata, then looks at the values.
+            path: NPZ, HDF5 or CXI, or one half of a scan whose other half lies beside it; what it holds says which.
+            measurement: 'counts' or 'amplitudes'; None asks `reading`, then the file, then looks at the values.
+            reading: what the user states about the file.
 
         Returns:
             The scan, patterns as amplitudes.
 
         Raises:
             DataFileNotFoundError: no file lies there.
-            DataError: the file is neither, lacks a key, or holds values that break the contract.
+            DataError: the file is of no known format, lacks something, or holds values that break the contract.
         """
-        path = Path(path)
-        members = read_training_hdf5(path) if is_hdf5(path) else read_npz(path, SCAN_KEYS)
-        patterns_key = next((key for key in PATTERN_KEYS if key in members), PATTERN_KEYS[0])
-        for key in (patterns_key, "xcoords", "ycoords"):
-            if key not in members:
-                refuse_missing_key(path, key)
-        if all(key in members for key in PATTERN_KEYS):
-            logger.info("%s holds 'diffraction' and 'diff3d'; 'diffraction' is read.", path)
-        metadata = scan_checks.parse_metadata(members.pop(METADATA_KEY, None))
+        opened = open_scan(Path(path), reading)
+        arrays = {**opened.members, "diffraction": read_whole(opened.patterns, opened.path)}
+        if opened.labels is not None:
+            arrays["Y"] = read_whole(opened.labels, opened.path)
         try:
-            fields = scan_checks.check_scan({**members, "diffraction": members[patterns_key]}, measurement, metadata)
+            fields = scan_checks.check_scan(arrays, measurement or reading.measurement, opened.metadata)
         except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+            raise DataError(f"{opened.path}: {error}") from error
+        tell((*opened.notes, *scan_checks.decisions(arrays, fields)), opened.path)
         raw = cls(**fields)
-        logger.info("Read %d patterns of %d x %d pixels from %s.", raw.n_patterns, raw.N, raw.N, path)
+        logger.info("Read %d patterns of %d x %d pixels from %s.", raw.n_patterns, raw.N, raw.N, opened.path)
         return raw
 
     @classmethod
@@ -180,7 +168,9 @@ class RawData:
             "ycoords_start": ycoords_start,
             "Y": Y,
         }
-        return cls(**scan_checks.check_scan(arrays, measurement, metadata or {}, out))
+        fields = scan_checks.check_scan(arrays, measurement, metadata or {}, out)
+        tell(scan_checks.decisions(arrays, fields))
+        return cls(**fields)
 
     @classmethod
     def from_coords_without_pc(
@@ -228,11 +218,13 @@ class RawData:
             OSError: the folder cannot be made or written.
         """
         described = {**self.metadata, "measurement": AMPLITUDES, "measured_as_counts": self.measured_as_counts}
-        described.pop("measurement_domain", None)
+        described["scan_index"] = "objects"
+        for name in ("measurement_domain", STATED_PHOTONS):
+            described.pop(name, None)
         members: dict[str, Any] = {"diffraction": self.diff3d, METADATA_KEY: np.array(json.dumps(described))}
-        for key in SCAN_KEYS:
+        for key in (*SMALL_KEYS, LABELS):
             value = getattr(self, key, None)
-            if key not in PATTERN_KEYS and value is not None:
+            if value is not None:
                 members[key] = value
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +248,7 @@ class RawData:
             raise DataError(f"The scan has {self.n_patterns} points: {error}. Choose indices inside it.") from error
         if chosen.size == 0:
             raise DataError(f"None of the {self.n_patterns} scan points was selected. Select at least one.")
-        per_point = ("xcoords", "ycoords", "diff3d", "scan_index", "Y", "xcoords_start", "ycoords_start")
+        per_point = ("xcoords", "ycoords", "diff3d", "scan_index", "point_index", "Y", "xcoords_start", "ycoords_start")
         arrays = {name: getattr(self, name) for name in per_point}
         return replace(self, **{name: array[chosen] for name, array in arrays.items() if array is not None})
 
@@ -366,21 +358,3 @@ def subsampled_points(n_points: int, n: int, seed: int | None) -> IntArray:
         (n,) in scan order.
     """
     return np.sort(np.random.default_rng(seed).choice(n_points, n, replace=False))
-
-
-def refuse_missing_key(path: Path, key: str) -> NoReturn:
-    """Raise because an NPZ file lacks a key.
-
-    Args:
-        path: the file.
-        key: what it lacks.
-
-    Raises:
-        DataError: names what the file holds instead.
-    """
-    names = member_names(path)
-    wanted = " or ".join(f"'{name}'" for name in (PATTERN_KEYS if key in PATTERN_KEYS else (key,)))
-    raise DataError(
-        f"{path} lacks {wanted}; it holds {', '.join(names) or 'nothing'}.{nearest_name(key, names)} "
-        "Add it under that name."
-    )

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, Float64Array, IntArray
-from ptychopinn_backend.data.measurement import COUNTS, decide_measurement, to_amplitudes
-from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS, pattern_slices
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, Float64Array
+from ptychopinn_backend.data.measurement import COUNTS, NORMALISED, decide_measurement, restoring_factor, to_amplitudes
+from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS, count_photons, pattern_slices
+from ptychopinn_backend.data.scan_index import check_scan_index, scan_index_note
+from ptychopinn_backend.data.value_checks import is_finite, require_finite, require_kind, shown
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.files.npz import METADATA_KEY
 from ptychopinn_backend.physics.probe import as_mode_stack
@@ -44,6 +46,9 @@ def check_scan(
     fields["Y"] = check_label_patches(arrays.get("Y"), len(patterns), patterns.shape[1])
     kind = decide_measurement(patterns, measurement, metadata, good)
     fields["diff3d"] = to_amplitudes(patterns, kind, good, out)
+    if kind == NORMALISED:
+        factor = restoring_factor(metadata, float(count_photons(fields["diff3d"]).mean()))
+        fields["diff3d"] = fields["diff3d"] * np.float32(factor)
     fields["measured_as_counts"] = kind == COUNTS or bool(metadata.get("measured_as_counts", False))
     return fields
 
@@ -78,7 +83,7 @@ def check_scan_facts(
         "xcoords": columns,
         "ycoords": rows,
         "probeGuess": check_probe(arrays.get("probeGuess"), patterns.shape[1]),
-        "scan_index": check_scan_index(arrays.get("scan_index"), n_patterns),
+        **check_scan_index(arrays.get("scan_index"), n_patterns, metadata.get("scan_index"), arrays.get("point_index")),
         "objectGuess": check_object(arrays.get("objectGuess")),
         "bad_pixels": bad,
         **{name: check_positions(name, values, n_patterns) for name, values in start.items() if values is not None},
@@ -102,14 +107,14 @@ def check_positions(name: str, values: AnyArray | None, n_patterns: int | None =
         DataError: wrong rank, not real, not finite, none at all, or a length that differs.
     """
     array = np.asarray(values)
-    _require_kind(name, array, "iuf", "real numbers")
+    require_kind(name, array, "iuf", "real numbers")
     if array.ndim != 1:
         raise DataError(f"{name} has shape {array.shape}; expected (pattern,), one number a scan point. Flatten it.")
     if n_patterns is not None and len(array) != n_patterns:
         raise DataError(f"{name} has {len(array)} values for {n_patterns} scan points. Give one a scan point.")
     if len(array) == 0:
         raise DataError(f"{name} is empty: the scan has zero positions. Give at least one scan point.")
-    _require_finite(name, array)
+    require_finite(name, array)
     return array.astype(np.float64)
 
 
@@ -131,7 +136,7 @@ def check_pattern_layout(
         DataError: wrong rank, not real, no patterns, counts that differ, not square, or a mask of another shape.
     """
     array = np.asarray(values)
-    _require_kind(name, array, "iuf", "real numbers (counts or amplitudes)")
+    require_kind(name, array, "iuf", "real numbers (counts or amplitudes)")
     if array.ndim != 3:
         raise DataError(f"{name} has shape {array.shape}; expected (pattern, N, N), three axes. Reshape it.")
     if 0 in array.shape:
@@ -171,14 +176,14 @@ def check_pattern_values(name: str, patterns: AnyArray, good_pixels: BoolArray |
         return
     for piece in pattern_slices(patterns, IN_CACHE_ELEMENTS):
         values = patterns[piece]
-        not_finite, negative = ~_is_finite(values), values < 0
+        not_finite, negative = ~is_finite(values), values < 0
         for wrong, rule in ((not_finite, "finite (no NaN, no infinity)"), (negative, "not negative")):
             if good_pixels is not None:
                 wrong &= good_pixels
             if wrong.any():
                 pattern, row, column = (int(i) for i in np.argwhere(wrong)[0])
                 raise DataError(
-                    f"{name} holds {_text(values[pattern, row, column])} in pattern {first + piece.start + pattern} at "
+                    f"{name} holds {shown(values[pattern, row, column])} in pattern {first + piece.start + pattern} at "
                     f"row {row}, column {column}; patterns must be {rule}. Repair it, or mark the pixel in bad_pixels."
                 )
 
@@ -198,7 +203,7 @@ def check_bad_pixels(values: AnyArray | None) -> BoolArray | None:
     if values is None:
         return None
     array = np.asarray(values)
-    _require_kind("bad_pixels", array, "biu", "flags (True = bad)")
+    require_kind("bad_pixels", array, "biu", "flags (True = bad)")
     if array.ndim != 2:
         raise DataError(f"bad_pixels has shape {array.shape}; expected (N, N), one flag a pixel. Reshape it.")
     if array.all():
@@ -210,7 +215,8 @@ def check_probe(values: AnyArray | None, N: int) -> Complex64Array | None:
     """Return the probe as a stack of modes.
 
     Args:
-        values: (N, N) or (mode, N, N), complex or real; None when there is none.
+        values: (N, N), (mode, N, N), (N, N, mode) or (opr, mode, N, N), complex or real; None when there is none. Of a
+            probe that varies over the scan the first set of modes is taken.
         N: pattern side in pixels.
 
     Returns:
@@ -221,14 +227,41 @@ def check_probe(values: AnyArray | None, N: int) -> Complex64Array | None:
     """
     if values is None:
         return None
-    _require_kind("probeGuess", np.asarray(values), "fciu", "complex numbers")
-    stack = as_mode_stack(values)
+    require_kind("probeGuess", np.asarray(values), "fciu", "complex numbers")
+    stack = as_mode_stack(_modes_first(np.asarray(values), N))
     if stack.shape[1] != N:
         raise DataError(
             f"probeGuess has shape {values.shape} for patterns of {N} x {N} pixels; the sides must agree. "
             "Crop or pad the probe."
         )
     return stack
+
+
+def _modes_first(probe: AnyArray, N: int) -> AnyArray:
+    if probe.ndim in (3, 4) and probe.shape[:2] == (N, N) and probe.shape[-2:] != (N, N):
+        probe = np.moveaxis(probe, (0, 1), (-2, -1))
+        probe = probe if probe.ndim == 3 else np.swapaxes(probe, 0, 1)
+    if probe.ndim == 4 and len(probe):
+        probe = probe[0]
+    return probe
+
+
+def decisions(arrays: Mapping[str, AnyArray | None], fields: Mapping[str, Any]) -> list[str]:
+    """Return what the checks of a scan decided, each a sentence with how to state it.
+
+    Args:
+        arrays: what was checked.
+        fields: what became of it.
+
+    Returns:
+        The sentences.
+    """
+    probe = arrays.get("probeGuess")
+    note = scan_index_note(arrays.get("scan_index"), fields["metadata"].get("scan_index"), fields["point_index"])
+    found = [] if note is None else [note]
+    if probe is not None and np.size(probe) > np.size(fields["probeGuess"]):
+        found.append(f"the probe varies over the scan, shape {probe.shape}; its first set of modes is used everywhere.")
+    return found
 
 
 def check_object(values: AnyArray | None) -> Complex64Array | None:
@@ -246,41 +279,13 @@ def check_object(values: AnyArray | None) -> Complex64Array | None:
     if values is None:
         return None
     array = np.asarray(values)
-    _require_kind("objectGuess", array, "fciu", "complex numbers")
+    require_kind("objectGuess", array, "fciu", "complex numbers")
+    if array.ndim == 3 and len(array) == 1:
+        array = array[0]
     if array.ndim != 2:
         raise DataError(f"objectGuess has shape {array.shape}; expected (H, W), one object plane. Reshape it.")
-    _require_finite("objectGuess", array)
+    require_finite("objectGuess", array)
     return array.astype(np.complex64)
-
-
-def check_scan_index(values: AnyArray | None, n_patterns: int) -> IntArray:
-    """Return which object every scan point belongs to.
-
-    Args:
-        values: (pattern,) whole numbers; None means one object.
-        n_patterns: number of scan points.
-
-    Returns:
-        (pattern,) int32; zeros when given None.
-
-    Raises:
-        DataError: wrong rank or length, or not whole numbers.
-    """
-    if values is None:
-        return np.zeros(n_patterns, np.int32)
-    array = np.asarray(values)
-    _require_kind("scan_index", array, "iufb", "whole numbers")
-    if array.shape != (n_patterns,):
-        raise DataError(
-            f"scan_index has shape {array.shape} for {n_patterns} scan points; expected ({n_patterns},). "
-            "Give one number a scan point, or leave it out."
-        )
-    with np.errstate(invalid="ignore"):
-        indices = array.astype(np.int32)
-        differing = array[indices != array]
-    if len(differing):
-        raise DataError(f"scan_index holds {_text(differing[0])}; expected whole numbers. Round it first.")
-    return indices
 
 
 def check_label_patches(values: AnyArray | None, n_patterns: int, N: int) -> Complex64Array | None:
@@ -300,11 +305,11 @@ def check_label_patches(values: AnyArray | None, n_patterns: int, N: int) -> Com
     if values is None:
         return None
     array = np.asarray(values)
-    _require_kind("Y", array, "c", "complex patches (the phase is part of them)")
+    require_kind("Y", array, "c", "complex patches (the phase is part of them)")
     patches = array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else array
     if patches.shape != (n_patterns, N, N):
         raise DataError(f"Y has shape {array.shape}; expected ({n_patterns}, {N}, {N}) = (pattern, N, N). Reshape it.")
-    _require_finite("Y", patches)
+    require_finite("Y", patches)
     return patches.astype(np.complex64, copy=False)
 
 
@@ -332,33 +337,3 @@ def parse_metadata(values: AnyArray | None) -> dict[str, Any]:
         stacklevel=2,
     )
     return {}
-
-
-def _require_kind(name: str, array: AnyArray, kinds: str, meaning: str) -> None:
-    if array.dtype.hasobject:
-        raise DataError(
-            f"{name} is an array of Python objects; expected {meaning}. Convert it to a plain numeric array."
-        )
-    if array.dtype.kind not in kinds:
-        raise DataError(f"{name} has type {array.dtype}; expected {meaning}. Convert it first.")
-
-
-def _require_finite(name: str, array: AnyArray) -> None:
-    finite = _is_finite(array)
-    if not finite.all():
-        where = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise DataError(
-            f"{name} holds {_text(array[where])} at index {where}; every value must be finite (no NaN, no infinity). "
-            "Remove or repair it."
-        )
-
-
-def _text(value: object) -> str:
-    # A NaN that signals warns when it is converted.
-    with np.errstate(invalid="ignore"):
-        return str(value)
-
-
-def _is_finite(array: AnyArray) -> BoolArray:
-    # What single precision cannot hold would become infinite later.
-    return np.asarray(np.abs(array) <= np.finfo(np.float32).max)

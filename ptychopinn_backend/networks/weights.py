@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.errors import DamagedArchiveError, nearest_name
+from ptychopinn_backend.errors import UnfitWeightsError, nearest_name
 
 LOG_SCALE = "physics/log_scale"
 """Name of the logarithm of the intensity scale, a float32 scalar."""
@@ -26,22 +26,22 @@ def check_weights(weights: Mapping[str, AnyArray], expected: Mapping[str, tuple[
         expected: canonical name -> shape.
 
     Raises:
-        DamagedArchiveError: a name is missing or unknown, or a shape differs.
+        UnfitWeightsError: a name is missing or unknown, or a shape differs.
     """
     for name in expected:
         if name not in weights:
-            raise DamagedArchiveError(
+            raise UnfitWeightsError(
                 f"The weights lack '{name}'. They belong to another model configuration or are incomplete; "
                 "use the configuration stored in the same archive."
             )
     for name, array in weights.items():
         if name not in expected:
-            raise DamagedArchiveError(
+            raise UnfitWeightsError(
                 f"The weights hold '{name}', which this model does not have.{nearest_name(name, expected)} "
                 "Use the configuration stored in the same archive."
             )
         if tuple(array.shape) != tuple(expected[name]):
-            raise DamagedArchiveError(
+            raise UnfitWeightsError(
                 f"Weight '{name}' has shape {tuple(array.shape)}; this model needs {tuple(expected[name])}. "
                 "Use the configuration stored in the same archive."
             )

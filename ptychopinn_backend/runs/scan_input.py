@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.config.presets import DescribedScan
+from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data.counted_scan import CountedScan
 from ptychopinn_backend.data.dataset import ScanDataset, open_dataset
 from ptychopinn_backend.data.dataset.sources import (
@@ -65,7 +66,7 @@ def scan_input(
     validation: Scans | None = None,
     dataset: Path | None = None,
     place: Path | None = None,
-    measurement: str | None = None,
+    reading: Reading = ASK_THE_FILE,
 ) -> ScanInput:
     """Decide how scans are held.
 
@@ -75,7 +76,7 @@ def scan_input(
         dataset: folder of a data set that is made from the scans, or None.
         place: folder of the results, where a data set is made when the scans are large and no folder is named; None
             keeps them in memory.
-        measurement: 'counts', 'amplitudes' or None; concerns files.
+        reading: what the user states about files.
 
     Returns:
         The scans.
@@ -84,46 +85,46 @@ def scan_input(
         DataError: there is nothing to train on, or a file or the data set cannot be used.
     """
     if isinstance(scans, ScanDataset):
-        return _WholeDataset(scans, validation, measurement)
+        return _WholeDataset(scans, validation, reading)
     items = listed(scans)
     paths = [Path(item) for item in items if not isinstance(item, RawData)]
     if not items:
         if dataset is None:
             raise DataError("No scan was given to train on. Name scan files or folders, or a data set.")
-        return _WholeDataset(open_dataset(dataset), validation, measurement)
+        return _WholeDataset(open_dataset(dataset), validation, reading)
     if len(paths) == len(items) == 1 and (paths[0] / DESCRIPTION_NAME).is_file():
-        return _WholeDataset(open_dataset(paths[0]), validation, measurement)
+        return _WholeDataset(open_dataset(paths[0]), validation, reading)
     if len(paths) < len(items):
         if dataset is not None:
             raise DataError("A data set is made from files, and a RawData is given. Write it with to_file first.")
     elif dataset is not None:
-        return _OnDisk(paths, validation, dataset, measurement)
-    elif exceeds_memory_part(paths):
+        return _OnDisk(paths, validation, dataset, reading)
+    elif exceeds_memory_part(paths, reading):
         if place is not None:
-            return _OnDisk(paths, validation, place / DATASET_NAME, measurement)
+            return _OnDisk(paths, validation, place / DATASET_NAME, reading)
         logger.warning("The scans need much of the machine's memory. Name a folder for a data set on disk.")
-    return _InMemory(items, validation, measurement)
+    return _InMemory(items, validation, reading)
 
 
 class _InMemory:
     dataset = None
 
-    def __init__(self, scans: Sequence[Scan], validation: Scans | None, measurement: str | None) -> None:
-        self.sizes = [CountedScan.of(scan) for scan in read_all(scans, measurement)]
+    def __init__(self, scans: Sequence[Scan], validation: Scans | None, reading: Reading) -> None:
+        self.sizes = [CountedScan.of(scan) for scan in read_all(scans, reading)]
         self.fixed: dict[str, int] = {}
-        self._validation, self._measurement = validation, measurement
+        self._validation, self._reading = validation, reading
 
     def group(self, config: TrainingConfig, seed: int, *, every_point: bool) -> TrainingData:
-        held_out = read_all(self._validation, self._measurement)
+        held_out = read_all(self._validation, self._reading)
         return group_scans(self.sizes, held_out, config, seed, every_point=every_point)
 
 
 class _OnDisk:
-    def __init__(self, scans: Sequence[Path], validation: Scans | None, folder: Path, measurement: str | None) -> None:
-        self.sizes = [read_scan_file(path) for path in list_sources(scans)]
+    def __init__(self, scans: Sequence[Path], validation: Scans | None, folder: Path, reading: Reading) -> None:
+        self.sizes = [read_scan_file(path, reading) for path in list_sources(scans, reading)]
         self.fixed: dict[str, int] = {}
         self.dataset = folder
-        self._validation, self._measurement = _paths_of(validation), measurement
+        self._validation, self._reading = _paths_of(validation), reading
 
     def group(self, config: TrainingConfig, seed: int, *, every_point: bool) -> TrainingData:
         return group_scans_on_disk(
@@ -133,22 +134,22 @@ class _OnDisk:
             seed,
             validation=self._validation,
             every_point=every_point,
-            measurement=self._measurement,
+            reading=self._reading,
         )
 
 
 class _WholeDataset:
-    def __init__(self, dataset: ScanDataset, validation: Scans | None, measurement: str | None) -> None:
+    def __init__(self, dataset: ScanDataset, validation: Scans | None, reading: Reading) -> None:
         self.sizes = [dataset]
         self.fixed = {"N": dataset.N, "gridsize": round(dataset.channels**0.5)}
         self.dataset = dataset.folder
-        self._validation, self._measurement = validation, measurement
+        self._validation, self._reading = validation, reading
 
     def group(self, config: TrainingConfig, seed: int, *, every_point: bool) -> TrainingData:
         dataset = self.sizes[0]
         if self._validation is None:
             return TrainingData(*dataset.split(config.validation_fraction, seed), dataset.mean_photons)
-        held_out = read_all(self._validation, self._measurement)
+        held_out = read_all(self._validation, self._reading)
         whole = replace(config, validation_fraction=0.0)
         grouped = group_scans(held_out, [], whole, seed + 1, every_point=every_point)
         return TrainingData(dataset, grouped.training, dataset.mean_photons)
@@ -171,12 +172,12 @@ def listed(scans: Scans) -> list[Scan]:
     return [scans] if isinstance(scans, RawData | str | Path) else list(scans)
 
 
-def read_all(scans: Scans | None, measurement: str | None) -> list[RawData]:
+def read_all(scans: Scans | None, reading: Reading = ASK_THE_FILE) -> list[RawData]:
     """Read scans into memory.
 
     Args:
         scans: arrays, files and folders; None is none.
-        measurement: 'counts', 'amplitudes' or None; concerns files.
+        reading: what the user states about files.
 
     Returns:
         The scans in the order given.
@@ -189,7 +190,7 @@ def read_all(scans: Scans | None, measurement: str | None) -> list[RawData]:
         if isinstance(item, RawData):
             read.append(item)
         else:
-            read += [RawData.from_file(path, measurement) for path in list_sources(item)]
+            read += [RawData.from_file(path, reading=reading) for path in list_sources(item, reading)]
     return read
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ptychopinn_backend.arrays import IntArray
 from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.counted_scan import CountedScan, mean_photons
 from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset
@@ -83,7 +84,7 @@ def group_scans_on_disk(
     *,
     validation: Sources = (),
     every_point: bool = False,
-    measurement: str | None = None,
+    reading: Reading = ASK_THE_FILE,
 ) -> TrainingData:
     """Group scans that stay on disk; the groups are those of `group_scans`.
 
@@ -94,7 +95,7 @@ def group_scans_on_disk(
         seed: of the run.
         validation: scan files to validate on; without any, a part of the groups is kept for it.
         every_point: every scan contributes one group for each of its points.
-        measurement: 'counts' or 'amplitudes'; None asks each file, then looks at its values.
+        reading: what the user states about the files.
 
     Returns:
         The groups; `training` is a `ScanDataset`, or part of one.
@@ -104,7 +105,7 @@ def group_scans_on_disk(
     """
 
     def options(seed: int) -> DatasetOptions:
-        return DatasetOptions.from_training(config, seed, every_point=every_point, measurement=measurement)
+        return DatasetOptions.from_training(config, seed, every_point=every_point, reading=reading)
 
     dataset = create_dataset(sources, folder, config.model, options(seed))
     if not isinstance(validation, Sequence) or len(validation) > 0:

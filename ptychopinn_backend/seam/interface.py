@@ -135,7 +135,7 @@ class Backend(ABC):
             weights: exactly the names and shapes of `weight_shapes`.
 
         Raises:
-            DamagedArchiveError: a name or shape differs.
+            UnfitWeightsError: a name or shape differs.
         """
         check_weights(weights, self._weight_shapes())
         self._load_weights(weights)

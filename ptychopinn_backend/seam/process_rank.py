@@ -92,7 +92,8 @@ def ended_by_signal(rank: int, count: int, number: int) -> str:
     """
     return (
         f"Process {rank + 1} of {count} was ended from outside by {signal.Signals(number).name}, most often because "
-        "memory ran out. Lower batch_size or devices, or hold the scans on disk (--dataset); then go on with --resume."
+        "memory ran out. Lower batch_size or devices, or hold the scans on disk (a data set); then resume from the "
+        "last checkpoint."
     )
 
 

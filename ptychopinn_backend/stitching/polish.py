@@ -9,29 +9,25 @@ what makes a few steps enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-import scipy.fft
 
 from ptychopinn_backend.arrays import (
-    AnyArray,
     BoolArray,
     Complex64Array,
     Float32Array,
     FloatArray,
-    IntArray,
     require_shape,
 )
-from ptychopinn_backend.physics.far_field import centring_signs
+from ptychopinn_backend.physics.data_consistency import FarFieldFit
+from ptychopinn_backend.physics.likelihood import Likelihood
 from ptychopinn_backend.physics.object_patches import add_patches, extract_patches, window_corners
 from ptychopinn_backend.physics.scan_model import pattern_batches
 from ptychopinn_backend.stitching.assembly import ObjectFrame
 
 LIGHT_FLOOR: Final = 0.02
 """Fraction of the strongest illumination below which the object is changed more slowly."""
-_MODULUS_FLOOR: Final = 1e-6
 
 
 def polish(
@@ -42,6 +38,7 @@ def polish(
     amplitudes: FloatArray,
     steps: int,
     valid_pixels: BoolArray | None = None,
+    likelihood: Likelihood | None = None,
 ) -> Complex64Array:
     """Bring an object nearer to the measured counts.
 
@@ -54,6 +51,7 @@ def polish(
         amplitudes: square roots of the counts (pattern, N, N), zero frequency at the array centre.
         steps: how many; each costs about two far fields of every pattern. 0 returns the object.
         valid_pixels: detector pixels to use (N, N); None uses all.
+        likelihood: law of noise; None is that of squared amplitudes.
 
     Returns:
         (row, column).
@@ -73,50 +71,19 @@ def polish(
     vacuum = np.abs(obj[known]).mean() if known.any() else 1.0
     current = before = np.where(known, obj, np.complex64(vacuum))
     momentum = 1.0
+    fit = FarFieldFit(len(probe), N, likelihood or Likelihood(), valid_pixels)
     for _ in range(steps):
         next_momentum = (1 + float(np.sqrt(1 + 4 * momentum**2))) / 2
         ahead = np.float32((momentum - 1) / next_momentum)
         moved = np.asarray(current + ahead * (current - before), np.complex64)
         change = np.zeros_like(obj)
-        for batch, correction in _corrections(moved, frame, probe, positions, amplitudes, inside, valid_pixels):
-            add_patches(change, correction, frame.origin_rc, positions[batch])
+        for start in range(0, len(inside), fit.batch_size):
+            some = slice(start, start + fit.batch_size)
+            patches = extract_patches(moved, frame.origin_rc, positions[some], N)
+            waves, _ = fit.change(patches, probe, np.asarray(amplitudes[inside[some]], np.float32))
+            add_patches(change, fit.onto_object(waves, probe), frame.origin_rc, positions[some])
         before, current, momentum = current, moved + gain * change, next_momentum
     return np.where(known, current, np.complex64(0))
-
-
-def _corrections(
-    obj: Complex64Array,
-    frame: ObjectFrame,
-    probe: Complex64Array,
-    positions_xy: FloatArray,
-    amplitudes: FloatArray,
-    rows: IntArray,
-    valid_pixels: BoolArray | None,
-) -> Iterator[tuple[IntArray, Complex64Array]]:
-    """Yield batches of patterns and sum over modes of conj(P) F^-1((A / |F P O| - 1) F P O), (pattern, N, N)."""
-    signed = probe * centring_signs(probe.shape[-1])
-    back = signed.conj()
-    for batch in pattern_batches(len(positions_xy), probe):
-        patches = extract_patches(obj, frame.origin_rc, positions_xy[batch], probe.shape[-1])
-        waves = scipy.fft.fft2(patches[:, np.newaxis] * signed, norm="ortho", workers=-1, overwrite_x=True)
-        modulus = np.square(waves.real)
-        modulus += np.square(waves.imag)
-        modulus = np.sqrt(_sum_over_modes(modulus))
-        factor = np.divide(amplitudes[rows[batch]], np.maximum(modulus, _MODULUS_FLOOR, out=modulus), dtype=np.float32)
-        factor -= 1
-        if valid_pixels is not None:
-            factor *= valid_pixels
-        # By parts: NumPy would make complex numbers of the factor first.
-        waves.real *= factor[:, np.newaxis]
-        waves.imag *= factor[:, np.newaxis]
-        waves = scipy.fft.ifft2(waves, norm="ortho", workers=-1, overwrite_x=True)
-        waves *= back
-        yield batch, _sum_over_modes(waves)
-
-
-def _sum_over_modes(values: AnyArray) -> AnyArray:
-    """Return the sum over axis 1; of a single mode a view."""
-    return np.asarray(values[:, 0] if values.shape[1] == 1 else values.sum(axis=1))
 
 
 def _inverse_illumination(frame: ObjectFrame, probe: Complex64Array, positions_xy: FloatArray) -> Float32Array:

@@ -143,7 +143,7 @@ def test_a_killed_process_ends_the_training_in_one_sentence(running: subprocess.
     said = [line for line in errors.splitlines() if line.startswith("Error")]
     assert said == [
         "Error: Process 2 of 2 was ended from outside by SIGKILL, most often because memory ran out. Lower batch_size "
-        "or devices, or hold the scans on disk (--dataset); then go on with --resume."
+        "or devices, or hold the scans on disk (a data set); then resume from the last checkpoint."
     ]
     assert "Traceback" not in errors
     wait_until_gone(running.pid)

@@ -11,6 +11,7 @@ import pytest
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.cli.inference_jobs import InferenceJob, output_folders, reconstruct_scans
 from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.reading import ASK_THE_FILE
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate
 from ptychopinn_backend.errors import DataError
@@ -93,7 +94,7 @@ def test_every_object_of_a_file_is_reconstructed_by_itself(folder: Path, tmp_pat
 
 def test_a_killed_process_fails_its_scan_only(folder: Path, tmp_path: Path) -> None:
     names = [folder / "scans" / f"{name}.npz" for name in "abc"]
-    job = InferenceJob(folder / "model", None, ExecutionConfig(accelerator="cpu"), None, {})
+    job = InferenceJob(folder / "model", None, ExecutionConfig(accelerator="cpu"), ASK_THE_FILE, {})
     outcomes = reconstruct_scans(job, output_folders(names, tmp_path), 2)
     first = next(outcomes)
     for process in multiprocessing.active_children():

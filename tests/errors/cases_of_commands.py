@@ -12,6 +12,7 @@ INFER = ("infer", "model", "-o", "out")
 CONVERT = ("convert", "scan.npz")
 PRETRAIN = ("pretrain", "-o", "out", "--quiet", "--backend", "pytorch", "--accelerator", "cpu")
 SEVERAL = ("--devices", "2", "--num-nodes", "2")
+CALIBRATE = ("calibrate", "scan.npz", "-o", "calibrated.npz", "--quiet")
 EVALUATE = ("evaluate", "result/reconstruction.npz", "scan.npz")
 PLAN = ("simulate", "-o", "scans", "--config", "plan.yaml")
 
@@ -28,6 +29,13 @@ CASES = (
     Case(
         "The truth has no object", (*EVALUATE, "--truth", "scan.npz"), "has no objectGuess", scan_with(objectGuess=None)
     ),
+    Case("The calibrated scan has no file name", ("calibrate", "scan.npz", "-o", "out"), "must end in '.npz'"),
+    Case(
+        "Calibration of a scan without a probe", (*CALIBRATE, "--probe", "scan"), "no probe", scan_with(probeGuess=None)
+    ),
+    Case("Calibration with no modes", (*CALIBRATE, "--modes", "0"), "modes = 0"),
+    Case("Calibration with an aperture of no size", (*CALIBRATE, "--aperture", "0"), "aperture_px = 0"),
+    Case("Calibration with an infinite defocus", (*CALIBRATE, "--defocus", "inf"), "defocus_px2 = inf"),
     Case("The simulated scan has no file name", ("simulate", "-o", "folder"), "must end in '.npz'"),
     Case("An odd pattern size", (*SIMULATE, "--size", "33"), "size = 33"),
     Case("No patterns", (*SIMULATE, "--patterns", "0"), "patterns = 0"),

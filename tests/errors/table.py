@@ -8,12 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from . import cases_of_archives, cases_of_commands, cases_of_configuration, cases_of_data, cases_of_ptychodus
+from . import (
+    cases_of_archives,
+    cases_of_commands,
+    cases_of_configuration,
+    cases_of_data,
+    cases_of_formats,
+    cases_of_ptychodus,
+)
 from .workshop import ROOT, Case, Outcome, prepare, run
 
 PAGE: Final = ROOT / "docs" / "errors.md"
 AREAS: Final[Mapping[str, tuple[Case, ...]]] = {
     "Data": cases_of_data.CASES,
+    "Scans of other formats": cases_of_formats.CASES,
     "Configuration": cases_of_configuration.CASES,
     "Archive": cases_of_archives.CASES,
     "Backend and training": cases_of_configuration.BACKEND_CASES,

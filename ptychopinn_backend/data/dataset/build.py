@@ -62,7 +62,7 @@ def create_dataset(
     Any number of processes may call this at once with the same arguments: one builds, the others wait for it.
 
     Args:
-        sources: scan files (NPZ, or HDF5 as Ptychodus writes it), folders of them, or both.
+        sources: scan files of any known format, folders of them, or both.
         folder: where the data set lies; new, empty, or holding a data set, which is replaced when it differs.
         model: decides N, gridsize and how probes are normalised.
         options: how groups are drawn and normalised; None takes the defaults.
@@ -76,7 +76,7 @@ def create_dataset(
     """
     folder = Path(folder)
     options = (options or DatasetOptions()).for_model(model)
-    files = list_sources(sources)
+    files = list_sources(sources, options.reading)
     wanted = _describe(files, model, options)
     found = _open_if_same(folder, wanted, model)
     if found is not None:
@@ -89,9 +89,11 @@ def create_dataset(
 
 
 def _describe(files: Sequence[Path], model: ModelConfig, options: DatasetOptions) -> Description:
-    content = [fingerprint(path) for path in files]
-    patterns = _digest([FORMAT, VERSION, content, model.N, options.measurement, options.with_labels])
-    groups = _digest([patterns, asdict(options)])
+    content = [fingerprint(path, options.reading) for path in files]
+    stated, all_options = options.reading.stated(), asdict(options)
+    del all_options["reading"]
+    patterns = _digest([FORMAT, VERSION, content, model.N, options.measurement, options.with_labels, stated])
+    groups = _digest([patterns, all_options])
     return Description(
         patterns,
         groups,
@@ -193,7 +195,7 @@ def _stored_scans(patterns: Path, n_scans: int) -> list[StoredScan] | None:
 
 def _store_patterns(folder: Path, files: Sequence[Path], wanted: Description, options: DatasetOptions) -> None:
     N = wanted.model["N"]
-    scans = [read_scan_file(path) for path in files]
+    scans = [read_scan_file(path, options.reading) for path in files]
     for scan in scans:
         _require_usable(scan, N)
     needed, free = sum(bytes_to_store(scan, options.with_labels) for scan in scans), shutil.disk_usage(folder).free

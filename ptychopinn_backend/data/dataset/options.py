@@ -12,6 +12,7 @@ from ptychopinn_backend.config.checks import (
     require_non_negative_integer,
     require_positive_integer,
 )
+from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data.grouping import GroupingOptions
 from ptychopinn_backend.errors import UnsupportedOptionError
 from ptychopinn_backend.legacy.option_sets import DataConfig
@@ -30,7 +31,7 @@ class DatasetOptions:
     """'Batch': one factor a scan, so that its patterns have (N/2)^2 photons on average. 'Group': one factor a group.
     None: patterns are taken as they are."""
     measurement: str | None = None
-    """'counts' or 'amplitudes'; None asks each file, then looks at its values."""
+    """'counts' or 'amplitudes'; None asks `reading` and each file, then looks at its values."""
     with_labels: bool = False
     """Keep ground-truth patches too, for supervised training."""
     n_subsample: int | None = None
@@ -41,6 +42,8 @@ class DatasetOptions:
     """Normalise probes as specs/data.md says; False takes them in the scale they were given in."""
     phase_subtraction: bool = False
     """Turn the labels of each group by one phase, so that their mean phase is 0."""
+    reading: Reading = ASK_THE_FILE
+    """What the user states about all the files."""
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -64,6 +67,7 @@ class DatasetOptions:
         *,
         every_point: bool = False,
         measurement: str | None = None,
+        reading: Reading = ASK_THE_FILE,
         **grouping: Any,
     ) -> DatasetOptions:
         """Return what a training configuration asks for; the groups are those training in memory would draw.
@@ -73,6 +77,7 @@ class DatasetOptions:
             seed: of the run; draws groups unless the configuration has a seed of its own.
             every_point: one group for each scan point, whatever `config.n_groups` says.
             measurement: 'counts', 'amplitudes' or None.
+            reading: what the user states about the files.
             **grouping: further fields of `GroupingOptions`.
 
         Returns:
@@ -90,6 +95,7 @@ class DatasetOptions:
         return cls(
             grouping=GroupingOptions(**{**chosen, **grouping}),
             measurement=measurement,
+            reading=reading,
             with_labels=loss_weights(config).needs_labels,
             n_subsample=config.n_subsample,
             subsample_seed=config.subsample_seed,

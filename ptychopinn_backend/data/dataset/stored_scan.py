@@ -14,10 +14,20 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.config.checks import require_choice
 from ptychopinn_backend.data.dataset.options import DatasetOptions
-from ptychopinn_backend.data.dataset.sources import ScanFile, label_pieces, pattern_pieces, stored_dtype
+from ptychopinn_backend.data.dataset.sources import ScanFile, stored_dtype
 from ptychopinn_backend.data.dataset.stored_rows import StoredRows, row_writer
+from ptychopinn_backend.data.decisions import tell
 from ptychopinn_backend.data.labels import label_patches, require_label_source
-from ptychopinn_backend.data.measurement import AMPLITUDES, COUNTS, seen_measurement, stated_measurement, to_amplitudes
+from ptychopinn_backend.data.measurement import (
+    AMPLITUDES,
+    COUNTS,
+    NORMALISED,
+    restoring_factor,
+    seen_measurement,
+    stated_measurement,
+    stated_photons,
+    to_amplitudes,
+)
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import count_photons, pattern_slices
 from ptychopinn_backend.data.scan_checks import (
@@ -26,9 +36,10 @@ from ptychopinn_backend.data.scan_checks import (
     check_pattern_values,
     check_positions,
     check_probe,
-    check_scan_index,
+    decisions,
     parse_metadata,
 )
+from ptychopinn_backend.data.scan_index import check_scan_index
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.files.npz import METADATA_KEY, read_npz, write_npz
 
@@ -86,6 +97,7 @@ def store_scan(scan: ScanFile, folder: Path, index: int, options: DatasetOptions
     except DataError as error:
         named = str(error) if str(scan.path) in str(error) else f"{scan.path}: {error}"
         raise DataError(named) from error
+    tell((*scan.opened.notes, *decisions(scan.opened.members, scan.facts)), scan.path)
     members = {name: scan.facts.get(name) for name in (*_NEEDED, *_OPTIONAL)}
     members["photons"] = described.pop("photons")
     members[METADATA_KEY] = np.array(json.dumps(described))
@@ -132,7 +144,7 @@ def _checked_facts(members: Mapping[str, AnyArray], shape: tuple[int, ...]) -> d
     per_point = ("xcoords", "ycoords", "photons", "xcoords_start", "ycoords_start")
     return {
         **{name: check_positions(name, members[name], shape[0]) for name in per_point if name in members},
-        "scan_index": check_scan_index(members["scan_index"], shape[0]),
+        "scan_index": check_scan_index(members["scan_index"], shape[0], "objects")["scan_index"],
         "probeGuess": check_probe(members["probeGuess"], shape[1]),
         "bad_pixels": check_bad_pixels(members.get("bad_pixels")),
     }
@@ -141,18 +153,24 @@ def _checked_facts(members: Mapping[str, AnyArray], shape: tuple[int, ...]) -> d
 def _store_patterns(scan: ScanFile, path: Path, options: DatasetOptions) -> dict[str, Any]:
     bad = scan.facts["bad_pixels"]
     good = None if bad is None else ~bad
-    kind = stated_measurement(options.measurement, scan.facts["metadata"])
+    metadata = scan.facts["metadata"]
+    kind = stated_measurement(options.measurement or options.reading.measurement, metadata)
     if kind is None:
-        kind = seen_measurement(_checked_pieces(scan, good), good)
-    dtype = stored_dtype(scan.dtype)
+        kind = seen_measurement(_checked_pieces(scan, good), good, stated_photons(metadata))
+    dtype = np.dtype(np.float32) if kind == NORMALISED else stored_dtype(scan.dtype)
+    factor = np.float32(restoring_factor(metadata, _mean_photons(scan, good)) if kind == NORMALISED else 1)
     photons = np.empty(scan.n_patterns, np.float64)
     done = 0
     with row_writer(path, (scan.n_patterns, scan.N, scan.N), dtype) as append:
         for piece in _checked_pieces(scan, good):
             amplitudes = to_amplitudes(piece, kind, good)
+            if kind == NORMALISED:
+                amplitudes = amplitudes * factor
             photons[done : done + len(piece)] = count_photons(amplitudes)
             done += len(piece)
             append(amplitudes if dtype.kind == "f" else piece if good is None else piece * good)
+    if done != scan.n_patterns:
+        raise DataError(f"it holds {done} patterns where it declares {scan.n_patterns}. Write the file again.")
     return {
         "name": scan.path.name,
         "measurement": AMPLITUDES if dtype.kind == "f" else kind,
@@ -161,9 +179,20 @@ def _store_patterns(scan: ScanFile, path: Path, options: DatasetOptions) -> dict
     }
 
 
+def _mean_photons(scan: ScanFile, good: BoolArray | None) -> float:
+    total = sum(float(count_photons(to_amplitudes(piece, AMPLITUDES, good)).sum()) for piece in _pieces(scan))
+    return total / scan.n_patterns
+
+
+def _pieces(scan: ScanFile) -> Iterator[AnyArray]:
+    """Yield the patterns of a file, a few million values at a time."""
+    for piece in scan.opened.patterns.pieces():
+        yield from (piece[part] for part in pattern_slices(piece))
+
+
 def _checked_pieces(scan: ScanFile, good_pixels: BoolArray | None) -> Iterator[AnyArray]:
     first = 0
-    for piece in pattern_pieces(scan):
+    for piece in _pieces(scan):
         check_pattern_values("diffraction", piece, good_pixels, first)
         first += len(piece)
         yield piece
@@ -177,9 +206,9 @@ def _store_labels(scan: ScanFile, path: Path) -> None:
 
 
 def _label_pieces(scan: ScanFile) -> Iterator[Complex64Array]:
-    if scan.has_labels:
+    if scan.opened.labels is not None:
         done = 0
-        for piece in label_pieces(scan):
+        for piece in scan.opened.labels.pieces():
             patches = check_label_patches(piece, len(piece), scan.N)
             if patches is not None:
                 done += len(patches)

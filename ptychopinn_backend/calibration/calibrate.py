@@ -1,0 +1,238 @@
+"""Object, probe modes, positions and beam strength of one scan from its patterns, judged by patterns held out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from time import perf_counter
+from typing import Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import Complex64Array, IntArray
+from ptychopinn_backend.calibration.batches import batch_count
+from ptychopinn_backend.calibration.estimate import Measured, vacuum
+from ptychopinn_backend.calibration.fit import Fit
+from ptychopinn_backend.calibration.judgement import LOW_COUNTS, judged, suited_law
+from ptychopinn_backend.calibration.options import AUTO, DEFAULT_MODES, CalibrationOptions
+from ptychopinn_backend.calibration.probe_start import (
+    probe_of_pupil,
+    pupil_of,
+    scaled_to,
+    trial_defocuses,
+    with_modes,
+)
+from ptychopinn_backend.calibration.refinement import Moves, Refinement
+from ptychopinn_backend.calibration.result import Calibration
+from ptychopinn_backend.calibration.schedule import OnSweep, Progress, judge
+from ptychopinn_backend.calibration.search import ill_fitting, search_positions
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.physics.likelihood import Likelihood, likelihood_for
+from ptychopinn_backend.physics.probe import as_mode_stack
+
+logger = logging.getLogger(__name__)
+
+_MARGIN_PX: Final = 2.0
+_TRIAL_PATTERNS: Final = 96
+_TRIAL_SWEEPS: Final = 6
+_WORTH_KEEPING: Final = 0.002
+"""Relative gain in the held-out deviance that an additional freedom has to bring."""
+_PLAUSIBLE_SCALE: Final = (0.2, 5.0)
+"""Amplitudes of the object that a probe in counts leads to; beyond, the probe's scale is arbitrary."""
+
+
+def calibrate(
+    scan: RawData, options: CalibrationOptions | None = None, *, on_sweep: OnSweep | None = None
+) -> Calibration:
+    """Refine object, probe and positions of a scan together.
+
+    Held-out patterns are never used for object or probe, and move only by themselves; they decide how long to go on,
+    which law of noise suits, and whether the result should be believed.
+
+    Args:
+        scan: one object.
+        options: what is refined; None is all, from the scan's probe where it has one.
+        on_sweep: called after every pass over the patterns.
+
+    Returns:
+        The calibration; where it should not be believed it still holds what was found.
+
+    Raises:
+        DataError: the scan shows several objects, has no probe though one is asked for, or holds no counts.
+    """
+    started = perf_counter()
+    options = options or CalibrationOptions(probe="none" if scan.probeGuess is None else "scan")
+    _require_fit_for_calibration(scan, options)
+    measured = Measured.of(scan)
+    run = _Run(scan, measured, options, Progress(on_sweep))
+    before = run.begin()
+    run.refine()
+    return run.result(before, perf_counter() - started)
+
+
+class _Run:
+    """The stages of one calibration."""
+
+    def __init__(self, scan: RawData, measured: Measured, options: CalibrationOptions, progress: Progress) -> None:
+        self._measured, self._options, self._progress = measured, options, progress
+        self._counts = float(measured.mean_pattern().sum())
+        self._mean_counts = self._counts / measured.n_valid
+        self._limit = options.position_limit_px or max(4.0, measured.N / 16)
+        given = None if options.probe == "none" else as_mode_stack(_probe_of(scan))
+        self._scale = 1.0 if given is None else _object_scale(given, self._counts)
+        self._given = None if given is None else scaled_to(given, self._counts)
+        self._modes = options.modes or max(DEFAULT_MODES, 1 if given is None else len(given))
+        first = "poisson" if self._mean_counts < LOW_COUNTS else "amplitude"
+        self._first = self._law(first if options.likelihood == AUTO else options.likelihood)
+
+    def _law(self, name: str) -> Likelihood:
+        return likelihood_for(name, self._mean_counts)
+
+    def _refinement(self, measured: Measured, probe: Complex64Array) -> Refinement:
+        return Refinement(
+            measured,
+            vacuum(measured, probe, self._limit + _MARGIN_PX),
+            self._first,
+            smoothness=self._options.smoothness,
+            position_limit_px=self._limit,
+            seed=self._options.seed,
+        )
+
+    def begin(self) -> Fit | None:
+        """Choose the probe to begin with, and fit an object to it; return how well held-out patterns suit it."""
+        if self._given is None:
+            probe = self._tried_probe()
+            self._refinement_so_far = self._refinement(self._measured, with_modes(probe, self._modes))
+            return None
+        self._refinement_so_far = refinement = self._refinement(self._measured, self._given)
+        fit = self._stage(Moves(), fewest=3, most=8, least_gain=0.02)
+        if self._modes > len(self._given):
+            refinement.restart(replace(refinement.estimate, probe=with_modes(self._given, self._modes)))
+        return fit
+
+    def refine(self) -> None:
+        """Refine all together: many batches first, then all patterns at once under the laws of noise in question."""
+        refinement, positions = self._refinement_so_far, self._options.positions
+        left = self._options.most_sweeps
+        self._stage(Moves(probe=True), fewest=4, most=min(left, 12 if self._given is None else 4), least_gain=0.03)
+        if positions:
+            self._search(self._measured.held_out)
+        moves = Moves(probe=True, positions=positions)
+        self._stage(moves, fewest=5, most=max(1, left // 2), least_gain=0.01)
+        if positions:
+            self._search(np.concatenate([ill_fitting(refinement, self._measured), self._measured.held_out]))
+            self._stage(moves, fewest=3, most=max(1, left // 5), least_gain=0.01)
+        self._settle(moves)
+
+    def _settle(self, moves: Moves) -> None:
+        """Take all patterns together, under every law in question, with and without strengths."""
+        refinement, options = self._refinement_so_far, self._options
+        start = refinement.estimate.copy()
+        found = {}
+        for name in ("amplitude", "poisson") if options.likelihood == AUTO else (options.likelihood,):
+            refinement.restart(start.copy(), self._law(name))
+            fit = self._stage(moves, fewest=4, most=10, least_gain=0.004, batches=1)
+            found[name] = fit, refinement.estimate
+        name = suited_law({name: fit for name, (fit, _) in found.items()}, self._mean_counts)
+        deviance, plain = found[name][0].deviance, found[name][1]
+        refinement.restart(plain.copy(), self._law(name))
+        if options.strengths is False:
+            return
+        fit = self._stage(replace(moves, strengths=True), fewest=3, most=6, least_gain=0.004, batches=1)
+        if options.strengths is None and not fit.deviance < (1 - _WORTH_KEEPING) * deviance:
+            refinement.restart(plain)
+
+    def _stage(self, moves: Moves, *, fewest: int, most: int, least_gain: float, batches: int | None = None) -> Fit:
+        refinement = self._refinement_so_far
+        rows = refinement.measured.fitted
+        split = batches or batch_count(refinement.estimate.positions_xy[rows], refinement.estimate.probe)
+        return self._progress.run(refinement, split, moves, fewest=fewest, most=most, least_gain=least_gain)
+
+    def _search(self, rows: IntArray) -> None:
+        moved = search_positions(self._refinement_so_far, rows, self._limit)
+        logger.info("%d of %d positions moved to a better place nearby.", moved, len(rows))
+
+    def _tried_probe(self) -> Complex64Array:
+        """Return the best of several beams from the mean pattern, each refined on the middle of the scan."""
+        options, measured = self._options, self._measured
+        pupil = pupil_of(measured.mean_pattern(), options.aperture_px)
+        defocuses = trial_defocuses(pupil) if options.defocus_px2 is None else [options.defocus_px2]
+        beams = [scaled_to(probe_of_pupil(pupil, defocus), self._counts) for defocus in defocuses]
+        if len(beams) == 1:
+            return beams[0]
+        piece = _middle_of(measured)
+        found = []
+        for defocus, beam in zip(defocuses, beams, strict=True):
+            self._refinement_so_far = self._refinement(piece, beam)
+            fit = self._stage(Moves(probe=True), fewest=_TRIAL_SWEEPS, most=_TRIAL_SWEEPS, least_gain=0.0)
+            logger.info("Defocus %.4g pixel areas: R-free %.4f.", defocus, fit.r_factor)
+            found.append((fit.deviance, self._refinement_so_far.estimate.probe))
+        return min(found, key=lambda entry: entry[0])[1]
+
+    def result(self, before: Fit | None, elapsed_s: float) -> Calibration:
+        """Return what was found, at the scale of the given probe."""
+        refinement = self._refinement_so_far
+        estimate, after = refinement.estimate, judge(refinement)
+        believed, reason = judged(before, after, refinement)
+        scale = np.float32(self._scale)
+        strengths = estimate.strengths
+        return Calibration(
+            object=np.asarray(estimate.object * scale, np.complex64),
+            origin_rc=estimate.frame.origin_rc,
+            probe=np.asarray(estimate.probe / scale, np.complex64),
+            positions_xy=estimate.positions_xy,
+            strengths=np.ones(len(estimate.positions_xy), np.float32) if strengths is None else strengths,
+            affine=refinement.positions.map,
+            position_spread_px=refinement.positions.spread_px if self._options.positions else 0.0,
+            likelihood=refinement.likelihood,
+            before=before,
+            after=after,
+            fitted=refinement.score(self._measured.fitted),
+            held_out=self._measured.held_out,
+            believed=believed,
+            reason=reason,
+            sweeps=self._progress.sweeps,
+            elapsed_s=elapsed_s,
+        )
+
+
+def _middle_of(measured: Measured) -> Measured:
+    """Return the patterns nearest to the middle of the scan, of which every eighth judges."""
+    if len(measured.fitted) <= _TRIAL_PATTERNS and len(measured.held_out):
+        return measured
+    given = measured.given_xy[measured.fitted]
+    apart = np.sum((given - np.median(given, axis=0)) ** 2, axis=1)
+    rows = np.sort(measured.fitted[np.argsort(apart, kind="stable")[:_TRIAL_PATTERNS]])
+    judges = np.arange(len(rows)) % 8 == 3
+    return replace(
+        measured,
+        amplitudes=measured.amplitudes[rows],
+        given_xy=measured.given_xy[rows],
+        held_out=np.flatnonzero(judges),
+        fitted=np.flatnonzero(~judges),
+    )
+
+
+def _object_scale(probe: Complex64Array, counts: float) -> float:
+    """Return the amplitude of the object that a probe in counts leads to; 1 where its scale is arbitrary."""
+    scale = float(np.sqrt(counts / np.sum(np.abs(probe) ** 2, dtype=np.float64)))
+    return scale if _PLAUSIBLE_SCALE[0] < scale < _PLAUSIBLE_SCALE[1] else 1.0
+
+
+def _probe_of(scan: RawData) -> Complex64Array:
+    assert scan.probeGuess is not None
+    return scan.probeGuess
+
+
+def _require_fit_for_calibration(scan: RawData, options: CalibrationOptions) -> None:
+    objects = np.unique(scan.scan_index)
+    if len(objects) > 1:
+        raise DataError(
+            f"The scan shows {len(objects)} objects, which are calibrated one by one. "
+            "Calibrate each of scan.by_object().values()."
+        )
+    if scan.probeGuess is None and options.probe == "scan":
+        raise DataError("The scan has no probe (probeGuess) to begin with. Add one, or begin without: probe 'none'.")
+    if not np.any(scan.diff3d):
+        raise DataError("The patterns hold no counts, so nothing can be calibrated. Check the scan.")

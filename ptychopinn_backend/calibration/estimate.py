@@ -1,0 +1,106 @@
+"""What calibration knows at a moment, and the measured patterns it compares with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, Float64Array, IntArray
+from ptychopinn_backend.data.held_out import held_out_rows
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.stitching.assembly import ObjectFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Patterns of one scan, and which of them judge instead of being fitted."""
+
+    amplitudes: Float32Array
+    """Square roots of the counts (pattern, N, N)."""
+    valid_pixels: BoolArray | None
+    """(N, N), or None where all are."""
+    given_xy: Float64Array
+    """Positions as the scan states them (pattern, 2), axis 1 = (x, y), pixels."""
+    held_out: IntArray
+    """Rows of the patterns that judge."""
+    fitted: IntArray
+    """Rows of all others."""
+
+    @classmethod
+    def of(cls, scan: RawData, held_out: IntArray | None = None) -> Measured:
+        """Take the patterns of a scan.
+
+        Args:
+            scan: one object.
+            held_out: rows to hold out; None takes `held_out_rows`.
+
+        Returns:
+            The patterns.
+        """
+        rows = held_out_rows(scan.positions_xy) if held_out is None else held_out
+        return cls(
+            amplitudes=scan.diff3d,
+            valid_pixels=None if scan.bad_pixels is None else ~scan.bad_pixels,
+            given_xy=scan.positions_xy,
+            held_out=rows,
+            fitted=np.setdiff1d(np.arange(scan.n_patterns), rows),
+        )
+
+    @property
+    def N(self) -> int:
+        """Pattern side in pixels."""
+        return int(self.amplitudes.shape[-1])
+
+    @property
+    def n_valid(self) -> int:
+        """Valid pixels of a pattern."""
+        return self.N**2 if self.valid_pixels is None else int(self.valid_pixels.sum())
+
+    def mean_pattern(self) -> Float64Array:
+        """Return the mean counts of the fitted patterns (N, N), zero frequency at the array centre."""
+        total = np.zeros((self.N, self.N))
+        for row in self.fitted:
+            total += np.square(self.amplitudes[row], dtype=np.float64)
+        total /= len(self.fitted)
+        return total if self.valid_pixels is None else total * self.valid_pixels
+
+
+@dataclass(eq=False)
+class Estimate:
+    """Object, probe and positions; arrays are replaced, never changed in place, so that a copy is cheap."""
+
+    object: Complex64Array
+    """(row, column)."""
+    frame: ObjectFrame
+    """Where the object lies."""
+    probe: Complex64Array
+    """(mode, N, N)."""
+    positions_xy: Float64Array
+    """(pattern, 2), axis 1 = (x, y), pixels."""
+    strengths: Float32Array | None = None
+    """Light of every pattern relative to the probe's (pattern,); None is 1."""
+
+    def copy(self) -> Estimate:
+        """Return an estimate that later steps leave alone."""
+        return replace(self, positions_xy=self.positions_xy.copy())
+
+    def strengths_of(self, rows: IntArray) -> Float32Array | None:
+        """Return the strengths of some patterns, or None."""
+        return None if self.strengths is None else self.strengths[rows]
+
+
+def vacuum(measured: Measured, probe: Complex64Array, margin_px: float) -> Estimate:
+    """Return the estimate to begin with: an object of ones around the given positions.
+
+    Args:
+        measured: the patterns.
+        probe: (mode, N, N).
+        margin_px: room around the positions for their refinement.
+
+    Returns:
+        The estimate.
+    """
+    reach = np.array([measured.given_xy.min(axis=0) - margin_px, measured.given_xy.max(axis=0) + margin_px])
+    frame = ObjectFrame.covering(reach, measured.N)
+    return Estimate(np.ones(frame.shape, np.complex64), frame, probe, measured.given_xy.copy())

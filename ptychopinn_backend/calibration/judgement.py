@@ -1,0 +1,85 @@
+"""Whether a calibration should be believed: what the patterns say that had no part in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from ptychopinn_backend.calibration.estimate import Measured
+from ptychopinn_backend.calibration.fit import Fit
+from ptychopinn_backend.calibration.refinement import Refinement
+from ptychopinn_backend.physics.likelihood import poisson_deviance
+
+LOW_COUNTS: Final = 1.0
+"""Mean counts a pixel below which squared amplitudes are biased, and R with them."""
+_TOLERATED_R: Final = 1.03
+
+
+def suited_law(fits: Mapping[str, Fit], mean_counts: float) -> str:
+    """Return the law of noise under which the held-out patterns are best explained.
+
+    The likelihood decides. Where counts are not low R has a say too: it may rise by 3 % at most.
+
+    Args:
+        fits: of the held-out patterns, for every law in question; the first is kept in doubt.
+        mean_counts: mean over patterns and valid pixels.
+
+    Returns:
+        Name of the law.
+    """
+    first = next(iter(fits))
+    allowed = [
+        name
+        for name, fit in fits.items()
+        if mean_counts < LOW_COUNTS or not fit.r_factor > _TOLERATED_R * fits[first].r_factor
+    ]
+    return min(allowed, key=lambda name: fits[name].deviance)
+
+
+def judged(before: Fit | None, after: Fit, refinement: Refinement) -> tuple[bool, str]:
+    """Return whether a calibration should be believed, and why.
+
+    Args:
+        before: held-out patterns with what was given; None where nothing was.
+        after: held-out patterns in the end.
+        refinement: at the end.
+
+    Returns:
+        Whether, and one sentence.
+    """
+    measured = refinement.measured
+    if not len(measured.held_out):
+        return False, f"{len(measured.fitted)} patterns are too few to hold any out, so nothing judges the result."
+    if not (np.isfinite(after.deviance) and np.isfinite(after.r_factor)):
+        return False, "The held-out patterns have no finite likelihood."
+    null = _mean_pattern_deviance(measured)
+    if not after.deviance < null:
+        return False, (
+            f"The held-out patterns are no better explained than by the mean pattern (deviance {after.deviance:.3g} "
+            f"against {null:.3g} a pixel)."
+        )
+    if before is None:
+        return True, f"R-free {after.r_factor:.4f} without a probe to compare with; the mean pattern explains less."
+    change = (
+        f"R-free {before.r_factor:.4f} -> {after.r_factor:.4f}, "
+        f"deviance {before.deviance:.4g} -> {after.deviance:.4g} a pixel"
+    )
+    if not after.deviance < before.deviance:
+        return False, f"The held-out patterns are not better explained than with what was given: {change}."
+    return True, f"The held-out patterns are better explained: {change}."
+
+
+def _mean_pattern_deviance(measured: Measured) -> float:
+    """Return the deviance a pixel of the held-out patterns under the mean pattern, scaled to the counts of each."""
+    mean = measured.mean_pattern()
+    total = 0.0
+    for row in measured.held_out:
+        amplitudes = measured.amplitudes[row : row + 1]
+        counts = np.square(amplitudes, dtype=np.float64)
+        if measured.valid_pixels is not None:
+            counts = counts * measured.valid_pixels
+        predicted = (mean * counts.sum() / mean.sum()).astype(np.float32)
+        total += float(poisson_deviance(amplitudes, predicted, measured.valid_pixels).sum())
+    return total / len(measured.held_out) / measured.n_valid

@@ -1,0 +1,63 @@
+"""Positions that gradients cannot reach: single patterns are tried at places around their own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import Float64Array, IntArray
+from ptychopinn_backend.calibration.estimate import Measured
+from ptychopinn_backend.calibration.refinement import Refinement
+
+_SPACING_PX: Final = 1.25
+_OUTLIER_DEVIATIONS: Final = 3.0
+
+
+def search_positions(refinement: Refinement, rows: IntArray, reach_px: float) -> int:
+    """Move patterns to the best of some places around the affine image of their given positions.
+
+    Args:
+        refinement: holds the estimate; its positions change where a place is better than the present one.
+        rows: of the patterns.
+        reach_px: how far from the given position places are tried.
+
+    Returns:
+        How many moved.
+    """
+    if not len(rows):
+        return 0
+    around = refinement.positions.map.apply(refinement.measured.given_xy)
+    kept = refinement.estimate.positions_xy
+    best = deviances(refinement, rows)
+    chosen = kept[rows].copy()
+    for offset in _places(reach_px):
+        refinement.estimate.positions_xy = kept.copy()
+        refinement.estimate.positions_xy[rows] = around[rows] + offset
+        tried = deviances(refinement, rows)
+        better = tried < best
+        chosen[better], best = refinement.estimate.positions_xy[rows][better], np.minimum(best, tried)
+    refinement.estimate.positions_xy = kept.copy()
+    refinement.estimate.positions_xy[rows] = chosen
+    return int(np.count_nonzero((chosen != kept[rows]).any(axis=1)))
+
+
+def ill_fitting(refinement: Refinement, measured: Measured) -> IntArray:
+    """Return the fitted patterns that are explained far worse than the others for their counts."""
+    rows = measured.fitted
+    relative = deviances(refinement, rows) / np.square(measured.amplitudes[rows], dtype=np.float64).sum(axis=(1, 2))
+    middle = np.median(relative)
+    deviation = 1.4826 * np.median(np.abs(relative - middle))
+    return np.asarray(rows[relative > middle + _OUTLIER_DEVIATIONS * deviation])
+
+
+def deviances(refinement: Refinement, rows: IntArray) -> Float64Array:
+    """Return the Poisson deviance of every one of some patterns (pattern,)."""
+    return np.concatenate([refinement.pattern_deviances(some) for some in refinement.chunks(rows)])
+
+
+def _places(reach_px: float) -> Float64Array:
+    steps = int(np.ceil(reach_px / _SPACING_PX))
+    axis = np.arange(-steps, steps + 1) * _SPACING_PX
+    places = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    return np.asarray(places[np.hypot(*places.T) <= reach_px])

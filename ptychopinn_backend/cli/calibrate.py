@@ -1,0 +1,125 @@
+"""`ptychopinn calibrate`: probe and positions of a scan from its own patterns."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ptychopinn_backend.cli.options import quiet_option, reading_options
+from ptychopinn_backend.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.calibration import Calibration
+    from ptychopinn_backend.calibration.fit import Fit
+    from ptychopinn_backend.config.reading import Reading
+
+
+@click.command("calibrate", short_help="Refine probe and positions of a scan by its own patterns.")
+@click.argument("scan", metavar="SCAN", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="NPZ file to write.")
+@click.option(
+    "--probe",
+    type=click.Choice(["scan", "none"]),
+    help="Begin with the scan's probe, or with none.  [scan where it has one]",
+)
+@click.option("--modes", type=int, help="Incoherent probe modes.  [3, or as many as the probe has]")
+@click.option("--no-positions", is_flag=True, help="Leave positions as they are.")
+@click.option("--limit", "position_limit_px", type=float, help="Longest move of a position, pixels.  [N / 16]")
+@click.option(
+    "--strengths/--no-strengths",
+    default=None,
+    help="Refine the light of every pattern.  [where held-out patterns gain by it]",
+)
+@click.option(
+    "--likelihood",
+    type=click.Choice(["auto", "amplitude", "poisson", "overdispersed"]),
+    default="auto",
+    show_default=True,
+    help="Law of noise.",
+)
+@click.option("--aperture", "aperture_px", type=float, help="Without a probe: diameter on the detector, pixels.")
+@click.option(
+    "--defocus",
+    "defocus_px2",
+    type=float,
+    help="Without a probe: wavelength times distance from the focus, in areas of an object pixel.  [some are tried]",
+)
+@click.option("--sweeps", "most_sweeps", type=int, default=40, show_default=True, help="Passes over the patterns.")
+@click.option(
+    "--reconstruction", type=click.Path(path_type=Path), help="Write the object that was found too, an NPZ file."
+)
+@click.option("--force", is_flag=True, help="Write what was found although it should not be believed.")
+@reading_options
+@quiet_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
+def command(
+    scan: Path,
+    output: Path,
+    reading: Reading,
+    no_positions: bool,
+    reconstruction: Path | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Refine probe, positions and object of SCAN together, and write the scan with the refined probe and positions.
+
+    Some patterns are held out and never used for object or probe. How well these are explained, before and after,
+    decides how long to refine and whether the result should be believed; where it should not, the scan is written with
+    the probe and positions it had. Positions before the refinement stay in the file as xcoords_start, ycoords_start.
+
+    \b
+      ptychopinn calibrate scan.npz -o calibrated.npz
+      ptychopinn calibrate scan.npz -o calibrated.npz --probe none --modes 2
+    """  # noqa: D301 - click looks for the character, not for its escape
+    from dataclasses import replace
+
+    from ptychopinn_backend.calibration import CalibrationOptions, calibrate, calibrated_scan
+    from ptychopinn_backend.data.raw_data import RawData
+
+    for path in (output, reconstruction):
+        if path is not None and path.suffix != ".npz":
+            raise ConfigError(f"'{path}' must end in '.npz'. Name the file to write, for example calibrated.npz.")
+    raw = RawData.from_file(scan, reading=reading)
+    if values["probe"] is None:
+        values["probe"] = "none" if raw.probeGuess is None else "scan"
+    options = CalibrationOptions(positions=not no_positions, **values)
+    found = calibrate(raw, options, on_sweep=None if quiet or as_json else _show_sweep)
+    calibrated_scan(raw, replace(found, believed=True) if force else found).to_file(output)
+    if reconstruction is not None:
+        reconstruction.parent.mkdir(parents=True, exist_ok=True)
+        found.to_reconstruction().save_npz(reconstruction)
+    if as_json:
+        click.echo(json.dumps(found.summary(), indent=2))
+    elif not quiet:
+        click.echo("\n".join(_told(found, output, kept=not (found.believed or force))))
+
+
+def _show_sweep(sweep: int, fit: Fit) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\rsweep {sweep}: R-free {fit.r_factor:.4f}", nl=False, err=True)
+
+
+def _told(found: Calibration, output: Path, *, kept: bool) -> list[str]:
+    summary = found.summary()
+    parts = ", ".join(f"{100 * part:.1f} %" for part in summary["modes"])
+    lines = [
+        f"{len(found.held_out)} of {len(found.positions_xy)} patterns held out; {summary['sweeps']} sweeps, "
+        f"{summary['elapsed_s']:.1f} s, {summary['likelihood']} likelihood.",
+        found.reason,
+        f"  light in the probe's modes  {parts}",
+    ]
+    if summary["position_spread_px"]:
+        lines.append(
+            f"  positions                   scale {summary['scale']:.4f}, rotation {summary['rotation_deg']:.3f} deg, "
+            f"shear {summary['shear']:.4f}, around that {summary['position_spread_px']:.2f} px"
+        )
+    if summary["strength_deviation"]:
+        lines.append(f"  light of the patterns       varies by {100 * summary['strength_deviation']:.1f} %")
+    what = "the probe and positions it had" if kept else "refined probe and positions"
+    return [*lines, f"Wrote {output} with {what}."]

@@ -1,0 +1,105 @@
+"""From patterns and positions to one scan: pairing by index, metres to object pixels, and what was decided, said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray, Float64Array
+from ptychopinn_backend.config.reading import Reading
+from ptychopinn_backend.data.readers.array_source import ArraySource, SomeRows
+from ptychopinn_backend.data.readers.parts import OpenedScan, PatternPart, PositionPart
+from ptychopinn_backend.data.readers.pixel_positions import (
+    described,
+    oriented,
+    require_pixels,
+    stated_instrument,
+    to_pixels,
+    with_object_pixel,
+)
+from ptychopinn_backend.errors import DataError
+
+
+def join(patterns: PatternPart, positions: PositionPart, reading: Reading, path: Path, format_name: str) -> OpenedScan:
+    """Pair patterns with positions and bring the positions into object pixels.
+
+    Pairing is that of Ptychodus: the patterns' numbers rule; positions of the same number are averaged, positions
+    between numbers are interpolated, and patterns outside the range of positions are left out.
+
+    Args:
+        patterns: one half.
+        positions: the other.
+        reading: what the user states; it wins.
+        path: names the scan.
+        format_name: what it was read as.
+
+    Returns:
+        The scan.
+
+    Raises:
+        DataError: nothing pairs, or metres cannot become pixels.
+    """
+    told = stated_instrument(reading).completed_by(positions.instrument).completed_by(patterns.instrument)
+    x, y, kept = _paired(patterns, positions, path)
+    source: ArraySource = patterns.patterns if kept is None or kept.all() else SomeRows(patterns.patterns, kept)
+    notes = [*patterns.notes, *positions.notes]
+    if kept is not None and not kept.all():
+        notes.append(f"{int((~kept).sum())} of {len(kept)} patterns have no position and are left out.")
+    centre = positions.object_centre_m
+    if reading.swap_xy:  # in the unit of the file: the sides of an object pixel may differ
+        x, y = y, x
+        centre = None if centre is None else (centre[1], centre[0])
+    if positions.in_metres:
+        shape = patterns.patterns.shape
+        told, note = with_object_pixel(told, reading, shape, path)
+        x, y = to_pixels(x, y, told, shape, positions.object_guess, centre)
+        notes.append(note)
+    elif reading.pixel_size_m is not None:
+        raise DataError(f"{path} has its positions in pixels; --pixel-size is for metres. Leave it out.")
+    members: dict[str, AnyArray] = {"xcoords": x, "ycoords": y}
+    require_pixels(x, y, path)
+    optional = {
+        "probeGuess": positions.probe,
+        "objectGuess": positions.object_guess,
+        "bad_pixels": patterns.bad_pixels,
+    }
+    members.update({name: values for name, values in optional.items() if values is not None})
+    members = oriented(members, replace(reading, swap_xy=False))
+    files = tuple(dict.fromkeys((*patterns.files, *positions.files)))
+    metadata = {**positions.described, **described(told), "measurement": patterns.measurement}
+    return OpenedScan(path, files, format_name, members, metadata, source, notes=tuple(notes))
+
+
+def _paired(
+    patterns: PatternPart, positions: PositionPart, path: Path
+) -> tuple[Float64Array, Float64Array, np.ndarray[Any, np.dtype[np.bool_]] | None]:
+    x, y = (np.asarray(values, np.float64).reshape(-1) for values in (positions.x, positions.y))
+    n_patterns = patterns.patterns.shape[0]
+    if patterns.indexes is None and positions.indexes is None:
+        return x, y, None
+    wanted = np.arange(n_patterns) if patterns.indexes is None else np.asarray(patterns.indexes).reshape(-1)
+    given = np.arange(len(x)) if positions.indexes is None else np.asarray(positions.indexes).reshape(-1)
+    if len(wanted) != n_patterns or not len(x) == len(y) == len(given):
+        raise DataError(
+            f"{path}: {n_patterns} patterns with {len(wanted)} indexes, {len(x)} and {len(y)} positions with "
+            f"{len(given)}; each needs one. Write the files again."
+        )
+    anchors, inverse = np.unique(given, return_inverse=True)
+    kept = (wanted >= 0) & (len(anchors) > 0)
+    if len(anchors):
+        kept &= (wanted >= anchors[0]) & (wanted <= anchors[-1])
+    if not kept.any():
+        raise DataError(
+            f"{path}: no pattern has a position; patterns are numbered {_span(wanted)} and positions {_span(given)}. "
+            "Give the files that belong together."
+        )
+    counts = np.bincount(inverse)
+    means = [np.bincount(inverse, weights=values) / counts for values in (x, y)]
+    return np.interp(wanted[kept], anchors, means[0]), np.interp(wanted[kept], anchors, means[1]), kept
+
+
+def _span(numbers: AnyArray) -> str:
+    return f"{numbers.min()} to {numbers.max()}" if len(numbers) else "not at all"

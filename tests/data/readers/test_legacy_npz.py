@@ -1,0 +1,248 @@
+"""NPZ files as users of PtychoPINN have them: each kind in memory, as a data set on disk, and through `convert`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ptychopinn_backend.cli import main
+from ptychopinn_backend.config import ModelConfig
+from ptychopinn_backend.config.reading import Reading
+from ptychopinn_backend.data.dataset import DatasetOptions, ScanDataset, create_dataset
+from ptychopinn_backend.data.decisions import LOGGER
+from ptychopinn_backend.data.grouping import GroupingOptions
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.errors import DataError
+
+N, POINTS = 32, 30
+Members = dict[str, Any]
+
+
+@pytest.fixture
+def members() -> Members:
+    rng = np.random.default_rng(7)
+    return {
+        "diffraction": rng.poisson(3.0, (POINTS, N, N)).astype(np.uint16),
+        "xcoords": rng.uniform(20, 76, POINTS),
+        "ycoords": rng.uniform(20, 60, POINTS),
+        "probeGuess": (rng.uniform(0.5, 1, (2, N, N)) * np.exp(1j * rng.uniform(0, 1, (2, N, N)))).astype(np.complex64),
+        "objectGuess": (rng.uniform(0.5, 1, (80, 96)) * np.exp(1j * rng.uniform(-1, 1, (80, 96)))).astype(np.complex64),
+    }
+
+
+Read = Callable[..., tuple[RawData, ScanDataset]]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Read members in three ways, which must agree; return what is in memory and on disk."""
+
+    def in_three_ways(members: Members, *options: str, gridsize: int = 2, **stated: Any) -> tuple[RawData, ScanDataset]:
+        path, reading = tmp_path / "scan.npz", Reading(**stated)
+        np.savez(path, **members)
+        raw = RawData.from_file(path, reading=reading)
+        model = ModelConfig(N=N, gridsize=gridsize)
+        groups = GroupingOptions(seed=1, neighbor_count=4)
+        dataset = create_dataset(path, tmp_path / "set", model, DatasetOptions(groups, reading=reading, normalize=None))
+        assert main(["convert", str(path), "-o", str(tmp_path / "converted.npz"), "-q", *options]) == 0
+        converted = RawData.from_file(tmp_path / "converted.npz")
+        for name in ("diff3d", "positions_xy", "scan_index", "point_index", "probeGuess", "objectGuess", "Y"):
+            ours, theirs = getattr(raw, name), getattr(converted, name)
+            assert (ours is None) == (theirs is None), name
+            if ours is not None:
+                np.testing.assert_array_equal(ours, theirs, err_msg=name)
+        rows = dataset.nn_indices
+        np.testing.assert_allclose(dataset.X, np.moveaxis(raw.diff3d[rows], 1, 3), rtol=1e-6)
+        np.testing.assert_array_equal(np.moveaxis(dataset.coords_true[:, 0], 1, 2), raw.positions_xy[rows])
+        return raw, dataset
+
+    return in_three_ways
+
+
+def said(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(record.getMessage() for record in caplog.records if record.name == LOGGER)
+
+
+def test_an_index_of_the_scan_points_is_one_object(
+    members: Members, read: Read, caplog: pytest.LogCaptureFixture
+) -> None:
+    members["scan_index"] = np.arange(POINTS)
+    with caplog.at_level(logging.INFO, LOGGER):
+        raw, dataset = read(members)
+    assert set(raw.scan_index.tolist()) == {0}
+    assert len(raw.by_object()) == 1
+    np.testing.assert_array_equal(raw.point_index, np.arange(POINTS))
+    np.testing.assert_array_equal(raw.select(np.array([3, 1])).point_index, [3, 1])
+    assert set(dataset.object_index.tolist()) == {0}
+    assert "30 values for 30 scan points; they number the points, of one object. --scan-index objects" in said(caplog)
+
+
+@pytest.mark.parametrize(
+    ("index", "objects"),
+    [
+        (np.where(np.arange(POINTS) == 4, 3, np.arange(POINTS)), 1),  # nearly every point
+        (np.arange(POINTS) + 500, 1),
+        (np.arange(POINTS) // 15, 2),
+        (np.arange(POINTS) % 3, 3),
+        (np.zeros(POINTS), 1),
+    ],
+)
+def test_few_numbers_that_repeat_are_objects(members: Members, index: Any, objects: int, read: Read) -> None:
+    raw, _ = read({**members, "scan_index": index})
+    assert len(raw.by_object()) == objects
+    assert (raw.point_index is None) == (objects > 1 or not index.any())
+
+
+def test_what_scan_index_means_may_be_stated(members: Members, read: Read) -> None:
+    raw, _ = read({**members, "scan_index": np.arange(POINTS) // 15}, "--scan-index", "points", scan_index="points")
+    assert len(raw.by_object()) == 1
+    stated = {**members, "scan_index": np.arange(POINTS), "_metadata": json.dumps({"scan_index": "objects"})}
+    raw, _ = read(stated, gridsize=1)
+    assert len(raw.by_object()) == POINTS
+    with pytest.raises(DataError, match=r"scan_index = 'people' in _metadata; expected 'points' or 'objects'"):
+        read({**members, "scan_index": np.arange(POINTS), "_metadata": json.dumps({"scan_index": "people"})})
+
+
+def test_a_pickled_none_as_object_counts_as_absent(members: Members, read: Read) -> None:
+    raw, _ = read({**members, "objectGuess": np.array(None, dtype=object)})
+    assert raw.objectGuess is None
+
+
+@pytest.mark.parametrize("described", [{"nphotons": np.float64(1e6)}, '{"nphotons": 1e6}'], ids=["mapping", "text"])
+def test_pickled_metadata_are_read(members: Members, described: Any, read: Read) -> None:
+    raw, _ = read({**members, "_metadata": np.array(described, dtype=object)})
+    assert raw.metadata["nphotons"] == 1e6
+
+
+@pytest.mark.parametrize(
+    ("axes", "modes"),
+    [("one mode last", 1), ("modes last", 2), ("four axes", 2), ("varying", 2), ("two axes", 1), ("MATLAB", 2)],
+)
+def test_probes_of_every_shape(
+    members: Members, axes: str, modes: int, read: Read, caplog: pytest.LogCaptureFixture
+) -> None:
+    probe = members["probeGuess"]
+    shapes = {
+        "one mode last": probe[0][..., np.newaxis],
+        "modes last": np.moveaxis(probe, 0, 2),
+        "four axes": probe[np.newaxis],
+        "varying": np.stack([probe, 2 * probe, 3 * probe]),
+        "two axes": probe[0],
+        "MATLAB": np.moveaxis(probe, 0, 2)[..., np.newaxis],
+    }
+    with caplog.at_level(logging.INFO, LOGGER):
+        raw, dataset = read({**members, "probeGuess": shapes[axes]})
+    np.testing.assert_array_equal(raw.probeGuess, probe[:modes])
+    assert dataset.probe.shape == (modes, N, N)
+    assert ("its first set of modes is used" in said(caplog)) == (axes == "varying")
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_grid_cache(members: Members, channels: int, read: Read, caplog: pytest.LogCaptureFixture) -> None:
+    groups = 28 // channels
+    patterns = members["diffraction"][: groups * channels]
+    x, y = (members[name][: groups * channels].reshape(groups, channels) for name in ("xcoords", "ycoords"))
+    rng = np.random.default_rng(3)
+    amplitude, phase = rng.random((groups, N, N, channels)), rng.random((groups, N, N, channels))
+    cache = {
+        "diffraction": np.moveaxis(patterns.reshape(groups, channels, N, N), 1, 3),
+        "Y_I": amplitude,
+        "Y_phi": phase,
+        "coords_nominal": np.stack([x, y], axis=1)[:, np.newaxis],
+        "probeGuess": members["probeGuess"],
+    }
+    with caplog.at_level(logging.INFO, LOGGER):
+        raw, _ = read(cache)
+    np.testing.assert_allclose(raw.diff3d**2, patterns, rtol=1e-5)
+    np.testing.assert_allclose(raw.positions_xy, np.stack([x.ravel(), y.ravel()], axis=1))
+    labels = np.moveaxis(amplitude * np.exp(1j * phase), 3, 1).reshape(-1, N, N)
+    np.testing.assert_allclose(raw.Y, labels, rtol=1e-5)
+    assert "a grid cache" in said(caplog)
+
+
+def test_patterns_with_a_last_axis_of_length_one(members: Members, read: Read) -> None:
+    expected = np.sqrt(members["diffraction"].astype(float))
+    raw, _ = read({**members, "diffraction": members["diffraction"][..., np.newaxis]})
+    np.testing.assert_allclose(raw.diff3d, expected, rtol=1e-6)
+
+
+def test_normalised_amplitudes_get_their_photons_back(
+    members: Members, read: Read, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = members["diffraction"].astype(np.float64)
+    photons = float(counts.sum(axis=(1, 2)).mean())
+    normalised = (np.sqrt(counts) / 37.3).astype(np.float32)
+    with caplog.at_level(logging.INFO, LOGGER):
+        by_file, _ = read({**members, "diffraction": normalised, "_metadata": json.dumps({"nphotons": photons})})
+    np.testing.assert_allclose(by_file.diff3d**2, counts, rtol=1e-4)
+    assert "brought to nphotons" in said(caplog)
+    by_user, _ = read({**members, "diffraction": normalised}, "--nphotons", str(photons), nphotons=photons)
+    np.testing.assert_allclose(by_user.diff3d**2, counts, rtol=1e-4)
+    domain = {"measurement_domain": "normalized_amplitude", "nphotons": photons}
+    by_domain, _ = read({**members, "diffraction": normalised, "_metadata": json.dumps(domain)})
+    np.testing.assert_allclose(by_domain.diff3d**2, counts, rtol=1e-4)
+
+
+@pytest.mark.parametrize("as_roots", [False, True])
+def test_photons_do_not_scale_what_is_counts_already(members: Members, as_roots: bool, read: Read) -> None:
+    counts = members["diffraction"]
+    patterns = np.sqrt(counts).astype(np.float32) if as_roots else counts
+    raw, _ = read({**members, "diffraction": patterns, "_metadata": json.dumps({"nphotons": 1e9})})
+    np.testing.assert_allclose(raw.diff3d**2, counts, rtol=1e-4)
+
+
+PIXEL_M = 8e-9
+
+
+def in_metres(members: Members) -> Members:
+    start = {f"{axis}_start": (members[axis] - 40) * PIXEL_M for axis in ("xcoords", "ycoords")}
+    return {name: value for name, value in members.items() if name not in ("xcoords", "ycoords")} | start
+
+
+def test_positions_in_metres_are_refused_with_the_remedy(members: Members, tmp_path: Path) -> None:
+    path = tmp_path / "scan.npz"
+    np.savez(path, **in_metres(members))
+    with pytest.raises(DataError, match=r"metres and does not say the photon energy and distance .* --pixel-size"):
+        RawData.from_file(path)
+    with pytest.raises(DataError, match=r"expected less than 1e\+06\. Check their unit"):
+        RawData.from_file(path, reading=Reading(pixel_size_m=1e-16))
+
+
+def test_positions_in_metres_become_pixels(members: Members, read: Read, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, LOGGER):
+        stated, _ = read(in_metres(members), "--pixel-size", str(PIXEL_M), pixel_size_m=PIXEL_M)
+    assert "the nominal positions xcoords_start are taken" in said(caplog)
+    assert "became pixels of 8 nm as stated; --pixel-size states another" in said(caplog)
+    # The middle of the scan lies on the middle of the object.
+    middle = (stated.positions_xy.min(axis=0) + stated.positions_xy.max(axis=0)) / 2
+    np.testing.assert_allclose(middle, [48, 40], atol=1e-9)
+    expected = np.stack([members["xcoords"], members["ycoords"]], axis=1)
+    np.testing.assert_allclose(stated.positions_xy - stated.positions_xy[0], expected - expected[0], atol=1e-6)
+    energy_ev = 1.239841984332e-6 * 0.75 / (N * 75e-6 * PIXEL_M)
+    facts = {"photon_energy_eV": energy_ev, "detector_distance_m": 0.75, "detector_pixel_size_m": 75e-6}
+    by_file, _ = read({**in_metres(members), **facts})
+    np.testing.assert_allclose(by_file.positions_xy, stated.positions_xy, rtol=1e-9)
+    assert by_file.metadata["object_pixel_width_m"] == pytest.approx(PIXEL_M)
+
+
+def test_nominal_positions_in_metres_follow_the_others(members: Members, read: Read) -> None:
+    both = {**members, **in_metres(members)}
+    without, _ = read(both)
+    assert without.xcoords_start is None
+    facts = {"photon_energy_eV": 1.239841984332e-6 * 0.75 / (N * 75e-6 * PIXEL_M), "detector_distance_m": 0.75}
+    followed, _ = read({**both, **facts, "detector_pixel_size_m": 75e-6})
+    np.testing.assert_allclose(followed.xcoords_start, members["xcoords"], rtol=1e-9)
+    np.testing.assert_array_equal(followed.xcoords, members["xcoords"])
+
+
+def test_other_keys_stay_unread(members: Members, read: Read) -> None:
+    others = {name: np.zeros(3) for name in ("label", "frames", "ground_truth", "XCOORDS")}
+    raw, _ = read({**members, **others})
+    assert raw.Y is None
+    assert raw.n_patterns == POINTS
