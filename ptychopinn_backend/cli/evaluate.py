@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ from ptychopinn_backend.cli.options import reading_options
 from ptychopinn_backend.errors import DataError
 
 if TYPE_CHECKING:
+    from ptychopinn_backend.arrays import Float64Array
     from ptychopinn_backend.config.reading import Reading
     from ptychopinn_backend.data.raw_data import RawData
     from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 ROWS: Final = (
     ("r_factor", "R-factor of the counts", "{:.4f}"),
     ("poisson_floor_r_factor", "  of photon noise alone", "{:.4f}"),
+    ("deviance", "deviance a pixel", "{:.4g}"),
+    ("poisson_deviance", "  of photon noise alone", "{:.4g}"),
     ("amplitude_psnr_db", "amplitude PSNR", "{:.2f} dB"),
     ("amplitude_ssim", "amplitude SSIM", "{:.4f}"),
     ("amplitude_mae", "amplitude MAE", "{:.4g}"),
@@ -78,13 +82,15 @@ def command(
     """Measure how well a reconstruction explains the counts, and how near it is to a truth or a reference.
 
     RECON.npz is the reconstruction.npz that 'ptychopinn infer' wrote, SCAN.npz the scan it was made from. The R-factor
-    is sum |sqrt(counts) - sqrt(model)| / sum sqrt(counts), nothing fitted. Before objects are compared, a shift, global
-    phase, phase ramp and amplitude scale are taken out. The resolution is the half-period at which the Fourier ring
-    correlation falls below the half-bit threshold; 1 px is the Nyquist limit. With --model it is also found without a
-    truth or a reference, from two halves of the patterns.
+    is sum |sqrt(counts) - sqrt(model)| / sum sqrt(counts), nothing fitted; below a photon a pixel read the Poisson
+    deviance, which weighs every pixel by what it can tell. Of the scan those patterns are taken that the reconstruction
+    was made of. Before objects are compared, a shift, global phase, phase ramp and amplitude scale are taken out. The
+    resolution is the half-period at which the Fourier ring correlation falls below the half-bit threshold; 1 px is the
+    Nyquist limit. With --model it is also found without a truth or a reference, from two halves of the patterns.
     """
     from ptychopinn_backend.data.raw_data import RawData
     from ptychopinn_backend.evaluation import evaluate
+    from ptychopinn_backend.evaluation.matching import matched_scan
     from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
     if truth is not None and reference is not None:
@@ -93,13 +99,17 @@ def command(
     raw = RawData.from_file(scan, reading=reading)
     targets: dict[str, Any] = {}
     if truth is not None:
-        targets["truth"] = (_true_object(raw if truth == scan else RawData.from_file(truth), truth), (0.0, 0.0))
+        true_scan = raw if truth == scan else RawData.from_file(truth)
+        targets["truth"] = (_true_object(true_scan, truth), (0.0, 0.0))
+        _tell_of_other_scan(measured, true_scan.positions_xy, truth)
     if reference is not None:
         other = Reconstruction.load_npz(reference)
         targets["reference"] = (other.object, other.origin_rc)
+        if other.positions_xy is not None:
+            _tell_of_other_scan(measured, other.positions_xy, reference)
     report = evaluate(measured, raw, interpolation=interpolation, **targets)  # type: ignore[arg-type]
     if model is not None:
-        report["half_data_frc_px"] = _half_data_frc_px(model, raw, measured)
+        report["half_data_frc_px"] = _half_data_frc_px(model, matched_scan(measured, raw).raw, measured)
     click.echo(json.dumps(report, indent=2) if as_json else "\n".join(_table(report)))
 
 
@@ -115,6 +125,18 @@ def _half_data_frc_px(archive: Path, raw: RawData, whole: Reconstruction) -> flo
     return half_data_frc_px(even, odd, raw.positions_xy)
 
 
+def _tell_of_other_scan(measured: Reconstruction, positions_xy: Float64Array, path: Path) -> None:
+    from ptychopinn_backend.evaluation.matching import shares_positions
+
+    if not shares_positions(measured, positions_xy):
+        warnings.warn(
+            f"{path} is of another scan: its {len(positions_xy)} positions are not those of the reconstruction. Check "
+            "that it shows the same object, in the same coordinates.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
 def _true_object(scan: RawData, path: Path) -> Any:
     if scan.objectGuess is None:
         raise DataError(
@@ -128,6 +150,8 @@ def _table(report: dict[str, Any]) -> list[str]:
     from ptychopinn_backend.runs.probe_choice import OWN
 
     title = f"{report['n_patterns']} patterns"
+    if "n_patterns_of_scan" in report:
+        title = f"{report['n_patterns']} of {report['n_patterns_of_scan']} patterns"
     if report["backend"]:
         title += f", made by the {report['backend']} backend"
     if "compared_with" in report:

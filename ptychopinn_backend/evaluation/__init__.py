@@ -1,7 +1,7 @@
 """How good a reconstruction is: against the measured counts, a ground truth or another reconstruction."""
 
+from ptychopinn_backend.evaluation.scan_fit import FLOOR_PATTERNS, ScanFit, scan_fit, scan_r_factors
 from ptychopinn_backend.evaluation.scores import (
-    FLOOR_PATTERNS,
     MAX_SHIFT_PX,
     MIN_REGION_PX,
     MIN_RELATIVE_WEIGHT,
@@ -10,7 +10,6 @@ from ptychopinn_backend.evaluation.scores import (
     compare_objects,
     evaluate,
     half_data_frc_px,
-    scan_r_factors,
 )
 
 __all__ = [
@@ -19,9 +18,11 @@ __all__ = [
     "MIN_REGION_PX",
     "MIN_RELATIVE_WEIGHT",
     "AlignedObjects",
+    "ScanFit",
     "align_objects",
     "compare_objects",
     "evaluate",
     "half_data_frc_px",
+    "scan_fit",
     "scan_r_factors",
 ]

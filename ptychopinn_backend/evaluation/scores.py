@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +15,9 @@ from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, F
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.evaluation import metrics
-from ptychopinn_backend.physics.scan_model import Interpolation, pattern_batches, scan_intensities
+from ptychopinn_backend.evaluation.matching import doubt_of_likeness, doubts_of_target, explains_counts, matched_scan
+from ptychopinn_backend.evaluation.scan_fit import scan_fit
+from ptychopinn_backend.physics.scan_model import Interpolation
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 MAX_SHIFT_PX: Final = 8
@@ -22,8 +26,6 @@ MIN_REGION_PX: Final = 16
 """Smallest side of the region on which objects are compared, pixels."""
 MIN_RELATIVE_WEIGHT: Final = 0.1
 """A pixel counts as covered from this fraction of the scan's median weight on."""
-FLOOR_PATTERNS: Final = 512
-"""Patterns, spread evenly over the scan, from which the Poisson floor is drawn."""
 
 _SPLINE_MARGIN_PX: Final = 8
 _SPLINE_ORDER: Final = 5
@@ -54,7 +56,7 @@ def evaluate(
 
     Args:
         reconstruction: what is measured.
-        raw: the scan it was made from.
+        raw: the scan it was made from; of its patterns those are taken that it was made of.
         truth: the true object (row, column) and the (row, column) in it of scan coordinate (0, 0).
         reference: another reconstruction of the scan, in the same form; not together with `truth`.
         interpolation: how object patches are read between pixels for the R-factor. 'bilinear' is this package's model;
@@ -62,71 +64,47 @@ def evaluate(
             iterative codes, which mostly shift by Fourier transform.
 
     Returns:
-        JSON values: 'backend', 'n_patterns', 'interpolation', 'r_factor', 'poisson_floor_r_factor'; where the
-        reconstruction says so, the origin of its 'probe', and its time as 'elapsed_s' and 'patterns_per_s'; where a
-        truth or a reference is given, 'compared_with' ('truth' or 'reference') and what `compare_objects` returns.
+        JSON values: 'backend', 'n_patterns' (and 'n_patterns_of_scan', where those are more), 'interpolation', the
+        figures of `ScanFit`; where the reconstruction says so, the origin of its 'probe', and its time as 'elapsed_s'
+        and 'patterns_per_s'; where a truth or a reference is given, 'compared_with' ('truth' or 'reference') and what
+        `compare_objects` returns.
 
     Raises:
         ConfigError: a truth and a reference are given.
-        DataError: probe and patterns differ in size, or the scan covers too small a region to compare.
+        DataError: the reconstruction is of another scan, or the scan covers too small a region to compare.
     """
     if truth is not None and reference is not None:
         raise ConfigError("a truth and a reference are given; one report compares with one of them. Leave one out.")
-    r_factor, floor = scan_r_factors(reconstruction, raw, interpolation)
-    report: dict[str, Any] = {
-        "backend": reconstruction.backend,
-        "n_patterns": raw.n_patterns,
-        "interpolation": interpolation,
-        "r_factor": r_factor,
-        "poisson_floor_r_factor": floor,
-    }
+    matched = matched_scan(reconstruction, raw)
+    _tell(matched.doubts)
+    used = matched.raw
+    report: dict[str, Any] = {"backend": reconstruction.backend, "n_patterns": used.n_patterns}
+    if used.n_patterns != raw.n_patterns:
+        report["n_patterns_of_scan"] = raw.n_patterns
+    report |= {"interpolation": interpolation, **asdict(scan_fit(reconstruction, used, interpolation))}
     if isinstance(reconstruction.info.get("probe"), str):
         report["probe"] = reconstruction.info["probe"]
     elapsed_s = reconstruction.info.get("elapsed_s")
     if isinstance(elapsed_s, int | float) and elapsed_s > 0:
-        report |= {"elapsed_s": float(elapsed_s), "patterns_per_s": raw.n_patterns / elapsed_s}
+        report |= {"elapsed_s": float(elapsed_s), "patterns_per_s": used.n_patterns / elapsed_s}
     target = reference if truth is None else truth
     if target is not None:
-        report["compared_with"] = "reference" if truth is None else "truth"
-        report |= compare_objects(align_objects(reconstruction, *target, raw.positions_xy))
+        name = "reference" if truth is None else "truth"
+        report["compared_with"] = name
+        found = compare_objects(align_objects(reconstruction, *target, used.positions_xy))
+        _tell(doubts_of_target(*target, name, used.positions_xy))
+        correlations = found["amplitude_correlation"], found["phase_correlation"]
+        # A reference may belong to another probe, shifted against this one, which only its own scan would explain.
+        is_explained = truth is None or explains_counts(*truth, reconstruction, used)
+        doubt = doubt_of_likeness(correlations, name, is_explained)
+        _tell([] if doubt is None else [doubt])
+        report |= found
     return report
 
 
-def scan_r_factors(
-    reconstruction: Reconstruction, raw: RawData, interpolation: Interpolation = "bilinear"
-) -> tuple[float, float]:
-    """Return the R-factor of object times probe against the counts, and the R-factor of photon noise alone.
-
-    Nothing is fitted: neither scale nor positions. Bad pixels do not count.
-
-    Args:
-        reconstruction: object and probe.
-        raw: the scan.
-        interpolation: how object patches are read between pixels.
-
-    Returns:
-        (R-factor, Poisson floor).
-
-    Raises:
-        DataError: probe and patterns differ in size.
-    """
-    if reconstruction.probe.shape[-1] != raw.N:
-        raise DataError(
-            f"the reconstruction's probe has N = {reconstruction.probe.shape[-1]}, the scan's patterns {raw.N}; both "
-            "must be equal. Give the scan that was reconstructed."
-        )
-    valid: BoolArray | None = None if raw.bad_pixels is None else ~raw.bad_pixels
-    positions = raw.positions_xy
-    measured, floor = metrics.RFactorSum(), metrics.RFactorSum()
-    rng = np.random.default_rng(0)
-    drawn_every = max(1, raw.n_patterns // FLOOR_PATTERNS)
-    obj, origin, probe = reconstruction.object, reconstruction.origin_rc, reconstruction.probe
-    for batch in pattern_batches(raw.n_patterns, probe):
-        model = scan_intensities(obj, origin, probe, positions[batch], interpolation)
-        measured.add(raw.diff3d[batch], np.sqrt(model), valid)
-        drawn = model[batch % drawn_every == 0]
-        floor.add(np.sqrt(rng.poisson(drawn)), np.sqrt(drawn), valid)
-    return measured.value, floor.value
+def _tell(doubts: Iterable[str]) -> None:
+    for doubt in doubts:
+        warnings.warn(doubt, UserWarning, stacklevel=3)
 
 
 def align_objects(
@@ -267,7 +245,8 @@ def _common_region(
     if min(r1 - r0, c1 - c0) < MIN_REGION_PX:
         raise DataError(
             f"scan, reconstruction and target share a region of {max(0, r1 - r0)} x {max(0, c1 - c0)} pixels; a "
-            f"comparison needs at least {MIN_REGION_PX} x {MIN_REGION_PX}. Check the origins, or give a larger scan."
+            f"comparison needs at least {MIN_REGION_PX} x {MIN_REGION_PX}. Check that both are of this scan, and where "
+            "their origins lie."
         )
     return slice(int(r0), int(r1)), slice(int(c0), int(c1))
 

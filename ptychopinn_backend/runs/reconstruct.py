@@ -15,6 +15,7 @@ from ptychopinn_backend.config.checks import require_choice, require_non_negativ
 from ptychopinn_backend.config.generators import uses_back_projection
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.scaling import count_photons
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.physics.forward import overlap_weights
 from ptychopinn_backend.runs.probe_choice import ProbeChoice, choose_probe
@@ -89,8 +90,11 @@ def reconstruct(
     frame = frame or ObjectFrame.covering(scan.positions_xy, N)
     assembler = ObjectAssembler(frame, N, patch_weight(assembly, choice.probe, model.model))
 
+    counts = count_photons(scan.diff3d)
+
     def so_far() -> Reconstruction:
-        return _scaled(assembler, scan, choice, model, perf_counter() - started)
+        made = _scaled(assembler, scan, choice, model, perf_counter() - started)
+        return replace(made, pattern_counts=counts)
 
     positions = group_positions(source)
     done = 0
@@ -196,6 +200,7 @@ def _scaled(
     stitched = assembler.result()
     obj, scale = _at_scale_of_counts(stitched.object, stitched.frame, choice.probe, scan)
     info = {"scale": scale, "elapsed_s": elapsed_s, "n_patterns": scan.n_patterns, "probe": choice.origin}
+    info["scan_index"] = int(scan.scan_index[0])
     if choice.agreement is not None:
         info["probe_agreement"] = choice.agreement
     logger.info("Object scaled by %.4g so that probe times object gives the measured counts.", scale)

@@ -29,6 +29,7 @@ _KINDS: Final = {
     "weight": "fiu",
     "backend": "U",
     "positions_xy": "fiu",
+    "pattern_counts": "fiu",
     "info": "U",
 }
 """Array of a file -> kinds of NumPy type it may have."""
@@ -53,6 +54,8 @@ class Reconstruction:
     """Scan positions (pattern, 2), axis 1 = (x, y), pixels."""
     info: dict[str, Any] = field(default_factory=dict)
     """What else is known of it, as JSON values."""
+    pattern_counts: Float64Array | None = None
+    """Counts of every pattern it was made of (pattern,), which tell the patterns from others; None where unknown."""
 
     def __post_init__(self) -> None:
         """Check shapes and values.
@@ -67,7 +70,10 @@ class Reconstruction:
             require_shape("weight", self.weight, self.object.shape, "(row, column) of the object")
         if self.positions_xy is not None:
             require_shape("positions_xy", self.positions_xy, (None, 2), "(pattern, 2)")
-        for name in ("object", "probe", "origin_rc", "weight", "positions_xy"):
+        if self.pattern_counts is not None:
+            n_patterns = None if self.positions_xy is None else len(self.positions_xy)
+            require_shape("pattern_counts", self.pattern_counts, (n_patterns,), "(pattern,)")
+        for name in ("object", "probe", "origin_rc", "weight", "positions_xy", "pattern_counts"):
             values = getattr(self, name)
             if values is not None and not np.isfinite(values).all():
                 raise DataError(
@@ -94,6 +100,8 @@ class Reconstruction:
             members["weight"] = self.weight.astype(np.float32)
         if self.positions_xy is not None:
             members["positions_xy"] = self.positions_xy.astype(np.float64)
+        if self.pattern_counts is not None:
+            members["pattern_counts"] = self.pattern_counts.astype(np.float64)
         write_npz(Path(path), members)
 
     @classmethod
@@ -181,7 +189,7 @@ def _from_members(members: Mapping[str, AnyArray]) -> Reconstruction:
             raise DataError(f"{name} has type {array.dtype}; expected {expected}. Write the file again with save_npz.")
     origin = members["origin_rc"]
     require_shape("origin_rc", origin, (2,), "(row, column)")
-    positions, weight = members.get("positions_xy"), members.get("weight")
+    positions, weight, counts = (members.get(name) for name in ("positions_xy", "weight", "pattern_counts"))
     try:
         info = json.loads(str(members["info"])) if "info" in members else {}
     except (ValueError, RecursionError) as error:
@@ -198,6 +206,7 @@ def _from_members(members: Mapping[str, AnyArray]) -> Reconstruction:
             weight=None if weight is None else weight.astype(np.float32),
             backend=str(members["backend"]) if "backend" in members else "",
             positions_xy=None if positions is None else positions.astype(np.float64),
+            pattern_counts=None if counts is None else counts.astype(np.float64),
             info=info,
         )
 

@@ -45,7 +45,9 @@ def test_json_without_comparison(files: Path, capsys: pytest.CaptureFixture[str]
     assert main(["evaluate", f"{files}/recon.npz", f"{files}/measured.npz", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["r_factor"] == pytest.approx(report["poisson_floor_r_factor"], rel=0.2)
-    assert set(report) == {"backend", "n_patterns", "interpolation", "r_factor", "poisson_floor_r_factor"}
+    assert 0 < report["deviance"] < 1
+    fit = {"r_factor", "poisson_floor_r_factor", "deviance", "poisson_deviance"}
+    assert set(report) == {"backend", "n_patterns", "interpolation", *fit}
 
 
 def test_json_with_reference(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,6 +58,19 @@ def test_json_with_reference(files: Path, capsys: pytest.CaptureFixture[str]) ->
     assert report["interpolation"] == "fourier"
     assert report["phase_correlation"] == pytest.approx(1)
     assert report["frc_half_bit_px"] == 1
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_truth_of_another_scan_is_told_of(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with np.load(files / "scan.npz") as scan:
+        arrays = dict(scan)
+    rng = np.random.default_rng(5)
+    arrays |= {"xcoords": rng.uniform(20, 70, 80), "objectGuess": np.roll(arrays["objectGuess"], 40, axis=(0, 1)).T}
+    np.savez(files / "other.npz", **arrays)
+    assert main(["evaluate", f"{files}/recon.npz", f"{files}/scan.npz", "--truth", f"{files}/other.npz"]) == 0
+    said = capsys.readouterr().err
+    assert f"{files}/other.npz is of another scan: its 80 positions are not those of the reconstruction" in said
+    assert "Reconstruction and truth have little in common: their amplitudes correlate to " in said
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from .workshop import SMALL, TRAIN, Case, cut, scan_with, text
 
 RUN = (*TRAIN, *SMALL)
@@ -24,6 +26,26 @@ CASES = (
     Case("Text for a number", (*RUN, "--epochs", "many"), "is not a valid integer"),
     Case("A truth and a reference", (*EVALUATE, "--truth", "scan.npz", "--reference", "scan.npz"), "one at a time"),
     Case("A scan is given as a reconstruction", ("evaluate", "scan.npz", "scan.npz"), "has no 'object'"),
+    Case(
+        "The reconstruction is of another scan",
+        EVALUATE,
+        "is of another scan",
+        scan_with(xcoords=lambda old: old[::-1] + np.arange(24) / 2, diffraction=lambda old: old[::-1]),
+    ),
+    Case(
+        "The reconstruction is of patterns with other counts",
+        EVALUATE,
+        "hold other counts",
+        scan_with(diffraction=lambda old: old[::-1]),
+        exit_code=0,
+    ),
+    Case(
+        "The truth is of another object",
+        (*EVALUATE, "--truth", "scan.npz"),
+        "have little in common",
+        scan_with(objectGuess=lambda old: np.exp(1j * np.random.default_rng(0).random(old.shape))),
+        exit_code=0,
+    ),
     Case("The reconstruction is damaged", EVALUATE, "cut short", cut("result/reconstruction.npz", 1000)),
     Case("The reconstruction does not exist", ("evaluate", "absent.npz", "scan.npz"), "absent.npz does not exist"),
     Case(

@@ -1,0 +1,289 @@
+"""Which patterns of a scan file a reconstruction was made of, and whether a truth can be that of the scan.
+
+A reconstruction keeps positions and counts of its patterns. Both together name a pattern: two objects of one file may
+share every position, and a refinement changes positions but no count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float64Array, FloatArray, IntArray
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.scaling import count_photons
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.evaluation.scan_fit import scan_fit
+from ptychopinn_backend.stitching.assembly import ObjectFrame, counts_scale
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
+
+SAME_POSITION_PX: Final = 1e-3
+"""Positions nearer than this are the same."""
+SAME_COUNTS: Final = 1e-5
+"""Relative difference below which the counts of two patterns are the same: below a photon, and above rounding."""
+MIN_CORRELATION: Final = 0.2
+"""Two objects whose amplitudes and phases both correlate less than this are taken for different ones."""
+SURE_CORRELATION: Final = 0.6
+"""From here on they are taken for the same one."""
+_ASKED_PATTERNS: Final = 64
+_ALLOWED_EXCESS: Final = (3.0, 0.3)
+"""Times the excess deviance of the reconstruction, plus times the deviance of photon noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedScan:
+    """The patterns a reconstruction was made of."""
+
+    raw: RawData
+    """Those patterns, at the positions of the reconstruction."""
+    doubts: tuple[str, ...] = ()
+    """What speaks against it that they are, a sentence each."""
+
+
+def matched_scan(reconstruction: Reconstruction, raw: RawData) -> MatchedScan:
+    """Return the patterns of a scan that a reconstruction was made of.
+
+    Args:
+        reconstruction: its positions, and counts where it holds them, name the patterns.
+        raw: a scan, which may hold further patterns and objects.
+
+    Returns:
+        The patterns in the order of the reconstruction.
+
+    Raises:
+        DataError: probe and patterns differ in size, the patterns are not in the scan, they may be those of several
+            objects, or the object lies nowhere under the scan.
+    """
+    if reconstruction.probe.shape[-1] != raw.N:
+        raise DataError(
+            f"the reconstruction's probe has N = {reconstruction.probe.shape[-1]}, the scan's patterns {raw.N}; both "
+            "must be equal. Give the scan that was reconstructed."
+        )
+    matched = (
+        _without_positions(reconstruction, raw)
+        if reconstruction.positions_xy is None
+        else _by_positions(reconstruction, raw, reconstruction.positions_xy)
+    )
+    return replace(matched, doubts=(*matched.doubts, *_doubts_of_place(reconstruction, matched.raw)))
+
+
+def doubts_of_target(
+    target: AnyArray, origin_rc: tuple[float, float], name: str, positions_xy: FloatArray
+) -> Iterator[str]:
+    """Yield what speaks against it that a truth or a reference shows the object of a scan, before they are compared.
+
+    Args:
+        target: the object to compare with (row, column).
+        origin_rc: (row, column) in it of scan coordinate (0, 0), pixels.
+        name: 'truth' or 'reference'.
+        positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
+
+    Yields:
+        Sentences.
+    """
+    outside = _outside(target, origin_rc, positions_xy)
+    if outside.any():
+        rows, columns = target.shape
+        yield (
+            f"{int(outside.sum())} of {len(outside)} scan positions lie outside the {name} of {rows} x {columns} "
+            f"pixels. Check that the {name} is of this scan, and its origin."
+        )
+
+
+def doubt_of_likeness(correlations: tuple[float, float], name: str, is_explained: bool) -> str | None:
+    """Return what speaks against it that two aligned objects are the same one, or None.
+
+    Small regions correlate by chance, the more so as they are shifted to where they correlate most. So where the
+    correlation is low, but no less than chance could make it, the counts are asked as well.
+
+    Args:
+        correlations: Pearson correlations of the amplitudes and of the phases; NaN where one is constant.
+        name: 'truth' or 'reference'.
+        is_explained: whether the target explains the measured counts, as far as that can be told.
+
+    Returns:
+        A sentence, or None.
+    """
+    best = np.nanmax([*correlations, -1.0])
+    if best >= SURE_CORRELATION or (best >= MIN_CORRELATION and is_explained):
+        return None
+    return (
+        f"Reconstruction and {name} have little in common: their amplitudes correlate to {correlations[0]:.2f}, their "
+        f"phases to {correlations[1]:.2f}. Check that the {name} is of this scan."
+    )
+
+
+def explains_counts(
+    target: Complex64Array, origin_rc: tuple[float, float], measured: Reconstruction, raw: RawData
+) -> bool:
+    """Return whether a true object explains the counts of a scan about as well as a reconstruction does.
+
+    Args:
+        target: the object (row, column), at any scale.
+        origin_rc: (row, column) in it of scan coordinate (0, 0), pixels.
+        measured: the reconstruction, whose probe is used.
+        raw: the scan.
+
+    Returns:
+        False where the target's excess deviance is several times that of the reconstruction.
+    """
+    some = raw.select(np.unique(np.linspace(0, raw.n_patterns - 1, _ASKED_PATTERNS).round().astype(int)))
+    frame = ObjectFrame((target.shape[0], target.shape[1]), origin_rc)
+    valid = None if some.bad_pixels is None else ~some.bad_pixels
+    try:
+        scale = counts_scale(target, frame, measured.probe, some.positions_xy, some.diff3d, valid)
+        true = scan_fit(Reconstruction(np.asarray(scale * target, np.complex64), origin_rc, measured.probe), some)
+        found = scan_fit(measured, some)
+    except DataError:
+        return False
+    allowed = _ALLOWED_EXCESS[0] * max(found.deviance - found.poisson_deviance, 0.0)
+    return true.deviance - true.poisson_deviance <= allowed + _ALLOWED_EXCESS[1] * true.poisson_deviance
+
+
+def shares_positions(reconstruction: Reconstruction, positions_xy: FloatArray) -> bool:
+    """Return whether the positions of a reconstruction are among those of another scan, or refined from them.
+
+    Args:
+        reconstruction: without positions nothing speaks against it.
+        positions_xy: of the other scan (pattern, 2), axis 1 = (x, y), pixels.
+
+    Returns:
+        True also where they may be.
+    """
+    wanted = reconstruction.positions_xy
+    return wanted is None or _nearest(positions_xy, wanted) is not None or _are_refined(positions_xy, wanted)
+
+
+def _without_positions(reconstruction: Reconstruction, raw: RawData) -> MatchedScan:
+    objects = len(np.unique(raw.scan_index))
+    if objects > 1:
+        raise DataError(
+            f"the reconstruction holds no positions, and the scan shows {objects} objects; one of them was "
+            "reconstructed. Give a file with the patterns of that one."
+        )
+    made_of = reconstruction.info.get("n_patterns")
+    if isinstance(made_of, int) and made_of != raw.n_patterns:
+        doubt = (
+            f"The reconstruction was made of {made_of} patterns, and the scan has {raw.n_patterns}. Check that it is"
+        )
+        return MatchedScan(raw, (f"{doubt} of this scan.",))
+    return MatchedScan(raw)
+
+
+def _by_positions(reconstruction: Reconstruction, raw: RawData, positions: Float64Array) -> MatchedScan:
+    parts = raw.by_object()
+    stated = reconstruction.info.get("scan_index")
+    if len(parts) > 1 and stated in parts:
+        parts = {stated: parts[stated], **parts}
+    counts = reconstruction.pattern_counts
+    if counts is not None:
+        for part in parts.values():
+            rows = _of_same_counts(part, positions, counts)
+            if rows is not None:
+                return MatchedScan(_chosen(part, rows, positions))
+    found = {
+        index: rows for index, part in parts.items() if (rows := _nearest(part.positions_xy, positions)) is not None
+    }
+    if not found and counts is None:
+        every = np.arange(len(positions))
+        found = {index: every for index, part in parts.items() if _are_refined(part.positions_xy, positions)}
+    if stated in found:
+        found = {stated: found[stated]}
+    if len(found) > 1:
+        raise DataError(
+            f"the scan shows {len(parts)} objects, of which {len(found)} have the positions of the reconstruction, and "
+            "it does not say of which it is. Give a file with the patterns of that one, or reconstruct it again."
+        )
+    if not found:
+        raise DataError(
+            f"the reconstruction was made of {len(positions)} patterns at positions that the {raw.n_patterns} of this "
+            "scan do not have; it is of another scan. Give the scan that was reconstructed."
+        )
+    index, rows = found.popitem()
+    used = _chosen(parts[index], rows, positions)
+    if counts is None:
+        return MatchedScan(used)
+    share = np.mean(~_close(count_photons(used.diff3d), counts))
+    doubt = (
+        f"{100 * share:.0f} % of the patterns hold other counts than those the reconstruction was made of. Check that "
+        "it is of this scan, and that the same pixels are masked."
+    )
+    return MatchedScan(used, (doubt,))
+
+
+def _chosen(part: RawData, rows: IntArray, positions: Float64Array) -> RawData:
+    """Return some patterns at the positions of the reconstruction; all in order are not copied."""
+    used = part if np.array_equal(rows, np.arange(part.n_patterns)) else part.select(rows)
+    return replace(used, xcoords=positions[:, 0], ycoords=positions[:, 1])
+
+
+def _of_same_counts(part: RawData, positions: Float64Array, counts: Float64Array) -> IntArray | None:
+    """Return the rows of patterns with these counts: all in order, wherever they lie, or some at the same positions."""
+    there = count_photons(part.diff3d)
+    if len(there) == len(counts) and np.mean(_close(there, counts)) > 0.5:
+        return np.arange(len(there))
+    to_px = SAME_POSITION_PX / SAME_COUNTS
+    with np.errstate(divide="ignore"):
+        features, wanted = (
+            np.column_stack([place, to_px * np.log(np.maximum(light, 1e-9))])
+            for place, light in ((part.positions_xy, there), (positions, counts))
+        )
+    return _nearest(features, wanted)
+
+
+def _nearest(features: FloatArray, wanted: FloatArray) -> IntArray | None:
+    """Return the row of each wanted point, each row once; None where one is missing."""
+    if len(features) == len(wanted) and np.abs(features - wanted).max() < SAME_POSITION_PX:
+        return np.arange(len(wanted))
+    tree = cKDTree(features)
+    distance, found = tree.query(wanted, distance_upper_bound=2 * SAME_POSITION_PX)
+    rows = np.asarray(found)
+    if not np.isfinite(distance).all():
+        return None
+    # Of points that coincide each is taken once, in their order.
+    first, repeats = np.unique(rows, return_counts=True)
+    for row in first[repeats > 1]:
+        here = np.flatnonzero(rows == row)
+        choices = sorted(tree.query_ball_point(wanted[here[0]], 2 * SAME_POSITION_PX))
+        if len(choices) < len(here):
+            return None
+        rows[here] = choices[: len(here)]
+    return rows
+
+
+def _are_refined(positions: FloatArray, refined: FloatArray) -> bool:
+    """Return whether each position lies nearer to its partner than to half the way to its neighbour, as a rule."""
+    if len(positions) != len(refined) or len(positions) < 2:
+        return len(positions) == len(refined)
+    moved = refined - positions
+    moved = np.linalg.norm(moved - np.median(moved, axis=0), axis=1)
+    to_neighbour = np.asarray(cKDTree(positions).query(positions, k=2)[0])[:, 1]
+    return bool(np.median(moved) < np.median(to_neighbour) / 2)
+
+
+def _close(counts: FloatArray, others: FloatArray) -> AnyArray:
+    return np.abs(counts - others) <= SAME_COUNTS * np.maximum(counts, others)
+
+
+def _doubts_of_place(reconstruction: Reconstruction, raw: RawData) -> Iterator[str]:
+    outside = _outside(reconstruction.object, reconstruction.origin_rc, raw.positions_xy)
+    rows, columns = reconstruction.object.shape
+    if outside.all():
+        raise DataError(
+            f"the object of {rows} x {columns} pixels lies nowhere under the scan: every position is outside of it. "
+            "Give the scan that was reconstructed, and check origin_rc."
+        )
+    if outside.any():
+        yield (
+            f"{int(outside.sum())} of {len(outside)} scan positions lie outside the object of {rows} x {columns} "
+            "pixels, which counts as dark there. Check origin_rc, or give the scan that was reconstructed."
+        )
+
+
+def _outside(obj: AnyArray, origin_rc: tuple[float, float], positions_xy: FloatArray) -> AnyArray:
+    place = positions_xy[:, ::-1] + np.asarray(origin_rc)
+    return np.asarray(((place < 0) | (place > np.asarray(obj.shape))).any(axis=1))

@@ -1,0 +1,91 @@
+"""How well object times probe explains the counts of a scan; nothing is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import BoolArray
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.evaluation import metrics
+from ptychopinn_backend.evaluation.deviance import DevianceSum
+from ptychopinn_backend.physics.scan_model import Interpolation, pattern_batches, scan_intensities
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
+
+FLOOR_PATTERNS: Final = 512
+"""Patterns, spread evenly over the scan, from which the Poisson floor is drawn."""
+
+
+@dataclass(frozen=True)
+class ScanFit:
+    """Figures of merit of object times probe against measured counts."""
+
+    r_factor: float
+    """Sum |sqrt(counts) - sqrt(model)| / sum sqrt(counts)."""
+    poisson_floor_r_factor: float
+    """The same for a Poisson draw of the model against the model."""
+    deviance: float
+    """Poisson deviance a pixel; see `evaluation.deviance`."""
+    poisson_deviance: float
+    """What photon noise alone gives, were the model right; the deviance lies above it where the model is wrong, or
+    where counts scatter more than photons do."""
+
+
+def scan_fit(reconstruction: Reconstruction, raw: RawData, interpolation: Interpolation = "bilinear") -> ScanFit:
+    """Compare object times probe with the counts. Bad pixels do not count.
+
+    Args:
+        reconstruction: object and probe.
+        raw: the patterns; see `matching.matched_scan`.
+        interpolation: how object patches are read between pixels.
+
+    Returns:
+        The figures.
+
+    Raises:
+        DataError: probe and patterns differ in size, nothing but zeros was measured, or object times probe is dark.
+    """
+    if reconstruction.probe.shape[-1] != raw.N:
+        raise DataError(
+            f"the reconstruction's probe has N = {reconstruction.probe.shape[-1]}, the scan's patterns {raw.N}; both "
+            "must be equal. Give the scan that was reconstructed."
+        )
+    valid: BoolArray | None = None if raw.bad_pixels is None else ~raw.bad_pixels
+    positions = raw.positions_xy
+    measured, floor, lost = metrics.RFactorSum(), metrics.RFactorSum(), DevianceSum()
+    rng = np.random.default_rng(0)
+    drawn_every = max(1, raw.n_patterns // FLOOR_PATTERNS)
+    obj, origin, probe = reconstruction.object, reconstruction.origin_rc, reconstruction.probe
+    for batch in pattern_batches(raw.n_patterns, probe):
+        model = scan_intensities(obj, origin, probe, positions[batch], interpolation)
+        amplitudes = raw.diff3d[batch]
+        measured.add(amplitudes, np.sqrt(model), valid)
+        lost.add(np.square(amplitudes, dtype=np.float64), model, valid)
+        drawn = model[batch % drawn_every == 0]
+        floor.add(np.sqrt(rng.poisson(drawn)), np.sqrt(drawn), valid)
+    if not floor.total > 0:
+        raise DataError(
+            "object times probe is dark everywhere on the valid pixels, so it explains no count. Check that the "
+            "reconstruction is of this scan, its origin_rc, and the mask."
+        )
+    return ScanFit(measured.value, floor.value, *lost.per_pixel)
+
+
+def scan_r_factors(
+    reconstruction: Reconstruction, raw: RawData, interpolation: Interpolation = "bilinear"
+) -> tuple[float, float]:
+    """Return the R-factor of object times probe against the counts, and the R-factor of photon noise alone.
+
+    Args:
+        reconstruction: object and probe.
+        raw: the patterns.
+        interpolation: how object patches are read between pixels.
+
+    Returns:
+        (R-factor, Poisson floor); see `scan_fit`, which gives more.
+    """
+    fit = scan_fit(reconstruction, raw, interpolation)
+    return fit.r_factor, fit.poisson_floor_r_factor
