@@ -6,7 +6,7 @@ import click
 
 
 @click.command("formats", short_help="List the formats of scans that are read.")
-@click.option("--ptychodus", "with_provided", is_flag=True, help="List the readers of Ptychodus too; loads Ptychodus.")
+@click.option("--all", "with_provided", is_flag=True, help="List the readers of Ptychodus too, which loads Ptychodus.")
 def command(with_provided: bool) -> None:
     """List the formats of scans that every command reads, and what a file of each holds.
 
@@ -25,4 +25,4 @@ def command(with_provided: bool) -> None:
             for reader, summary in provided(name).names().items():
                 click.echo(f"{name}:{reader}  {summary}")
         else:
-            click.echo(f"{name}:NAME  readers of {name}; 'ptychopinn formats --{name}' lists them")
+            click.echo(f"{name}:NAME  readers of {name}; 'ptychopinn formats --all' lists them")
