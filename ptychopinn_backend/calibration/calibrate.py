@@ -107,18 +107,23 @@ class _Run:
             return None
         self._refinement_so_far = refinement = self._refinement(self._measured, self._given)
         fit = self._stage(Moves(), fewest=3, most=8, least_gain=0.02)
-        if self._modes > len(self._given):
+        if self._modes > len(self._given) and self._options.refine_probe:
             refinement.restart(replace(refinement.estimate, probe=with_modes(self._given, self._modes)))
         return fit
 
     def refine(self) -> None:
         """Refine all together: many batches first, then all patterns at once under the laws of noise in question."""
-        refinement, positions = self._refinement_so_far, self._options.positions
-        left = self._options.most_sweeps
-        self._stage(Moves(probe=True), fewest=4, most=min(left, 12 if self._given is None else 4), least_gain=0.03)
+        refinement, options = self._refinement_so_far, self._options
+        positions, left = options.positions, options.most_sweeps
+        self._stage(
+            Moves(probe=options.refine_probe),
+            fewest=4,
+            most=min(left, 12 if self._given is None else 4),
+            least_gain=0.03,
+        )
         if positions:
             self._search(self._measured.held_out)
-        moves = Moves(probe=True, positions=positions)
+        moves = Moves(probe=options.refine_probe, positions=positions)
         self._stage(moves, fewest=5, most=max(1, left // 2), least_gain=0.01)
         if positions:
             self._search(np.concatenate([ill_fitting(refinement, self._measured), self._measured.held_out]))

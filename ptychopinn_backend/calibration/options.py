@@ -26,6 +26,8 @@ class CalibrationOptions:
     """'scan' begins with the scan's probeGuess; 'none' with the mean pattern, at several defocuses."""
     modes: int | None = None
     """Incoherent probe modes; None takes 3, or as many as the scan's probe has."""
+    refine_probe: bool = True
+    """Refine the probe; without it, and without positions, only the object is fitted."""
     positions: bool = True
     """Refine positions."""
     strengths: bool | None = None

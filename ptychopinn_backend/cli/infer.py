@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ptychopinn_backend.cli.options import backend_option, quiet_option, reading_options
+from ptychopinn_backend.cli.options import backend_option, calibrate_option, quiet_option, reading_options
 from ptychopinn_backend.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ _USAGE_ERROR: Final = 2
     show_default=True,
     help="Data-consistency steps on the stitched object; 0 leaves what the network made.",
 )
+@calibrate_option
 @click.option("--seed", type=int, help="Seed of the neighbour draw.  [as trained]")
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
@@ -70,6 +71,7 @@ def command(
     accelerator: str | None,
     precision: str | None,
     reading: Reading,
+    calibrate: str | None,
     quiet: bool,
     **options: Any,
 ) -> int:
@@ -88,7 +90,7 @@ def command(
     if not given:
         raise click.UsageError("No scan was given. Name a SCAN, or several with --scans.")
     execution = resolve_execution(explicit={"accelerator": accelerator, "precision": precision, "seed": seed})
-    job = InferenceJob(archive, backend, execution, reading, {**options, "seed": seed})
+    job = InferenceJob(archive, backend, execution, reading, {**options, "seed": seed}, calibrate or "auto")
     if not named and share is None and len(given) == 1 and not given[0].is_dir():
         return _reconstruct_one(job, given[0], output, quiet=quiet)
     folders = output_folders(list_sources(given, reading), output)

@@ -41,6 +41,13 @@ class InferenceJob:
     """What the user states about the scans."""
     options: Mapping[str, Any]
     """Arguments of `reconstruct`."""
+    calibrate: str
+    """'auto', 'never' or 'always'; see `runs.calibrating.reconstruct_calibrated`."""
+
+    @property
+    def model_folder(self) -> Path:
+        """Folder of the model, where calibrations of its training are kept."""
+        return self.archive if self.archive.is_dir() else self.archive.parent
 
 
 class Outcome(NamedTuple):
@@ -82,13 +89,15 @@ def reconstruct_scan(
         OSError: the folder cannot be written.
     """
     from ptychopinn_backend.data.raw_data import RawData
-    from ptychopinn_backend.runs.reconstruct import reconstruct
+    from ptychopinn_backend.runs.calibrating import reconstruct_calibrated
     from ptychopinn_backend.runs.results import save_reconstruction
 
     parts = RawData.from_file(scan, reading=job.reading).by_object()
     written: list[Path] = []
     for index, part in parts.items():
-        reconstruction = reconstruct(model, part, on_progress=on_progress, **job.options)
+        reconstruction = reconstruct_calibrated(
+            model, part, job.calibrate, job.model_folder, on_progress=on_progress, **job.options
+        )
         if tell_probe is not None:
             tell_probe(reconstruction.info["probe"])
         into = folder if len(parts) == 1 else folder / f"object_{index}"

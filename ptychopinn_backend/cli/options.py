@@ -33,6 +33,9 @@ def _read_settings(context: click.Context, parameter: click.Parameter, values: t
 backend_option = click.option(
     "--backend", help="tensorflow or pytorch.  [PTYCHOPINN_BACKEND, then the file, then the default]"
 )
+calibrate_option = click.option(
+    "--calibrate", help="auto, never or always: refine probe and positions.  [auto: where the evidence asks for it]"
+)
 
 
 def _tell_no_decisions(context: click.Context, parameter: click.Parameter, value: bool) -> bool:

@@ -9,6 +9,7 @@ import click
 
 from ptychopinn_backend.cli.options import (
     backend_option,
+    calibrate_option,
     devices_option,
     quiet_option,
     reading_options_of_training,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
 @settings_option
 @reading_options_of_training
+@calibrate_option
 @click.option("--init", type=click.Path(path_type=Path), help="Archive of either backend whose weights to start from.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
 @quiet_option
@@ -99,6 +101,7 @@ def command(
         dataset=inputs.dataset,
         place=request.output,
         reading=inputs.how_to_read,
+        calibrate=inputs.calibrate or "auto",
     )
     run = prepare(request, source)
     quiet = quiet or not is_first_process(run.plan.execution)

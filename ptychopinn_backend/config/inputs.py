@@ -13,6 +13,8 @@ from ptychopinn_backend.errors import ConfigError
 
 TRAIN: Final = "train"
 PRETRAIN: Final = "pretrain"
+CALIBRATE: Final = ("auto", "never", "always")
+"""When probe and positions are refined before a training or a reconstruction."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class InputConfig:
     """What else is stated about the files, by the names of `Reading`; None asks each file."""
     preset: str | None = None
     """Preset under the options given: auto, fast, fine or legacy."""
+    calibrate: str | None = None
+    """Refine probe and positions first: auto, never or always; None is auto for train and never for arrays."""
     init: Path | None = None
     """Archive whose network and weights to start from."""
     n_objects: int | None = None
@@ -50,6 +54,8 @@ class InputConfig:
             require_choice("measurement", self.measurement, ("counts", "amplitudes"))
         if self.reading is not None:
             object.__setattr__(self, "reading", dict(reading_of(self.reading).stated()))
+        if self.calibrate is not None:
+            require_choice("calibrate", self.calibrate, CALIBRATE)
         for name in ("scans", "validation"):
             object.__setattr__(self, name, _paths(name, getattr(self, name)))
         for name in ("dataset", "init"):

@@ -18,7 +18,7 @@ _ALIASES: Final = {"train_data_file": "scans", "test_data_file": "validation"}
 
 _PATHS: Final = (*_ALIASES, "output_dir", "scans", "validation", "dataset", "init")
 """Options and inputs that are paths."""
-_WITHOUT_EFFECT: Final = {TRAIN: ("n_objects",), PRETRAIN: ("validation", "dataset", "preset")}
+_WITHOUT_EFFECT: Final = {TRAIN: ("n_objects",), PRETRAIN: ("validation", "dataset", "preset", "calibrate")}
 """Inputs a command does not have."""
 
 

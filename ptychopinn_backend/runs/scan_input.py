@@ -21,6 +21,7 @@ from ptychopinn_backend.data.dataset.sources import (
 )
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.runs.calibrating import NEVER, calibrated_for_training
 from ptychopinn_backend.runs.training_data import TrainingData, group_scans, group_scans_on_disk
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def scan_input(
     dataset: Path | None = None,
     place: Path | None = None,
     reading: Reading = ASK_THE_FILE,
+    calibrate: str = NEVER,
 ) -> ScanInput:
     """Decide how scans are held.
 
@@ -77,6 +79,8 @@ def scan_input(
         place: folder of the results, where a data set is made when the scans are large and no folder is named; None
             keeps them in memory.
         reading: what the user states about files.
+        calibrate: 'auto', 'always' or 'never': whether scans in memory get refined probes and positions first, see
+            `calibrating.calibrated_for_training`; what is found is kept in `place`.
 
     Returns:
         The scans.
@@ -103,14 +107,22 @@ def scan_input(
         if place is not None:
             return _OnDisk(paths, validation, place / DATASET_NAME, reading)
         logger.warning("The scans need much of the machine's memory. Name a folder for a data set on disk.")
-    return _InMemory(items, validation, reading)
+    return _InMemory(items, validation, reading, calibrate, place)
 
 
 class _InMemory:
     dataset = None
 
-    def __init__(self, scans: Sequence[Scan], validation: Scans | None, reading: Reading) -> None:
-        self.sizes = [CountedScan.of(scan) for scan in read_all(scans, reading)]
+    def __init__(
+        self,
+        scans: Sequence[Scan],
+        validation: Scans | None,
+        reading: Reading,
+        calibrate: str,
+        place: Path | None,
+    ) -> None:
+        read = read_all(scans, reading)
+        self.sizes = [CountedScan.of(calibrated_for_training(scan, calibrate, place)) for scan in read]
         self.fixed: dict[str, int] = {}
         self._validation, self._reading = validation, reading
 

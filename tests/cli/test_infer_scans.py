@@ -94,7 +94,7 @@ def test_every_object_of_a_file_is_reconstructed_by_itself(folder: Path, tmp_pat
 
 def test_a_killed_process_fails_its_scan_only(folder: Path, tmp_path: Path) -> None:
     names = [folder / "scans" / f"{name}.npz" for name in "abc"]
-    job = InferenceJob(folder / "model", None, ExecutionConfig(accelerator="cpu"), ASK_THE_FILE, {})
+    job = InferenceJob(folder / "model", None, ExecutionConfig(accelerator="cpu"), ASK_THE_FILE, {}, "never")
     outcomes = reconstruct_scans(job, output_folders(names, tmp_path), 2)
     first = next(outcomes)
     for process in multiprocessing.active_children():
