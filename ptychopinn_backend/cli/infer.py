@@ -49,9 +49,8 @@ _USAGE_ERROR: Final = 2
     "--polish",
     "polish_steps",
     type=click.IntRange(min=0),
-    default=8,
-    show_default=True,
-    help="Data-consistency steps on the stitched object; 0 leaves what the network made.",
+    help="Data-consistency steps on the stitched object; 0 leaves what the network made.  [as many as patterns that are "
+    "held out ask for]",
 )
 @calibrate_option
 @click.option("--seed", type=int, help="Seed of the neighbour draw.  [as trained]")

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ptychopinn_backend.arrays import ComplexArray, Float64Array, IntArray
-from ptychopinn_backend.data.held_out import held_out_of_objects
+from ptychopinn_backend.data.held_out import MOST_COPIED_BYTES, held_out_of_objects
 from ptychopinn_backend.data.raw_data import RawData, subsampled_points
 from ptychopinn_backend.data.scaling import count_photons
 
@@ -66,6 +66,8 @@ class CountedScan:
         Returns:
             A scan of the others, this one where none is held out; and (held out,) rows.
         """
+        if self.raw.diff3d.nbytes > MOST_COPIED_BYTES:
+            fraction = 0.0
         rows = held_out_of_objects(self.positions_xy, self.raw.scan_index, fraction)
         if not len(rows):
             return self, rows

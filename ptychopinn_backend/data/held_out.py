@@ -19,6 +19,8 @@ FEWEST_PATTERNS: Final = 16
 MOST_HELD_OUT: Final = 256
 """More would judge no better."""
 _FEWEST_HELD_OUT: Final = 2
+MOST_COPIED_BYTES: Final = 1 << 30
+"""Patterns of a scan above this are not copied to leave a few out: such a scan holds none out."""
 
 
 def held_out_of_objects(positions_xy: FloatArray, objects: IntArray, fraction: float) -> IntArray:

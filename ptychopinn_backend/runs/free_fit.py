@@ -9,20 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray, Float32Array, Float64Array, IntArray
+from ptychopinn_backend.arrays import AnyArray, IntArray
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.evaluation.metrics import RFactorSum
-from ptychopinn_backend.physics.object_patches import extract_patches
-from ptychopinn_backend.physics.scan_model import scan_intensities
+from ptychopinn_backend.evaluation.free_fit import FreeFit, free_fit
 from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.runs.training_data import HeldOut
 from ptychopinn_backend.seam.interface import EpochCallback, EpochReport
-from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 logger = logging.getLogger(__name__)
 
@@ -30,60 +27,8 @@ CHECKS: Final = 8
 """How often a training is judged."""
 MOST_JUDGES: Final = 8
 """Held-out patterns of a scan that are asked on the way."""
-LIT_PART: Final = 0.9
-"""A pattern can judge where so much of its light falls on pixels that other patterns have reached."""
 WORSE: Final = 1.01
 """A later state is worse where its deviance exceeds the best one by this factor."""
-
-
-class FreeFit(NamedTuple):
-    """How well an object explains patterns it was not made from."""
-
-    r: float
-    """R-factor, sum |A - A_model| / sum A."""
-    deviance: float
-    """Twice the log-likelihood that is missing to a perfect fit of Poisson counts, per pixel: 1 is photon noise."""
-    n_patterns: int
-    """Patterns that could judge."""
-
-
-def free_fit(reconstruction: Reconstruction, scan: RawData, rows: IntArray) -> FreeFit | None:
-    """Compare an object with patterns it was not made from.
-
-    Args:
-        reconstruction: object and probe, made without these patterns.
-        scan: the whole scan.
-        rows: (held out,) the patterns.
-
-    Returns:
-        The fit; None where no pattern has its light on the object.
-    """
-    positions = scan.positions_xy[rows]
-    lit = rows[_lit_part(reconstruction, positions) >= LIT_PART]
-    if not len(lit):
-        return None
-    obj, origin, probe = reconstruction.object, reconstruction.origin_rc, reconstruction.probe
-    model = scan_intensities(obj, origin, probe, scan.positions_xy[lit])
-    valid = np.ones(model.shape[1:], bool) if scan.bad_pixels is None else ~scan.bad_pixels
-    amplitudes = scan.diff3d[lit]
-    r = RFactorSum()
-    r.add(amplitudes, np.sqrt(model), valid)
-    return FreeFit(r.value, _deviance(np.square(amplitudes.astype(np.float64)), model, valid), len(lit))
-
-
-def _lit_part(reconstruction: Reconstruction, positions_xy: Float64Array) -> Float64Array:
-    """Return the part of the probe's light that falls on pixels the object is known in, per pattern."""
-    light = np.sum(np.abs(reconstruction.probe) ** 2, axis=0)
-    known = np.asarray(reconstruction.object != 0, np.complex64)
-    patches = extract_patches(known, reconstruction.origin_rc, positions_xy, light.shape[-1])
-    return np.asarray(np.sum(patches.real * light, axis=(1, 2)) / light.sum(), np.float64)
-
-
-def _deviance(counts: Float64Array, model: Float32Array, valid: AnyArray) -> float:
-    """Return the mean of 2 (m - n + n log(n / m)) over valid pixels (McCullagh and Nelder, 1989, section 2.3)."""
-    rate = np.maximum(model.astype(np.float64), 1e-6)
-    terms = rate - counts + np.where(counts > 0, counts * np.log(np.maximum(counts, 1e-12) / rate), 0.0)
-    return float(2 * np.mean(terms[:, valid]))
 
 
 @dataclass

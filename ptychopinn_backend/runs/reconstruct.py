@@ -6,18 +6,21 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
-from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, Float64Array
+from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, Float64Array, IntArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.config.checks import require_choice, require_non_negative_integer
 from ptychopinn_backend.config.generators import uses_back_projection
 from ptychopinn_backend.data.containers import PtychoDataContainer
+from ptychopinn_backend.data.held_out import MOST_COPIED_BYTES, held_out_rows
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import count_photons
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.physics.forward import overlap_weights
+from ptychopinn_backend.runs.polishing import polished
 from ptychopinn_backend.runs.probe_choice import ProbeChoice, choose_probe
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.stitching.assembly import (
@@ -27,7 +30,6 @@ from ptychopinn_backend.stitching.assembly import (
     counts_scale,
     probe_weight,
 )
-from ptychopinn_backend.stitching.polish import polish
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 logger = logging.getLogger(__name__)
@@ -51,7 +53,8 @@ def reconstruct(
     batch_size: int | None = None,
     assembly: str = "probe",
     frame: ObjectFrame | None = None,
-    polish_steps: int = DEFAULT_POLISH_STEPS,
+    polish_steps: int | None = DEFAULT_POLISH_STEPS,
+    held_out: bool = False,
     seed: int | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> Reconstruction:
@@ -66,7 +69,10 @@ def reconstruct(
         assembly: 'probe' weighs patches by the probe's intensity, 'central' averages their central N/2.
         frame: array the object is returned in; None covers the scan.
         polish_steps: data-consistency steps on the stitched object (`polish.polish`); 0 leaves it as the network and
-            stitching made it.
+            stitching made it. None takes as many as held-out patterns ask for, and the law of noise that suits the
+            counts; without patterns to hold out it takes 8.
+        held_out: leave out a few patterns, spread evenly (`data.held_out`), so that they judge the object: `info` gets
+            'r_free', 'free_deviance' and their rows, 'held_out'.
         seed: seed of the neighbour draw; None takes that of the training.
         on_progress: called after every batch; what it is given is not polished.
 
@@ -79,12 +85,14 @@ def reconstruct(
         DataError: the scan does not fit the model, shows several objects, or has no probe and the archive none either.
         ConfigError: unknown assembly, or a number of steps below 0.
     """
-    require_non_negative_integer("polish_steps", polish_steps)
+    if polish_steps is not None:
+        require_non_negative_integer("polish_steps", polish_steps)
     require_choice("assembly", assembly, ASSEMBLIES)
     _require_one_object(scan)
     started = perf_counter()
     model = model.one_by_one()
-    choice = choose_probe(model, scan)
+    kept, rows = _without_held_out(scan) if held_out or polish_steps is None else (scan, np.zeros(0, np.intp))
+    choice = choose_probe(model, kept)
     source = _groups(model, choice.scan, n_groups, neighbor_count, seed)
     N = model.model.N
     frame = frame or ObjectFrame.covering(scan.positions_xy, N)
@@ -93,8 +101,8 @@ def reconstruct(
     counts = count_photons(scan.diff3d)
 
     def so_far() -> Reconstruction:
-        made = _scaled(assembler, scan, choice, model, perf_counter() - started)
-        return replace(made, pattern_counts=counts)
+        made = _scaled(assembler, kept, choice, model, perf_counter() - started)
+        return replace(made, positions_xy=scan.positions_xy, pattern_counts=counts)
 
     positions = group_positions(source)
     done = 0
@@ -105,7 +113,16 @@ def reconstruct(
         done += count
         if on_progress is not None:
             on_progress(done, source.n_groups, so_far)
-    return _polished(so_far(), scan, polish_steps, started)
+    return _polished(so_far(), scan, kept, rows, polish_steps, started)
+
+
+def _without_held_out(scan: RawData) -> tuple[RawData, IntArray]:
+    """Return the scan without its held-out patterns, and their rows; a scan too large to copy keeps them."""
+    if scan.diff3d.nbytes > MOST_COPIED_BYTES:
+        return scan, np.zeros(0, np.intp)
+    rows = held_out_rows(scan.positions_xy)
+    kept = np.setdiff1d(np.arange(scan.n_patterns), rows)
+    return (scan.select(kept) if len(rows) else scan), rows
 
 
 @dataclass(frozen=True)
@@ -226,20 +243,27 @@ def _valid_pixels(scan: RawData) -> BoolArray | None:
     return None if scan.bad_pixels is None else ~scan.bad_pixels
 
 
-def _polished(stitched: Reconstruction, scan: RawData, steps: int, started_s: float) -> Reconstruction:
+def _polished(
+    stitched: Reconstruction, scan: RawData, kept: RawData, rows: IntArray, steps: int | None, started_s: float
+) -> Reconstruction:
     before = perf_counter()
-    obj = stitched.object
-    if steps > 0:
+    found = polished(stitched, scan, kept, rows, steps, _valid_pixels(scan))
+    obj = found.object
+    if found.steps > 0:
         frame = ObjectFrame((obj.shape[0], obj.shape[1]), stitched.origin_rc)
-        obj = polish(obj, frame, stitched.probe, scan.positions_xy, scan.diff3d, steps, _valid_pixels(scan))
-        obj, _ = _at_scale_of_counts(obj, frame, stitched.probe, scan)
+        obj, _ = _at_scale_of_counts(obj, frame, stitched.probe, kept)
     now = perf_counter()
     logger.info(
         "%d patterns reconstructed in %.2f s, of which %.2f s for %d steps of polish.",
         scan.n_patterns,
         now - started_s,
         now - before,
-        steps,
+        found.steps,
     )
-    times = {"elapsed_s": now - started_s, "polish_s": now - before, "polish_steps": steps}
-    return replace(stitched, object=obj, info=stitched.info | times)
+    info: dict[str, Any] = {"elapsed_s": now - started_s, "polish_s": now - before, "polish_steps": found.steps}
+    info |= {"n_patterns": scan.n_patterns}
+    if len(rows):
+        info["held_out"] = rows.tolist()
+    if found.fit is not None:
+        info |= {"r_free": found.fit.r, "free_deviance": found.fit.deviance}
+    return replace(stitched, object=obj, info=stitched.info | info)

@@ -9,6 +9,8 @@ what makes a few steps enough.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -59,12 +61,40 @@ def polish(
     Raises:
         DataError: amplitudes, positions and probe do not fit each other.
     """
+    path = polish_path(obj, frame, probe, positions_xy, amplitudes, valid_pixels, likelihood)
+    return next(islice(path, steps, None))
+
+
+def polish_path(
+    obj: Complex64Array,
+    frame: ObjectFrame,
+    probe: Complex64Array,
+    positions_xy: FloatArray,
+    amplitudes: FloatArray,
+    valid_pixels: BoolArray | None = None,
+    likelihood: Likelihood | None = None,
+) -> Iterator[Complex64Array]:
+    """Yield the object after 0, 1, 2, ... steps of `polish`, which has the same arguments; the path does not end.
+
+    Args:
+        obj: the object (row, column).
+        frame: where the object lies.
+        probe: (mode, N, N).
+        positions_xy: scan positions (pattern, 2), pixels.
+        amplitudes: square roots of the counts (pattern, N, N).
+        valid_pixels: detector pixels to use (N, N); None uses all.
+        likelihood: law of noise; None is that of squared amplitudes.
+
+    Yields:
+        (row, column).
+    """
     N = probe.shape[-1]
     require_shape("amplitudes", amplitudes, (len(positions_xy), N, N), "(pattern, N, N)")
     corners, _ = window_corners(frame.origin_rc, positions_xy, N)
     inside = np.flatnonzero(((corners >= 0) & (corners + N + 1 <= frame.shape)).all(axis=1))
-    if steps == 0 or not len(inside):
-        return obj
+    while not len(inside):
+        yield obj
+    yield obj
     positions = positions_xy[inside]
     gain = _inverse_illumination(frame, probe, positions)
     known = obj != 0
@@ -72,7 +102,7 @@ def polish(
     current = before = np.where(known, obj, np.complex64(vacuum))
     momentum = 1.0
     fit = FarFieldFit(len(probe), N, likelihood or Likelihood(), valid_pixels)
-    for _ in range(steps):
+    while True:
         next_momentum = (1 + float(np.sqrt(1 + 4 * momentum**2))) / 2
         ahead = np.float32((momentum - 1) / next_momentum)
         moved = np.asarray(current + ahead * (current - before), np.complex64)
@@ -83,7 +113,7 @@ def polish(
             waves, _ = fit.change(patches, probe, np.asarray(amplitudes[inside[some]], np.float32))
             add_patches(change, fit.onto_object(waves, probe), frame.origin_rc, positions[some])
         before, current, momentum = current, moved + gain * change, next_momentum
-    return np.where(known, current, np.complex64(0))
+        yield np.where(known, current, np.complex64(0))
 
 
 def _inverse_illumination(frame: ObjectFrame, probe: Complex64Array, positions_xy: FloatArray) -> Float32Array:

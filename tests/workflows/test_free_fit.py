@@ -11,7 +11,7 @@ from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.held_out import held_out_rows
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.runs.free_fit import free_fit
+from ptychopinn_backend.evaluation.free_fit import free_fit
 from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.train import train_scans
 from ptychopinn_backend.runs.trained_model import TrainedModel
