@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROWS: Final = (
     ("r_factor", "R-factor of the counts", "{:.4f}"),
     ("poisson_floor_r_factor", "  of photon noise alone", "{:.4f}"),
+    ("r_free", "  of held-out patterns (R-free)", "{:.4f}"),
     ("deviance", "deviance a pixel", "{:.4g}"),
     ("poisson_deviance", "  of photon noise alone", "{:.4g}"),
     ("amplitude_psnr_db", "amplitude PSNR", "{:.2f} dB"),

@@ -49,8 +49,13 @@ _USAGE_ERROR: Final = 2
     "--polish",
     "polish_steps",
     type=click.IntRange(min=0),
-    help="Data-consistency steps on the stitched object; 0 leaves what the network made.  [as many as patterns that are "
-    "held out ask for]",
+    help="Data-consistency steps on the stitched object; 0 leaves what the network made.  [by held-out patterns]",
+)
+@click.option(
+    "--no-held-out",
+    "last_pass",
+    is_flag=True,
+    help="Use all patterns in a last pass, also those that were held out to judge the object.",
 )
 @calibrate_option
 @click.option("--seed", type=int, help="Seed of the neighbour draw.  [as trained]")

@@ -58,6 +58,14 @@ if TYPE_CHECKING:
 @settings_option
 @reading_options_of_training
 @calibrate_option
+@click.option(
+    "--no-held-out",
+    "held_out_fraction",
+    flag_value=0.0,
+    type=float,
+    default=None,
+    help="Train on all patterns; without it the presets keep a few per cent to judge the object.",
+)
 @click.option("--init", type=click.Path(path_type=Path), help="Archive of either backend whose weights to start from.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
 @quiet_option

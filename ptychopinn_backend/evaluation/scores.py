@@ -65,7 +65,8 @@ def evaluate(
 
     Returns:
         JSON values: 'backend', 'n_patterns' (and 'n_patterns_of_scan', where those are more), 'interpolation', the
-        figures of `ScanFit`; where the reconstruction says so, the origin of its 'probe', and its time as 'elapsed_s'
+        figures of `ScanFit`; where the reconstruction says so, the origin of its 'probe', its 'r_free' and
+        'free_deviance', and its time as 'elapsed_s'
         and 'patterns_per_s'; where a truth or a reference is given, 'compared_with' ('truth' or 'reference') and what
         `compare_objects` returns.
 
@@ -84,6 +85,9 @@ def evaluate(
     report |= {"interpolation": interpolation, **asdict(scan_fit(reconstruction, used, interpolation))}
     if isinstance(reconstruction.info.get("probe"), str):
         report["probe"] = reconstruction.info["probe"]
+    for name in ("r_free", "free_deviance"):
+        if isinstance(reconstruction.info.get(name), float):
+            report[name] = reconstruction.info[name]
     elapsed_s = reconstruction.info.get("elapsed_s")
     if isinstance(elapsed_s, int | float) and elapsed_s > 0:
         report |= {"elapsed_s": float(elapsed_s), "patterns_per_s": used.n_patterns / elapsed_s}

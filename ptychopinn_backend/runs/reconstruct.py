@@ -55,6 +55,7 @@ def reconstruct(
     frame: ObjectFrame | None = None,
     polish_steps: int | None = DEFAULT_POLISH_STEPS,
     held_out: bool = False,
+    last_pass: bool = False,
     seed: int | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> Reconstruction:
@@ -73,6 +74,7 @@ def reconstruct(
             counts; without patterns to hold out it takes 8.
         held_out: leave out a few patterns, spread evenly (`data.held_out`), so that they judge the object: `info` gets
             'r_free', 'free_deviance' and their rows, 'held_out'.
+        last_pass: once held-out patterns have decided, reconstruct again with all patterns; 'r_free' is that of before.
         seed: seed of the neighbour draw; None takes that of the training.
         on_progress: called after every batch; what it is given is not polished.
 
@@ -113,7 +115,22 @@ def reconstruct(
         done += count
         if on_progress is not None:
             on_progress(done, source.n_groups, so_far)
-    return _polished(so_far(), scan, kept, rows, polish_steps, started)
+    made = _polished(so_far(), scan, kept, rows, polish_steps, started)
+    if not last_pass or not len(rows):
+        return made
+    again = reconstruct(
+        model,
+        scan,
+        n_groups=n_groups,
+        neighbor_count=neighbor_count,
+        batch_size=batch_size,
+        assembly=assembly,
+        frame=frame,
+        polish_steps=made.info["polish_steps"],
+        seed=seed,
+    )
+    judged = {name: made.info[name] for name in ("r_free", "free_deviance") if name in made.info}
+    return replace(again, info=again.info | judged)
 
 
 def _without_held_out(scan: RawData) -> tuple[RawData, IntArray]:

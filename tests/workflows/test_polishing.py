@@ -87,3 +87,12 @@ def test_the_law_follows_the_counts(bright: RawData) -> None:
 def test_a_pattern_without_light_on_the_object_cannot_judge(model: TrainedModel, bright: RawData) -> None:
     made = reconstruct(model, bright, polish_steps=0)
     assert free_fit(replace(made, object=np.zeros_like(made.object)), bright, np.arange(4)) is None
+
+
+def test_a_last_pass_takes_all_patterns(model: TrainedModel, bright: RawData) -> None:
+    judged = reconstruct(model, bright, polish_steps=None)
+    made = reconstruct(model, bright, polish_steps=None, last_pass=True)
+    everything = reconstruct(model, bright, polish_steps=judged.info["polish_steps"])
+    np.testing.assert_array_equal(made.object, everything.object)
+    assert made.info["r_free"] == judged.info["r_free"]
+    assert "held_out" not in made.info
