@@ -18,9 +18,10 @@ from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.factory import resolve_backend
 from ptychopinn_backend.legacy.params_bridge import update_legacy_dict
 from ptychopinn_backend.runs.reconstruct import reconstruct
-from ptychopinn_backend.runs.results import save_reconstruction, save_training, write_history
+from ptychopinn_backend.runs.results import save_reconstruction, save_training
 from ptychopinn_backend.runs.train import fit_to_scans, measured_photons, train_scans, train_source
 from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.seam.epoch_log import write_history
 from ptychopinn_backend.seam.interface import EpochCallback
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 

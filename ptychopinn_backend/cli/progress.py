@@ -97,7 +97,7 @@ def trained_in_folder(run: PreparedRun, *, resume: bool, quiet: bool, verb: str)
     progress = EpochProgress(run.plan.training.total_epochs, quiet=quiet)
     with progress.kept_in(kept), training_lock(checkpoints if is_first else None, output):
         with progress:
-            model = run.train(on_epoch=progress, checkpoint_folder=checkpoints, resume=resume)
+            model = run.train(on_epoch=progress, checkpoint_folder=checkpoints, log_folder=output, resume=resume)
         written = save_training(model, output, run.plan) if is_first else []
     if not quiet:
         click.echo(f"{verb} with {model.backend_name}: {', '.join(str(path) for path in written)}")

@@ -79,6 +79,7 @@ class PreparedRun(NamedTuple):
         on_epoch: EpochCallback | None = None,
         checkpoint_folder: Path | None = None,
         best_archive: Path | None = None,
+        log_folder: Path | None = None,
         resume: bool = False,
     ) -> TrainedModel:
         """Train as planned; the caller holds the lock of the folder.
@@ -87,6 +88,7 @@ class PreparedRun(NamedTuple):
             on_epoch: called after every epoch; True stops training.
             checkpoint_folder: where the best and the last state are written; None writes none.
             best_archive: file that holds the best weights from the first epoch on; None writes none.
+            log_folder: where history and pictures of the run go; None takes `checkpoint_folder`.
             resume: go on from the last state in the folder.
 
         Returns:
@@ -100,6 +102,7 @@ class PreparedRun(NamedTuple):
             on_epoch=on_epoch,
             checkpoint_folder=checkpoint_folder,
             best_archive=best_archive,
+            log_folder=log_folder,
             resume=resume,
             start=self.start,
             held_out=self.held_out,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +9,10 @@ from pathlib import Path
 from ptychopinn_backend.arrays import Complex64Array
 from ptychopinn_backend.config import ARCHIVE_NAME
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.files.atomic_file import atomic_file
 from ptychopinn_backend.files.pictures import drawn
 from ptychopinn_backend.runs.plan import RunPlan
 from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.seam.epoch_log import CSV_NAME, write_history
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 logger = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ def save_training(model: TrainedModel, folder: Path, plan: RunPlan | None = None
 
     folder.mkdir(parents=True, exist_ok=True)
     archive = model.save(folder / ARCHIVE_NAME)
-    table = folder / "history.csv"
+    table = folder / CSV_NAME
     write_history(model.history, table)
     plans = [] if plan is None else [plan.write(folder)]
     return [archive, table, *plans, *drawn(lambda path: save_loss_figure(model.history, path), folder / "loss.png")]
@@ -74,21 +73,3 @@ def save_reconstruction(
     reconstruction.save_npz(npz)
     reconstruction.save_hdf5(product, losses=losses)
     return [npz, product, *drawn(draw, figure)]
-
-
-def write_history(history: dict[str, list[float]], path: Path) -> None:
-    """Write a history as CSV, one row an epoch.
-
-    Args:
-        history: one value an epoch for each name.
-        path: the file.
-    """
-    names = list(history)
-    epochs = max((len(values) for values in history.values()), default=0)
-    with atomic_file(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["epoch", *names])
-        for epoch in range(epochs):
-            writer.writerow(
-                [epoch + 1, *(history[name][epoch] if epoch < len(history[name]) else "" for name in names)]
-            )

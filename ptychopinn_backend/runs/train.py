@@ -22,8 +22,9 @@ from ptychopinn_backend.runs.freed_memory import freed_memory_kept
 from ptychopinn_backend.runs.reconstruction_log import ReconstructionLog, picture_log
 from ptychopinn_backend.runs.trained_model import BestArchive, TrainedModel, legacy_snapshot
 from ptychopinn_backend.runs.training_data import HeldOut, fit_to_data, group_scans
+from ptychopinn_backend.runs.unfinished import require_resumable, warn_of_nothing_to_train
 from ptychopinn_backend.runs.warm_start import StartArchive, start_from
-from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback
+from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback, EpochReport
 from ptychopinn_backend.seam.process_rank import is_distributed, is_first_process
 from ptychopinn_backend.seam.training_run import BestEpoch, loss_keys
 
@@ -166,6 +167,7 @@ def train_locked(
     on_epoch: EpochCallback | None = None,
     checkpoint_folder: Path | None = None,
     best_archive: Path | None = None,
+    log_folder: Path | None = None,
     resume: bool = False,
     start: StartArchive | None = None,
     held_out: Sequence[HeldOut] = (),
@@ -180,6 +182,7 @@ def train_locked(
         on_epoch: called after every epoch; True stops training.
         checkpoint_folder: where the best and the last state are written; None writes none.
         best_archive: file for the best weights so far; None writes none.
+        log_folder: where history and pictures of the run go; None takes `checkpoint_folder`.
         resume: go on from the last state in that folder.
         start: archive to start from, or None.
         held_out: patterns that judge the training; see `free_fit.FreeFitJudge`.
@@ -188,34 +191,48 @@ def train_locked(
         The trained model.
     """
     name = config.backend
+    if resume and checkpoint_folder is not None:
+        require_resumable(checkpoint_folder, name)
     if config.target_photon_fraction > 0:
         training, config = _split_photons(training, config, execution.seed)
     intensity_scale = default_intensity_scale(config.nphotons, config.model.N)
-    setup = BackendSetup(config.model, config, execution, intensity_scale, training.probes)
+    setup = BackendSetup(config.model, config, execution, intensity_scale, training.probes, log_folder)
     computing = create_backend(name, setup)
     logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(training.probes))
-    snapshot = legacy_snapshot(config, setup.intensity_scale)
     if start is not None:
         start_from(computing, start)
+    snapshot = legacy_snapshot(config, setup.intensity_scale)
+    model = TrainedModel(computing, {}, snapshot, name, execution.seed, training.probes)
     if best_archive is not None:
         best = BestEpoch(config, execution, loss_keys(config, validated=validation is not None))
-        model = TrainedModel(computing, {}, snapshot, name, execution.seed, training.probes)
-        on_epoch = BestArchive(model, best_archive, best, on_epoch)
+        on_epoch = BestArchive(replace(model), best_archive, best, on_epoch)
     if execution.recon_log_every_n_epochs is not None:
-        on_epoch = ReconstructionLog(computing, training, picture_log(execution, checkpoint_folder), on_epoch)
-    model = TrainedModel(computing, {}, snapshot, name, execution.seed, training.probes)
+        log = picture_log(execution, log_folder or checkpoint_folder)
+        on_epoch = ReconstructionLog(computing, training, log, on_epoch)
     judge = FreeFitJudge(model, held_out, on_epoch)
     # Processes of one training must not wait for one that judges.
-    if held_out and not is_distributed(execution):
-        on_epoch = judge
+    told = _Told(judge if held_out and not is_distributed(execution) else on_epoch)
     with freed_memory_kept():
-        result = computing.fit(
-            training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
-        )
-    logger.info("Training ended after %d epochs: %s.", len(result.history.get("loss", ())), result.stop_reason)
+        result = computing.fit(training, validation, on_epoch=told, checkpoint_folder=checkpoint_folder, resume=resume)
+    done = len(result.history.get("loss", ()))
+    logger.info("Training ended after %d epochs: %s.", done, result.stop_reason)
+    if checkpoint_folder is not None and told.epochs == 0 and is_first_process(execution):
+        warn_of_nothing_to_train(checkpoint_folder, config.total_epochs, done, result.stop_reason)
     judge.keep_best()
-    model.history = result.history | judge.history(len(result.history.get("loss", ())))
+    model.history = result.history | judge.history(done)
     return model
+
+
+class _Told:
+    """Counts the epochs a training tells of."""
+
+    def __init__(self, on_epoch: EpochCallback | None) -> None:
+        self._on_epoch = on_epoch
+        self.epochs = 0
+
+    def __call__(self, report: EpochReport) -> bool | None:
+        self.epochs += 1
+        return None if self._on_epoch is None else self._on_epoch(report)
 
 
 def _split_photons(training: GroupSource, config: TrainingConfig, seed: int) -> tuple[GroupSource, TrainingConfig]:

@@ -219,8 +219,12 @@ class BestArchive:
         Returns:
             What `on_epoch` returns: True stops training.
         """
-        for name, value in report.losses.items():
-            self._model.history.setdefault(name, []).append(value)
+        if self._best.epoch is None:
+            # What an earlier part of the training has written must not yield to a worse epoch of this one.
+            for epoch in range(1, report.epoch):
+                row = {name: values[epoch - 1] for name, values in report.history.items()}
+                self._best.observe(epoch, row)
+        self._model.history = {name: list(values) for name, values in report.history.items()}
         if self._best.observe(report.epoch, report.losses):
             self._model.save(self._path)
         return self._on_epoch(report) if self._on_epoch is not None else None

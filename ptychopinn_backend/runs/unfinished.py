@@ -1,4 +1,4 @@
-"""A training that did not come to its end leaves checkpoints that are newer than the model beside them."""
+"""What a training that did not come to its end has left: checkpoints, to go on from or newer than the model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Final
 
+from ptychopinn_backend.errors import TrainingError
 from ptychopinn_backend.seam.training_run import LAST_CHECKPOINTS
 
 CHECKPOINT_FOLDER: Final = "checkpoints"
@@ -24,6 +25,46 @@ def last_checkpoint(folder: Path) -> Path | None:
     """
     found = [path for name in LAST_CHECKPOINTS.values() if (path := folder / name).is_file()]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def require_resumable(folder: Path, backend: str) -> None:
+    """Refuse to go on from what another backend has left, and warn where there is nothing to go on from.
+
+    Args:
+        folder: of the checkpoints.
+        backend: 'tensorflow' or 'pytorch'.
+
+    Raises:
+        TrainingError: the other backend's checkpoint lies there, and none of this one.
+    """
+    if (folder / LAST_CHECKPOINTS[backend]).is_file():
+        return
+    for other, name in LAST_CHECKPOINTS.items():
+        if (folder / name).is_file():
+            raise TrainingError(
+                f"'{folder / name}' is a checkpoint of the backend {other}, and this training computes with {backend}. "
+                f"Go on with --backend {other}, or train without resuming."
+            )
+    warnings.warn(
+        f"'{folder}' holds no checkpoint to go on from: training starts at epoch 1.", UserWarning, stacklevel=3
+    )
+
+
+def warn_of_nothing_to_train(folder: Path, n_epochs: int, done: int, stop_reason: str) -> None:
+    """Warn where a resumed training was at its end already.
+
+    Args:
+        folder: of the checkpoints.
+        n_epochs: epochs asked for.
+        done: epochs of the checkpoint.
+        stop_reason: why the training ended.
+    """
+    if done < n_epochs:
+        end = f"{done} of {n_epochs} epochs, after which it had ended ({stop_reason})"
+        remedy = "Train without resuming for a longer one."
+    else:
+        end, remedy = f"{done} epochs, and {n_epochs} are asked for", f"Ask for more than {done} to go on."
+    warnings.warn(f"The checkpoint in '{folder}' holds {end}: nothing was trained. {remedy}", UserWarning, stacklevel=3)
 
 
 def warn_of_newer_checkpoints(archive: Path) -> None:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.files.atomic_file import atomic_file
 
-CSV_NAME: Final = "metrics.csv"
+CSV_NAME: Final = "history.csv"
 PICTURE_FOLDER: Final = "reconstructions"
 TENSORBOARD_FOLDER: Final = "tensorboard"
 MLFLOW_FOLDER: Final = "mlruns"
@@ -44,6 +45,20 @@ class EpochLog(Protocol):
         """
 
 
+def write_history(history: Mapping[str, Sequence[float]], path: Path) -> None:
+    """Write a history as CSV, one row an epoch.
+
+    Args:
+        history: one value an epoch for each name.
+        path: the file; its folder exists.
+    """
+    with atomic_file(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("epoch", *history))
+        for epoch, row in enumerate(zip_longest(*history.values(), fillvalue=""), start=1):
+            writer.writerow((epoch, *row))
+
+
 class CsvLog:
     """The whole history as a table, rewritten every epoch so that a resumed run continues it; pictures beside it."""
 
@@ -51,17 +66,13 @@ class CsvLog:
         """Choose the place.
 
         Args:
-            folder: where `metrics.csv` goes.
+            folder: where `history.csv` goes.
         """
         self._folder = folder
 
     def record(self, history: Mapping[str, Sequence[float]]) -> None:
         """Write the table."""
-        with atomic_file(self._folder / CSV_NAME, "w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("epoch", *history))
-            for epoch, row in enumerate(zip(*history.values(), strict=True), start=1):
-                writer.writerow((epoch, *row))
+        write_history(history, self._folder / CSV_NAME)
 
     def picture(self, name: str, epoch: int, png: bytes) -> None:
         """Write `reconstructions/<name>-epoch<number>.png`."""

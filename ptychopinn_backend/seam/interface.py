@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,8 @@ class EpochReport:
     """Learning rate of the epoch."""
     elapsed_s: float
     """Seconds since training began in this process."""
+    history: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """One value an epoch for each name, of all epochs so far, those before a resumed training included."""
 
 
 EpochCallback = Callable[[EpochReport], bool | None]
@@ -55,6 +57,8 @@ class BackendSetup:
     """Factor from normalised amplitudes to the square root of counts; exp(log_scale) starts there."""
     probes: Complex64Array
     """Normalised probes (scan, mode, N, N): where a trainable probe starts."""
+    log_folder: Path | None = None
+    """Where the history and the pictures of a training go; None takes the folder of its checkpoints."""
 
 
 @dataclass(frozen=True)

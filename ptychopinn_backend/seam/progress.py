@@ -92,7 +92,8 @@ class TrainingProgress(Generic[Weight]):
             self.best_weights = copy_weights()
         self.schedule.observe(epoch, losses.get("val_loss", losses["loss"]))
         self._stop_early()
-        return EpochReport(epoch, config.total_epochs, losses, rate, time.monotonic() - self._started_s)
+        history = {name: list(values) for name, values in self.history.items()}
+        return EpochReport(epoch, config.total_epochs, losses, rate, time.monotonic() - self._started_s, history)
 
     def tell(self, on_epoch: EpochCallback | None, report: EpochReport) -> bool:
         """Call the callback of an epoch.

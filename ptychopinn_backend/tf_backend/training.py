@@ -63,7 +63,7 @@ def train(
     run = _Run(model, training, validation, checkpoint_folder)
     progress = run.progress
     run.start(resume)
-    log = open_log(execution.logger_backend, checkpoint_folder)
+    log = open_log(execution.logger_backend, model.setup.log_folder or checkpoint_folder)
     total, is_hidden = model.setup.training.total_epochs, not execution.enable_progress_bar
     try:
         with tqdm(total=total, initial=progress.epoch, unit="epoch", desc="training", disable=is_hidden) as bar:

@@ -19,6 +19,7 @@ from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.seam.epoch_log import EpochLog, open_log
 from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback
 from ptychopinn_backend.seam.schedule import loss_changes
+from ptychopinn_backend.seam.training_run import LAST_CHECKPOINTS
 from ptychopinn_backend.torch_backend.checkpoints import AtomicCheckpointIO
 from ptychopinn_backend.torch_backend.devices import process_count, resolve_precision
 from ptychopinn_backend.torch_backend.distribution import build_strategy, cluster_environments
@@ -95,6 +96,28 @@ class _BestCheckpoint(ModelCheckpoint):  # type: ignore[misc]
         super().on_train_epoch_end(trainer, pl_module)
 
 
+def _checkpoints(setup: BackendSetup, monitor: str, folder: Path) -> list[Callback]:
+    execution = setup.execution
+    best = _BestCheckpoint(
+        setup.training,
+        dirpath=folder,
+        filename="best" if execution.checkpoint_save_top_k <= 1 else "best-{epoch}",
+        monitor=monitor,
+        mode=execution.checkpoint_mode,
+        save_top_k=execution.checkpoint_save_top_k,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    # By save_last, a callback with a monitor keeps the last state of those that were among the best.
+    last = ModelCheckpoint(
+        dirpath=folder,
+        filename=LAST_CHECKPOINTS["pytorch"].removesuffix(ModelCheckpoint.FILE_EXTENSION),
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    return [best, last]
+
+
 def build_trainer(
     setup: BackendSetup,
     device: torch.device,
@@ -119,20 +142,8 @@ def build_trainer(
     execution = setup.execution
     callbacks: list[Callback] = [_TerminationAsBefore()]
     if folder is not None and execution.enable_checkpointing:
-        callbacks.append(
-            _BestCheckpoint(
-                setup.training,
-                dirpath=folder,
-                filename="best" if execution.checkpoint_save_top_k <= 1 else "best-{epoch}",
-                monitor=monitor,
-                mode=execution.checkpoint_mode,
-                save_top_k=execution.checkpoint_save_top_k,
-                save_last=True,
-                save_on_train_epoch_end=True,
-                enable_version_counter=False,
-            )
-        )
-    callbacks.append(_EpochReporter(open_log(execution.logger_backend, folder), on_epoch))
+        callbacks += _checkpoints(setup, monitor, folder)
+    callbacks.append(_EpochReporter(open_log(execution.logger_backend, setup.log_folder or folder), on_epoch))
     return Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
         devices=process_count(execution),

@@ -48,6 +48,6 @@ def test_stages_have_epochs_of_their_own_whatever_the_preset(folder: Path, tmp_p
     assert main([*words, *QUICK, *stages, "--set", "epochs_fine_tune=1"]) == 0
     history = read_archive(tmp_path).history
     assert history["physics_weight"] == pytest.approx([0, 0.5, 1, 1])
-    header, *rows = (tmp_path / "checkpoints" / "metrics.csv").read_text().splitlines()
+    header, *rows = (tmp_path / "history.csv").read_text().splitlines()
     assert "normalised" in header
     assert len(rows) == 4

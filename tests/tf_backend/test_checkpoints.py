@@ -22,7 +22,7 @@ def files(folder: Path) -> list[str]:
 
 def test_last_and_best_are_plain_arrays_under_canonical_names(tmp_path: Path) -> None:
     backend, result = fitted(tmp_path, probe_trainable=True)
-    assert files(tmp_path) == [f"best-epoch{result.best_epoch:04d}.npz", "last.npz", "metrics.csv"]
+    assert files(tmp_path) == [f"best-epoch{result.best_epoch:04d}.npz", "history.csv", "last.npz"]
     with np.load(tmp_path / "last.npz", allow_pickle=False) as archive:
         assert all(archive[name].dtype.kind in "fciu" for name in archive.files)
     weights = backend.dump_weights()
@@ -43,7 +43,7 @@ def test_as_many_of_the_best_epochs_are_kept_as_asked_for(tmp_path: Path) -> Non
 def test_without_best_files_the_model_still_ends_with_the_best_weights(tmp_path: Path) -> None:
     options: dict[str, Any] = {"checkpoint_monitor_metric": "loss", "checkpoint_mode": "max"}
     backend, result = fitted(tmp_path, checkpoint_save_top_k=0, nepochs=3, **options)
-    assert files(tmp_path) == ["last.npz", "metrics.csv"]
+    assert files(tmp_path) == ["history.csv", "last.npz"]
     assert result.best_epoch == 1
     resumed, _ = fitted(tmp_path, checkpoint_save_top_k=0, nepochs=3, resume=True, **options)
     for name, array in backend.dump_weights().items():
@@ -52,7 +52,7 @@ def test_without_best_files_the_model_still_ends_with_the_best_weights(tmp_path:
 
 def test_checkpoints_can_be_switched_off(tmp_path: Path) -> None:
     fitted(tmp_path, enable_checkpointing=False)
-    assert files(tmp_path) == ["metrics.csv"]
+    assert files(tmp_path) == ["history.csv"]
 
 
 def test_a_finished_run_goes_on_when_more_epochs_are_asked_for(tmp_path: Path) -> None:

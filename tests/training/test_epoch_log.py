@@ -38,7 +38,7 @@ def test_the_table_holds_the_whole_history_and_pictures_lie_beside_it(tmp_path: 
     log = open_log("csv", tmp_path)  # as a resumed run opens it
     log.record(SECOND)
     log.picture("patches", 2, png)
-    with (tmp_path / "metrics.csv").open(newline="") as file:
+    with (tmp_path / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert [float(row["loss"]) for row in rows] == SECOND["loss"]

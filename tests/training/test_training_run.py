@@ -137,8 +137,8 @@ def test_all_that_differs_is_named() -> None:
 
 
 def test_only_the_checkpoints_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
-    for name in ("last.npz", "best-epoch0003.npz", "metrics.csv"):
+    for name in ("last.npz", "best-epoch0003.npz", "history.csv"):
         (tmp_path / name).touch()
     remove_earlier_run(tmp_path, ("last.npz", "best*.npz"))
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
     remove_earlier_run(tmp_path / "absent", ("last.npz",))
