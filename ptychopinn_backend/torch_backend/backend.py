@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
+from ptychopinn_backend.physics.loss_formulas import MODULUS_FLOOR
 from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.torch_backend.compilation import compile_network
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
@@ -127,7 +128,7 @@ class TorchBackend(Backend):
             with autocast(self._precision, self._device):
                 network_patches = self._model.network_patches(tensors)
             patches = self._model.patches(network_patches, tensors, constants)
-            amplitude = self._model.intensity(patches, tensors, constants).sqrt()
+            amplitude = (self._model.intensity(patches, tensors, constants) + MODULUS_FLOOR).sqrt()
             return ForwardResult(
                 network_patches=_as_complex(network_patches).cpu().numpy(),
                 patches=_as_complex(patches).cpu().numpy(),

@@ -10,6 +10,7 @@ import pytest
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
 from ptychopinn_backend.physics.forward import group_patches, loss_terms, overlap_weights, predicted_intensity
+from ptychopinn_backend.physics.loss_formulas import INTENSITY_FLOOR
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.physics.placement import canvas_size
 from ptychopinn_backend.seam.interface import Backend
@@ -178,6 +179,35 @@ class NumbersContract:
             step = 3e-4 * size / slope
             found = (loss_along(unit, step) - loss_along(unit, -step)) / (2 * step)
             assert found == pytest.approx(slope, rel=0.03), list(direction)
+
+    @pytest.mark.parametrize("counts_per_pixel", [0.01, 1.0])
+    def test_few_counts_have_the_likelihood_of_the_reference_and_a_finite_gradient(
+        self, counts_per_pixel: float
+    ) -> None:
+        options = {"amp_activation": "relu", "probe_big": False}
+        source = source_for(options, n_groups=4, bad_pixels=40)
+        scale = float(np.sqrt(counts_per_pixel / np.mean(source.X**2)))
+        counts = np.random.default_rng(8).poisson((source.X * scale) ** 2)
+        source.X = (np.sqrt(counts) / scale).astype(np.float32)
+        backend = backend_for(self.backend_name, source, intensity_scale=scale, mse_weight=1.0, **options)
+        batch = source.batch(np.arange(4))
+        amplitude = backend.forward(batch, source).amplitude.astype(np.float64)
+        valid = np.broadcast_to(source.valid_pixels[batch.scan_index][..., np.newaxis], amplitude.shape) > 0
+        rate = amplitude**2
+        terms = (rate - counts * np.log(rate + INTENSITY_FLOOR))[valid]
+        assert backend.losses(batch, source)["nll"] == pytest.approx(terms.mean(), rel=1e-4)
+        assert self._gradients_are_finite(backend, source)
+        # A network that puts out nothing at all predicts an amplitude of zero everywhere.
+        weights = backend.dump_weights()
+        backend.load_weights({name: array * (name == LOG_SCALE) for name, array in weights.items()})
+        assert backend.forward(batch, source).amplitude.max() < 1e-5
+        dark = -counts[valid] * np.log(INTENSITY_FLOOR)
+        assert backend.losses(batch, source)["nll"] == pytest.approx(dark.mean(), rel=1e-4)
+        assert self._gradients_are_finite(backend, source)
+
+    def _gradients_are_finite(self, backend: Backend, source: ArraySource) -> bool:
+        gradients = backend.gradients(source.batch(np.arange(source.n_groups)), source)
+        return all(np.isfinite(gradient).all() for gradient in gradients.values())
 
     def test_a_constant_intensity_scale_has_no_gradient(self) -> None:
         source = source_for({})
