@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.reading import Reading
-from ptychopinn_backend.errors import DataError, PtychoPINNError, sentence_of
+from ptychopinn_backend.errors import ChildDiedError, DataError, PtychoPINNError, how_ended, sentence_of
 from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.seam.child_process import ChildProcess, LogRecord, ParentLink, end_all
 from ptychopinn_backend.seam.process_rank import environment
 
 logger = logging.getLogger(__name__)
@@ -169,66 +167,60 @@ class _Worker:
     """A process with a model, and the scan it works on."""
 
     def __init__(self, job: InferenceJob, number: int, count: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=_work, args=(job, theirs), daemon=True)
         with environment(_share_of_machine(number, count)):
-            self.process.start()
-        theirs.close()
+            self.child = ChildProcess(_work)
+        self.child.send(job)
         self.number = number
-        self.scan: Path | None = None
+        self.scan = Path()
 
     def give(self, scan: Path, folder: Path) -> None:
         self.scan = scan
         # A process that died a moment ago is noticed when its answer is missing.
-        with suppress(OSError):
-            self.pipe.send((scan, folder))
+        with suppress(ChildDiedError):
+            self.child.send((scan, folder))
 
-    def take(self) -> Outcome:
+    def take(self) -> Outcome | LogRecord:
         """Return what became of the scan; also where the process did not live to tell."""
-        assert self.scan is not None
         try:
-            outcome: Outcome = self.pipe.recv()
-        except (EOFError, OSError):
-            self.process.join()
-            code = self.process.exitcode or 0
-            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+            found: Outcome | LogRecord = self.child.read()
+        except ChildDiedError as died:
+            how = how_ended(died.exit_code).removeprefix("signal ")
             reason = (
-                f"Its process was ended from outside {how}, most often because memory ran out. Lower --processes or "
+                f"Its process was ended from outside by {how}, most often because memory ran out. Lower --processes or "
                 "--batch-size, and run this scan again."
             )
-            outcome = Outcome(self.scan, [], reason, of_the_machine=True)
-        self.scan = None
-        return outcome
-
-    def end(self) -> None:
-        self.pipe.close()
-        self.process.kill()
-        self.process.join()
+            return Outcome(self.scan, [], reason, of_the_machine=True)
+        return found
 
 
 def _spread(job: InferenceJob, waiting: list[tuple[Path, Path]], count: int) -> Iterator[Outcome]:
     waiting.reverse()
-    workers: list[_Worker] = []
+    workers: dict[int, _Worker] = {}
+
+    def start(number: int) -> None:
+        worker = _Worker(job, number, count)
+        workers[worker.child.fileno()] = worker
+        worker.give(*waiting.pop())
+
     try:
         for number in range(count):
-            workers.append(_Worker(job, number, count))
-            workers[-1].give(*waiting.pop())
+            start(number)
         while workers:
-            ready = wait([worker.pipe for worker in workers])
-            for worker in [worker for worker in workers if worker.pipe in ready]:
-                yield worker.take()
-                if waiting and worker.process.is_alive():
+            for pipe in wait(list(workers)):
+                worker = workers[int(cast(int, pipe))]
+                outcome = worker.take()
+                if isinstance(outcome, LogRecord):
+                    continue
+                yield outcome
+                if waiting and worker.child.exit_code is None:
                     worker.give(*waiting.pop())
                     continue
-                workers.remove(worker)
-                worker.end()
+                del workers[worker.child.fileno()]
+                worker.child.end(0.0)
                 if waiting:
-                    workers.append(_Worker(job, worker.number, count))
-                    workers[-1].give(*waiting.pop())
+                    start(worker.number)
     finally:
-        for worker in workers:
-            worker.end()
+        end_all([worker.child for worker in workers.values()], 0.0)
 
 
 def _share_of_machine(number: int, count: int) -> dict[str, str]:
@@ -241,17 +233,15 @@ def _share_of_machine(number: int, count: int) -> dict[str, str]:
     return share
 
 
-def _work(job: InferenceJob, pipe: Connection) -> None:
+def _work(parent: ParentLink) -> None:
+    job: InferenceJob = parent.receive()
     model: TrainedModel | None = None
-    try:
-        while True:
-            scan, folder = pipe.recv()
-            try:
-                model = model or TrainedModel.load(job.archive, job.backend, job.execution)
-            except _FAILURES as error:
-                pipe.send(Outcome(scan, [], sentence_of(error)))
-                continue
-            pipe.send(_attempt(model, scan, folder, job))
-    except (EOFError, OSError, KeyboardInterrupt):
-        # The process that gave the work is gone, or has all it wanted.
-        return
+    # The parent ends this process when there is no scan left.
+    while True:
+        scan, folder = parent.receive()
+        try:
+            model = model or TrainedModel.load(job.archive, job.backend, job.execution)
+        except _FAILURES as error:
+            parent.put(Outcome(scan, [], sentence_of(error)))
+            continue
+        parent.put(_attempt(model, scan, folder, job))

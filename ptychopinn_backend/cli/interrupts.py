@@ -52,4 +52,6 @@ def ending_of(interrupt: BaseException) -> tuple[str, int]:
     cause = interrupt if isinstance(interrupt, KeyboardInterrupt) else interrupt.__cause__
     terminated = isinstance(cause, TerminationRequest)
     word = "Terminated." if terminated else "Interrupted."
-    return f"{word} {cause or ''}".strip(), TERMINATED if terminated else INTERRUPTED
+    # One of several processes says it with the word already.
+    details = str(cause or "").removeprefix(word).strip()
+    return f"{word} {details}".strip(), TERMINATED if terminated else INTERRUPTED

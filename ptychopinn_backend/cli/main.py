@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final
 
 import click
 
 from ptychopinn_backend.cli.interrupts import ending_of, termination_as_interrupt
-from ptychopinn_backend.cli.launch import report_failure
 from ptychopinn_backend.data.decisions import LOGGER
 from ptychopinn_backend.errors import PtychoPINNError, sentence_of
-from ptychopinn_backend.seam.process_rank import end_with_launcher
 
 MACHINE_FAILURE: Final = 1
 USAGE_ERROR: Final = 2
@@ -80,37 +78,40 @@ def group(verbose: int) -> None:
     logging.getLogger(LOGGER).setLevel(min(level, logging.INFO))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, report: Callable[[str, int, str], None] | None = None) -> int:
     """Run the command line.
 
     Args:
         arguments: words after the program name; None takes them from the process.
+        report: takes the sentence of a failure, its exit code and the name of its class; None says it here.
 
     Returns:
         Exit code: 0 success, 2 bad input or usage, 1 failure of the machine (disk, memory), 130 interrupted, 143
         terminated by the system.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    end_with_launcher()
+    error: BaseException
     try:
         with warnings.catch_warnings(), termination_as_interrupt():
             warnings.showwarning = _show_warning
             code = group.main(args=words, prog_name="ptychopinn", standalone_mode=False, obj=words)
         return code if isinstance(code, int) else 0
-    except click.ClickException as error:
-        if not report_failure(error.format_message(), USAGE_ERROR, type(error).__name__):
-            error.show()
-        return USAGE_ERROR
     except (click.Abort, KeyboardInterrupt) as interrupt:
         sentence, code = ending_of(interrupt)
-        if not report_failure(sentence, code, KeyboardInterrupt.__name__):
-            click.echo(sentence, err=True)
-        return code
-    except (PtychoPINNError, OSError, MemoryError) as error:
-        code = MACHINE_FAILURE if _is_of_the_machine(error) else USAGE_ERROR
-        if not report_failure(sentence_of(error), code, type(error).__name__):
-            click.echo(f"Error: {sentence_of(error)}", err=True)
-        return code
+        shown, error = sentence, interrupt
+    except click.ClickException as wrong:
+        sentence, code = wrong.format_message(), USAGE_ERROR
+        shown, error = "", wrong
+    except (PtychoPINNError, OSError, MemoryError) as failure:
+        sentence, code = sentence_of(failure), MACHINE_FAILURE if _is_of_the_machine(failure) else USAGE_ERROR
+        shown, error = f"Error: {sentence}", failure
+    if report is not None:
+        report(sentence, code, type(error).__name__)
+    elif isinstance(error, click.ClickException):
+        error.show()
+    else:
+        click.echo(shown, err=True)
+    return code
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -7,101 +7,34 @@ its input while it starts leaves its parent blocked for ever when it dies (CPyth
 
 from __future__ import annotations
 
+import inspect
 import logging
-import mmap
+import math
 import multiprocessing
 import os
 import pickle
-import queue
 import signal
-import sys
-import tempfile
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from multiprocessing.connection import Connection, wait
-from multiprocessing.reduction import recv_handle, send_handle
-from typing import Any, Final, NamedTuple, Self
+from multiprocessing.connection import wait
+from typing import Any, Final
 
-from ptychopinn_backend.errors import ChildDiedError, ChildFailedError, OutputError
+from ptychopinn_backend.errors import ChildDiedError, ChildFailedError, ConfigError, PtychoPINNError
+from ptychopinn_backend.seam.parcel import Parcel
+from ptychopinn_backend.seam.parent_link import Failure, LogRecord, ParentLink, work_for_parent
+
+__all__ = ["GRACE_SECONDS", "ChildProcess", "LogRecord", "Parcel", "ParentLink", "end_all", "hear_all"]
 
 GRACE_SECONDS: Final = 10.0
 """Between asking a child to end and killing it."""
 _LOOK_S: Final = 0.2
 """How often the end of the other process, and a request to stop, are looked for."""
 _SHORT_LOOK_S: Final = 0.01
-_PIECE_BYTES: Final = 16 << 20
-_ALIGNMENT_BYTES: Final = 64
-
-
-class _Record(NamedTuple):
-    """What the child logged."""
-
-    level: int
-    logger: str
-    text: str
-
-
-class _Failure(NamedTuple):
-    """The exception that ended the child's work."""
-
-    pickled: bytes | None
-    sentence: str
-    traceback: str
-
-
-class Parcel:
-    """Something to hand over, in a nameless file: its arrays as they lie in memory, between them and after the rest."""
-
-    def __init__(self, content: Any, check: Callable[[], None] = lambda: None) -> None:
-        """Write the file.
-
-        Args:
-            content: what can be pickled.
-            check: called before every piece that is written; may raise.
-
-        Raises:
-            OutputError: the folder for temporary files cannot be written, most often because it is full.
-        """
-        buffers: list[pickle.PickleBuffer] = []
-        parts = [memoryview(pickle.dumps(content, protocol=5, buffer_callback=buffers.append))]
-        parts += [buffer.raw() for buffer in buffers]
-        self.places: list[tuple[int, int]] = []
-        """Start and length of every part in the file, in bytes."""
-        try:
-            self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as the parcel
-            try:
-                for part in parts:
-                    self._write(part, check)
-            except BaseException:
-                self.file.close()
-                raise
-        except ChildDiedError:
-            raise
-        except OSError as error:
-            raise OutputError(
-                f"{sum(part.nbytes for part in parts)} bytes cannot be handed to a computing process: "
-                f"{error.strerror} in the folder for temporary files '{tempfile.gettempdir()}'. Free space there, or "
-                "set the environment variable TMPDIR to a folder with more."
-            ) from error
-
-    def __enter__(self) -> Self:
-        """Keep the file until the end of the block."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the file; whoever took it keeps it."""
-        self.file.close()
-
-    def _write(self, part: memoryview, check: Callable[[], None]) -> None:
-        start = -(-self.file.tell() // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
-        self.file.seek(start)
-        self.places.append((start, part.nbytes))
-        while part:
-            check()
-            part = part[self.file.write(part[:_PIECE_BYTES]) :]
+_UNGUARDED: Final = 78
+"""Exit code of a child that comes to the starting of children while it imports the program."""
+_KILL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
 class _Stopped(Exception):  # noqa: N818 - no error
@@ -111,16 +44,19 @@ class _Stopped(Exception):  # noqa: N818 - no error
 class ChildProcess:
     """The parent's side of a child; it can be waited for with `multiprocessing.connection.wait`."""
 
-    def __init__(self, work: Callable[[ParentLink], None]) -> None:
+    def __init__(self, work: Callable[[ParentLink], None], *, logs: bool = True) -> None:
         """Start the child.
 
         Args:
             work: a function of a module; the child calls it with its link to this process.
+            logs: what the child logs goes to the loggers of the same names here; False leaves it to the child.
         """
+        if _imports_the_program():
+            raise SystemExit(_UNGUARDED)
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        level = logging.getLogger().getEffectiveLevel()
-        self._process = context.Process(target=_work_for_parent, args=(work, theirs, level))
+        level = logging.getLogger().getEffectiveLevel() if logs else None
+        self._process = context.Process(target=work_for_parent, args=(work, theirs, level))
         try:
             self._process.start()
         finally:
@@ -155,15 +91,14 @@ class ChildProcess:
             if stop is not None and stop.is_set():
                 raise _Stopped
             if self.exit_code is not None:
-                raise ChildDiedError(self.exit_code)
+                raise self._death()
 
         try:
             with (
                 nullcontext(content) if isinstance(content, Parcel) else Parcel(content, check) as parcel,
                 self._noticing_death(),
             ):
-                self._pipe.send(parcel.places)
-                send_handle(self._pipe, _handle_of(parcel.file.fileno()), self._process.pid)
+                parcel.send(self._pipe, self._pid)
         except _Stopped:
             return False
         return True
@@ -195,20 +130,31 @@ class ChildProcess:
             Exception: the one that ended the work.
         """
         while stop is None or not stop.is_set():
-            ready = wait([self._pipe, self._process.sentinel], _LOOK_S)
-            if self._pipe not in ready:
-                if self.exit_code is None or self._pipe.poll():
-                    continue
-                raise ChildDiedError(self.exit_code)
-            with self._noticing_death():
-                message = self._pipe.recv()
-            if isinstance(message, _Record):
-                logging.getLogger(message.logger).log(message.level, message.text)
-            elif isinstance(message, _Failure):
-                raise _exception_of(message)
-            else:
-                return message
+            if self._is_heard():
+                message = self.read()
+                if not isinstance(message, LogRecord):
+                    return message
         return None
+
+    def _is_heard(self) -> bool:
+        """Wait a moment for a message or the end."""
+        return self._pipe in wait([self._pipe, self._process.sentinel], _LOOK_S) or self.exit_code is not None
+
+    def read(self) -> Any:
+        """Return the next item, which is there: `fileno` is readable, or the child has ended; see `receive`.
+
+        Returns:
+            As `receive`, or a `LogRecord`, which has been logged.
+        """
+        if self.exit_code is not None and not self._pipe.poll():
+            raise self._death()
+        with self._noticing_death():
+            message = self._pipe.recv()
+        if isinstance(message, LogRecord):
+            logging.getLogger(message.logger).log(message.level, message.text)
+        elif isinstance(message, Failure):
+            raise _exception_of(message)
+        return message
 
     def messages(self, stop: threading.Event | None = None) -> Iterator[Any]:
         """Yield messages as they come, until the work is done or `stop` is set; raises as `receive` does."""
@@ -221,165 +167,138 @@ class ChildProcess:
         Args:
             grace_s: time between asking and killing.
         """
-        self._signal(signal.SIGTERM)
-        self._wait_for_end(grace_s)
-        if sys.platform != "win32":
-            self._signal(signal.SIGKILL)
-        self._process.kill()
+        end_all([self], grace_s)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the child and to all that it started.
+
+        Args:
+            number: the signal.
+        """
+        if hasattr(os, "killpg"):
+            # The child leads a group of processes of its own, which outlives it while one of them lives.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, number)
+                return
+        self.ask(number)
+
+    def ask(self, number: signal.Signals) -> None:
+        """Send a signal to the child alone, which answers it for all that it started.
+
+        Args:
+            number: the signal.
+        """
+        if self.exit_code is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, number)
+
+    def close(self) -> None:
+        """Kill what is left of the child, and close the pipe."""
+        self.send_signal(_KILL)
         self._process.join()
         self._pipe.close()
 
-    def _wait_for_end(self, seconds: float) -> None:
-        # `join` looks at a pipe that a process forked by the child keeps open.
-        until = time.monotonic() + seconds
-        while self.exit_code is None and time.monotonic() < until:
-            time.sleep(_SHORT_LOOK_S)
+    @property
+    def _pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self.exit_code is None and number == signal.SIGTERM:
-            self._process.terminate()
-        if hasattr(os, "killpg") and self._process.pid is not None:
-            # The child leads a group of processes of its own, which outlives it while one of them lives.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
+    def wait_for_end(self, until_s: float) -> None:
+        """Wait until the child has ended.
+
+        Args:
+            until_s: not longer than until then, by `time.monotonic`.
+        """
+        # `join` looks at a pipe that a process forked by the child keeps open.
+        while self.exit_code is None and time.monotonic() < until_s:
+            time.sleep(_SHORT_LOOK_S)
 
     @contextmanager
     def _noticing_death(self) -> Iterator[None]:
         try:
             yield
         except (EOFError, OSError):
-            self._wait_for_end(GRACE_SECONDS)
-            raise ChildDiedError(self.exit_code) from None
+            self.wait_for_end(time.monotonic() + GRACE_SECONDS)
+            raise self._death() from None
+
+    def _death(self) -> PtychoPINNError:
+        if self.exit_code == _UNGUARDED:
+            return ConfigError(
+                "A computing process runs this script from its beginning, and comes to the same call there. Put the "
+                "script's calls below the line if __name__ == '__main__':"
+            )
+        return ChildDiedError(self.exit_code)
 
 
-class ParentLink:
-    """The child's side: takes what the parent gives, and sends messages from any thread or signal handler."""
+def end_all(children: Sequence[ChildProcess], grace_s: float = GRACE_SECONDS) -> None:
+    """Make sure that children are gone, and all that they started.
 
-    def __init__(self, pipe: Connection[Any, Any]) -> None:
-        """Start sending.
+    Args:
+        children: they.
+        grace_s: time between asking and killing.
+    """
+    for child in children:
+        child.send_signal(signal.SIGTERM)
+    until = time.monotonic() + grace_s
+    for child in children:
+        child.wait_for_end(until)
+        child.close()
 
-        Args:
-            pipe: to the parent.
-        """
-        self._pipe = pipe
-        # A lock would block for ever where a signal handler sends while its thread does; this queue does not.
-        self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._sender = threading.Thread(target=self._send_all, name="messages-to-parent", daemon=True)
-        self._sender.start()
 
-    def take(self) -> Any:
-        """Wait for what the parent gives; its arrays lie in a mapped file, and can be written to for this process."""
-        places = self._pipe.recv()
-        descriptor = _descriptor_of(recv_handle(self._pipe))
-        try:
-            content = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
-        finally:
-            os.close(descriptor)
-        first, *others = (content[start : start + length] for start, length in places)
-        return pickle.loads(first, buffers=others)  # noqa: S301 - written by the parent, in a file without a name
+def hear_all(
+    children: Sequence[ChildProcess],
+    on_message: Callable[[int, Any], None],
+    grace_s: float,
+    longest_s: float = math.inf,
+) -> dict[int, Exception]:
+    """Hear children that work together, until all are done, or some time after one has failed.
 
-    def receive(self) -> Any:
-        """Wait for a small message of the parent."""
-        return self._pipe.recv()
+    Args:
+        children: they.
+        on_message: called with the index of a child and its message.
+        grace_s: how long the others may take to notice a failure.
+        longest_s: how long all may take.
 
-    def put(self, message: Any) -> None:
-        """Send a message; what it holds may be changed afterwards.
-
-        Args:
-            message: what can be pickled.
-        """
-        self._waiting.put(pickle.dumps(message))
-
-    def close(self) -> None:
-        """Wait until the parent has all messages."""
-        self._waiting.put(None)
-        self._sender.join()
-
-    def _send_all(self) -> None:
-        while (message := self._waiting.get()) is not None:
+    Returns:
+        Index of a child -> what it failed with, in the order they failed.
+    """
+    working, failures = dict(enumerate(children)), dict[int, Exception]()
+    until = time.monotonic() + longest_s
+    while working and time.monotonic() < until:
+        heard = wait([child.fileno() for child in working.values()], _LOOK_S)
+        ready = [index for index, child in working.items() if child.fileno() in heard or child.exit_code is not None]
+        for index in ready:
             try:
-                self._pipe.send_bytes(message)
-            except OSError:
-                _end_this_group()
+                message = children[index].read()
+            except Exception as error:
+                failures[index] = error
+                until = min(until, time.monotonic() + grace_s)
+                del working[index]
+                continue
+            if message is None:
+                del working[index]
+            elif not isinstance(message, LogRecord):
+                on_message(index, message)
+    return failures
 
 
-class _LogForwarder(logging.Handler):
-    def __init__(self, link: ParentLink) -> None:
-        super().__init__()
-        self._link = link
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._link.put(_Record(record.levelno, record.name, self.format(record)))
-        except Exception:
-            self.handleError(record)
+def _imports_the_program() -> bool:
+    """Return whether this is a child that still runs the program it was started from, for the sake of its names."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__mp_main__":
+            return True
+        frame = frame.f_back
+    return False
 
 
-def _work_for_parent(work: Callable[[ParentLink], None], pipe: Connection[Any, Any], level: int) -> None:
-    if hasattr(os, "setsid"):
-        os.setsid()
-        # A process that is forked here would keep the pipe open after the death of this one.
-        os.register_at_fork(after_in_child=pipe.close)
-    threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
-    link = ParentLink(pipe)
-    forwarder = _LogForwarder(link)
-    logging.getLogger().addHandler(forwarder)
-    logging.getLogger().setLevel(level)
-    try:
-        work(link)
-        link.put(None)
-    except BaseException as error:
-        link.put(_failure_of(error))
-    finally:
-        logging.getLogger().removeHandler(forwarder)
-        link.close()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    # What a forked brother of this process keeps open hides the end of the parent; the number of the parent tells it.
-    while parent.is_alive() and os.getppid() == parent.pid:
-        parent.join(_LOOK_S)
-    _end_this_group()
-
-
-def _end_this_group() -> None:
-    if hasattr(os, "killpg"):
-        os.killpg(0, signal.SIGKILL)
-    os._exit(1)
-
-
-def _failure_of(error: BaseException) -> _Failure:
-    try:
-        pickled: bytes | None = pickle.dumps(error)
-    except Exception:
-        pickled = None
-    return _Failure(pickled, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
-
-
-def _exception_of(failure: _Failure) -> BaseException:
+def _exception_of(failure: Failure) -> BaseException:
     error: object = None
     if failure.pickled is not None:
         with suppress(Exception):
             error = pickle.loads(failure.pickled)  # noqa: S301 - written by the child
     if not isinstance(error, Exception):
         error = ChildFailedError(failure.sentence)
-    error.add_note(f"In the computing process:\n{failure.traceback}")
+    if isinstance(error, ChildFailedError) or not isinstance(error, PtychoPINNError):
+        error.add_note(f"In the computing process:\n{failure.traceback}")
     return error
-
-
-if sys.platform == "win32":
-    from msvcrt import get_osfhandle as _handle_of
-    from msvcrt import open_osfhandle
-
-    def _descriptor_of(handle: int) -> int:
-        return open_osfhandle(handle, os.O_RDONLY)
-
-else:
-
-    def _handle_of(descriptor: int) -> int:
-        return descriptor
-
-    def _descriptor_of(handle: int) -> int:
-        return handle

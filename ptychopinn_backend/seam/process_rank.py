@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -14,11 +12,10 @@ if TYPE_CHECKING:
     from ptychopinn_backend.config.execution import ExecutionConfig
 
 LAUNCHER_VARIABLE: Final = "PTYCHOPINN_LAUNCHER"
-"""Set in processes this package created; holds the process that watches over them."""
+"""Set in processes this package created; holds the process that started them."""
 QUIET: Final = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
 """Set there too: the libraries that join processes report names they look up and gradients they wait for in vain."""
 _INTERACTIVE_JOBS: Final = ("bash", "interactive")
-_WATCH_S: Final = 0.2
 
 
 def is_distributed(execution: ExecutionConfig) -> bool:
@@ -63,20 +60,6 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def end_with_launcher() -> None:
-    """Make this process end when the one that created it is gone, however that ended; nothing where none did."""
-    launcher = os.environ.get(LAUNCHER_VARIABLE)
-    if launcher is None:
-        return
-
-    def watch() -> None:
-        while os.getppid() == int(launcher):
-            time.sleep(_WATCH_S)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="launcher-watch", daemon=True).start()
 
 
 def ended_by_signal(rank: int, count: int, number: int) -> str:

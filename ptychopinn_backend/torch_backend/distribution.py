@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import sys
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from multiprocessing.connection import Connection, wait
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import torch
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
-from torch.multiprocessing.spawn import ProcessContext, start_processes
 
-from ptychopinn_backend.errors import ProcessLostError, UnsupportedOptionError
+from ptychopinn_backend.errors import ChildDiedError, ProcessLostError, UnsupportedOptionError
 from ptychopinn_backend.physics.losses import loss_weights
+from ptychopinn_backend.seam.child_process import ChildProcess, Parcel, ParentLink, end_all, hear_all
 from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback, EpochReport, TrainingResult
 from ptychopinn_backend.seam.process_rank import (
     LAUNCHER_VARIABLE,
     QUIET,
     are_processes_given,
-    end_with_launcher,
     ended_by_signal,
     environment,
 )
@@ -34,7 +28,6 @@ from ptychopinn_backend.torch_backend.model import PtychographyModel
 
 _GRACE_S: Final = 20.0
 """How long the others may take to notice that one has failed."""
-_POLL_S: Final = 0.2
 
 Train = Callable[..., TrainingResult]
 """`training.train`."""
@@ -120,127 +113,84 @@ def train_in_processes(
         ProcessLostError: one of them was ended from outside.
     """
     count = process_count(setup.execution)
-    weights = _arrays(model)
-    context = torch.multiprocessing.get_context("spawn")
-    pipes = [context.Pipe() for _ in range(count)]
-    arguments = (
-        count,
-        _free_port(),
-        os.getpid(),
-        [theirs for _, theirs in pipes],
-        train,
-        weights,
-        setup,
-        sources,
-        options,
-    )
-    with environment(QUIET):
-        processes = start_processes(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            _train_one, arguments, count, join=False, start_method="spawn"
-        )
-    for _, theirs in pipes:
-        theirs.close()
+    port = _free_port()
+    children: list[ChildProcess] = []
     try:
-        result, best = _serve(processes, [ours for ours, _ in pipes], model, on_epoch)
+        for rank in range(count):
+            with environment({**QUIET, LAUNCHER_VARIABLE: str(os.getpid())}):
+                children.append(ChildProcess(_train_one, logs=rank == 0))
+            children[rank].send(_variables(rank, count, port))
+        # One file for all of them: no scan is copied for each.
+        with Parcel((train, _arrays(model), setup, sources, options)) as work:
+            for child in children:
+                child.give(work)
+        result, best = _serve(children, model, on_epoch)
     finally:
-        _end(processes)
-        for ours, _ in pipes:
-            ours.close()
+        end_all(children, 0.0)
     model.load_state_dict(_tensors(best))
     return result
 
 
-def _serve(
-    context: ProcessContext, pipes: Sequence[Connection], model: PtychographyModel, on_epoch: EpochCallback | None
-) -> tuple[TrainingResult, dict[str, Any]]:
-    """Answer the processes until the first one has the result or one has failed."""
-    open_pipes, failures, answer = list(pipes), list[Exception](), None
-    deadline = float("inf")
-    while open_pipes and time.monotonic() < deadline:
-        for pipe in wait(open_pipes, _POLL_S):
-            assert isinstance(pipe, Connection)
-            try:
-                kind, *content = pipe.recv()
-            except (EOFError, OSError):
-                open_pipes.remove(pipe)
-                continue
-            if kind == "epoch":
-                report, weights = content
-                # Whoever listens may look at the model, or save it.
-                model.load_state_dict(_tensors(weights))
-                pipe.send(on_epoch is not None and bool(on_epoch(report)))
-            elif kind == "failure":
-                failures.append(*content)
-            else:
-                answer = content
-        if deadline == float("inf") and (failures or _killed(context) is not None):
-            deadline = time.monotonic() + _GRACE_S
-    cause = next((error for error in failures if not isinstance(error, ProcessLostError)), None)
-    killed = _killed(context)
-    if cause is not None:
-        raise cause
-    if killed is not None:
-        raise ProcessLostError(ended_by_signal(*killed))
-    if answer is None:
-        raise failures[0] if failures else ProcessLostError("The processes of the training ended without a result.")
-    return answer[0], answer[1]
+class _EpochEnd(NamedTuple):
+    report: EpochReport
+    weights: dict[str, Any]
 
 
-def _killed(context: ProcessContext) -> tuple[int, int, int] | None:
-    """Return rank, number of processes and signal of the first process that a signal ended."""
-    for rank, process in enumerate(context.processes):
-        if process.exitcode is not None and process.exitcode < 0:
-            return rank, len(context.processes), -process.exitcode
-    return None
+class _Trained(NamedTuple):
+    result: TrainingResult
+    weights: dict[str, Any]
 
 
-def _end(context: ProcessContext) -> None:
-    for process in context.processes:
-        process.join(0.0 if process.is_alive() and sys.exc_info()[0] is not None else _GRACE_S)
-        if process.is_alive():
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
-        process.join()
+def _serve(children: Sequence[ChildProcess], model: PtychographyModel, on_epoch: EpochCallback | None) -> _Trained:
+    """Answer the processes until all are done or one has failed."""
+    answers: list[_Trained] = []
+
+    def answer(rank: int, message: _EpochEnd | _Trained) -> None:
+        if isinstance(message, _Trained):
+            answers.append(message)
+            return
+        # Whoever listens may look at the model, or save it.
+        model.load_state_dict(_tensors(message.weights))
+        children[rank].send(on_epoch is not None and bool(on_epoch(message.report)))
+
+    failures = hear_all(children, answer, _GRACE_S)
+    _raise_first(failures, len(children))
+    return answers[0]
 
 
-def _train_one(
-    rank: int,
-    count: int,
-    port: int,
-    parent: int,
-    pipes: Sequence[Connection],
-    train: Train,
-    weights: dict[str, Any],
-    setup: BackendSetup,
-    sources: Sequence[Any],
-    options: dict[str, Any],
-) -> None:
-    ranks = {"RANK": rank, "LOCAL_RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": count, LAUNCHER_VARIABLE: parent}
-    os.environ.update({name: str(value) for name, value in ranks.items()})
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    end_with_launcher()
-    pipe = pipes[rank]
-    for other in pipes:
-        if other is not pipe:
-            other.close()
+def _raise_first(failures: Mapping[int, Exception], count: int) -> None:
+    """Raise what failed first of its own accord; then what was killed; then what only lost the others."""
+    for error in failures.values():
+        if not isinstance(error, ProcessLostError | ChildDiedError):
+            raise error
+    for rank, error in failures.items():
+        if isinstance(error, ChildDiedError) and (error.exit_code or 0) < 0:
+            raise ProcessLostError(ended_by_signal(rank, count, -(error.exit_code or 0)))
+    for error in failures.values():
+        raise error
+
+
+def _variables(rank: int, count: int, port: int) -> dict[str, str]:
+    ranks = {"RANK": rank, "LOCAL_RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": count, "MASTER_PORT": port}
+    return {"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in ranks.items()}}
+
+
+def _train_one(parent: ParentLink) -> None:
+    # Not before: a program that comes to the same call while it is imported here must not be taken for this process.
+    os.environ.update(parent.receive())
+    train, weights, setup, sources, options = parent.take()
 
     def report(epoch: EpochReport) -> bool:
-        pipe.send(("epoch", epoch, _arrays(model)))
-        return bool(pipe.recv())
+        parent.put(_EpochEnd(epoch, _arrays(model)))
+        return bool(parent.receive())
 
-    try:
-        with explained_failures():
-            model = PtychographyModel(setup, loss_weights(setup.training))
-            model.load_state_dict(_tensors(weights))
-            device = resolve_device(setup.execution)
-            result = train(model.to(device), setup, device, *sources, on_epoch=report, **options)
-        if rank == 0:
-            pipe.send(("result", result, _arrays(model)))
-    except KeyboardInterrupt:
-        pass
-    except Exception as error:
-        pipe.send(("failure", error))
-    pipe.close()
+    with explained_failures():
+        model = PtychographyModel(setup, loss_weights(setup.training))
+        model.load_state_dict(_tensors(weights))
+        device = resolve_device(setup.execution)
+        result = train(model.to(device), setup, device, *sources, on_epoch=report, **options)
+    if os.environ["RANK"] == "0":
+        parent.put(_Trained(result, _arrays(model)))
 
 
 def _arrays(model: PtychographyModel) -> dict[str, Any]:

@@ -58,7 +58,9 @@ def processes_of(launcher: int) -> list[int]:
     found = []
     for folder in Path("/proc").iterdir():
         try:
-            if folder.name.isdigit() and mark in (folder / "environ").read_bytes().split(b"\0"):
+            # Not the tracker of resources that Python starts beside them.
+            is_worker = b"--multiprocessing-fork" in (folder / "cmdline").read_bytes().split(b"\0")
+            if is_worker and mark in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
         except OSError:
             continue
@@ -153,7 +155,7 @@ def test_an_interrupt_ends_all_processes(running: subprocess.Popen[str]) -> None
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert errors.splitlines()[-1] == "Interrupted."
+    assert errors.splitlines()[-1].startswith("Interrupted.")
     assert errors.count("Interrupted.") == 1
     assert "Traceback" not in errors
     wait_until_gone(running.pid)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,6 +93,24 @@ def test_a_callback_stops_or_ends_the_processes() -> None:
     with pytest.raises(KeyboardInterrupt):
         backend_for("pytorch", source, nepochs=50, **SPAWNED).fit(source, on_epoch=interrupt)
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_is_refused_at_once(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from tests.contract.builders import backend_for, source_for\n"
+        "source = source_for({}, n_groups=4)\n"
+        "backend_for('pytorch', source, strategy='ddp_spawn', devices=2, batch_size=2).fit(source)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=400, env=environment, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert "ConfigError: A computing process runs this script from its beginning" in done.stderr
+    assert "Put the script's calls below the line if __name__ == '__main__':" in done.stderr
 
 
 def _setup(**options: Any) -> BackendSetup:
