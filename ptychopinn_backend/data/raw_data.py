@@ -19,7 +19,7 @@ from ptychopinn_backend.data.decisions import tell
 from ptychopinn_backend.data.grouped_dictionary import grouped_dictionary
 from ptychopinn_backend.data.grouping import GroupingOptions, Groups, group_positions
 from ptychopinn_backend.data.measurement import AMPLITUDES, STATED_PHOTONS
-from ptychopinn_backend.data.readers.array_source import read_whole
+from ptychopinn_backend.data.readers.array_source import read_whole, stand_in
 from ptychopinn_backend.data.readers.door import open_scan
 from ptychopinn_backend.data.readers.own_files import LABELS, SMALL_KEYS
 from ptychopinn_backend.data.scaling import count_photons, counts_in_light
@@ -102,13 +102,15 @@ class RawData:
             DataError: the file is of no known format, lacks something, or holds values that break the contract.
         """
         opened = open_scan(Path(path), reading)
-        arrays = {**opened.members, "diffraction": read_whole(opened.patterns, opened.path)}
-        if opened.labels is not None:
-            arrays["Y"] = read_whole(opened.labels, opened.path)
         try:
+            # What does not fit together is refused before a large file is read.
+            scan_checks.check_scan_facts({**opened.members, "diffraction": stand_in(opened.patterns)}, opened.metadata)
+            arrays = {**opened.members, "diffraction": read_whole(opened.patterns, opened.path)}
+            if opened.labels is not None:
+                arrays["Y"] = read_whole(opened.labels, opened.path)
             fields = scan_checks.check_scan(arrays, measurement or reading.measurement, opened.metadata)
         except DataError as error:
-            raise DataError(f"{opened.path}: {error}") from error
+            raise DataError(str(error) if str(opened.path) in str(error) else f"{opened.path}: {error}") from error
         tell((*opened.notes, *scan_checks.decisions(arrays, fields)), opened.path)
         raw = cls(**fields)
         logger.info("Read %d patterns of %d x %d pixels from %s.", raw.n_patterns, raw.N, raw.N, opened.path)

@@ -108,6 +108,24 @@ class LinkedHdf5:
         self._require_stored(found, name)
         return np.asarray(found[()])
 
+    def frame(self, name: str) -> AnyArray | None:
+        """Read an image, or the first of a stack of images.
+
+        Args:
+            name: path of a data set of at least two axes.
+
+        Returns:
+            (row, column); None where nothing has that name, or it has fewer axes or no values.
+
+        Raises:
+            DataError: as `array`.
+        """
+        found = self.dataset(name)
+        if found is None or found.shape is None or len(found.shape) < 2 or 0 in found.shape:
+            return None
+        self._require_stored(found, name, found.shape[-2:])
+        return np.asarray(found[(0,) * (len(found.shape) - 2)])
+
     def number(self, name: str, default_unit: str = "") -> tuple[float, str] | None:
         """Read one number and its unit.
 
@@ -234,8 +252,8 @@ class LinkedHdf5:
                 "rest. Was the scan stopped early? Write the scan again from what there is."
             )
 
-    def _require_stored(self, dataset: Any, name: str) -> None:
-        declared = math.prod(dataset.shape) * dataset.dtype.itemsize
+    def _require_stored(self, dataset: Any, name: str, shape: tuple[int, ...] | None = None) -> None:
+        declared = math.prod(dataset.shape if shape is None else shape) * dataset.dtype.itemsize
         require_fits_memory(self.path, declared)
         largest = max(declared, math.prod(dataset.chunks or ()) * dataset.dtype.itemsize)
         stored = dataset.id.get_storage_size()

@@ -21,6 +21,7 @@ from ptychopinn_backend.tf_backend.checkpoints import Checkpoint
 from ptychopinn_backend.torch_configs import OptionSets, load_option_sets, save_option_sets
 
 from .mutator import Mutation, mutate, mutate_hdf5, mutate_npz, mutate_words, mutate_zip
+from .scan_formats import write_cxi, write_product, write_ptyd
 
 NEIGHBOURS = np.array([[1, 2], [0, 2], [1, 0], [2, 1]], np.int32)
 
@@ -157,6 +158,9 @@ scans:
 
 FORMATS = (
     Format("training HDF5", "scan.h5", _write_training_hdf5, RawData.from_file, DataError, mutate_hdf5),
+    Format("CXI scan", "scan.cxi", write_cxi, RawData.from_file, DataError, mutate_hdf5),
+    Format("PtyPy scan", "scan.ptyd", write_ptyd, RawData.from_file, DataError, mutate_hdf5),
+    Format("Ptychodus product", "product.h5", write_product, RawData.from_file, DataError, mutate_hdf5),
     Format("object image", "object.png", _write_image, _read_object, DataError, mutate),
     Format("object array", "object.npy", _write_object, _read_object, DataError, mutate),
     Format("scan", "scan.npz", _write_scan, RawData.from_file, DataError, mutate_npz),

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray, BoolArray, Float64Array
+from ptychopinn_backend.arrays import BoolArray, Float64Array
 from ptychopinn_backend.config.reading import Reading
 from ptychopinn_backend.data.measurement import COUNTS
 from ptychopinn_backend.data.readers.array_source import ArraySource, Centred, Hdf5Array
@@ -202,12 +202,9 @@ def _photon_energy(file: LinkedHdf5) -> float | None:
 
 def _bad_pixels(file: LinkedHdf5, notes: list[str]) -> BoolArray | None:
     name = f"{_DETECTOR}/mask"
-    found = file.dataset(name)
-    if found is None:
+    found, flags = file.dataset(name), file.frame(name)
+    if found is None or flags is None:
         return None
-    if found.ndim > 2 and found.size != found.shape[-1] * found.shape[-2]:
+    if found.size != flags.size:
         notes.append("the mask differs from pattern to pattern; that of the first is used for all.")
-        flags: AnyArray = np.asarray(found[(0,) * (found.ndim - 2)])
-    else:
-        flags = np.asarray(found[()]).reshape(found.shape[-2:])
     return np.asarray((flags != 0) & (flags != _HAS_SIGNAL))

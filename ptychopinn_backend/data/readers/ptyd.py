@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray, BoolArray
+from ptychopinn_backend.arrays import BoolArray
 from ptychopinn_backend.config.reading import Reading
 from ptychopinn_backend.data.measurement import COUNTS
 from ptychopinn_backend.data.readers.array_source import Hdf5Array, Joined
@@ -101,11 +101,8 @@ def _instrument(file: LinkedHdf5) -> Instrument:
 
 def _zero_weights(file: LinkedHdf5, name: str, shape: tuple[int, ...]) -> BoolArray | None:
     """Return where weights are 0; of weights by frame those of the first frame, which PtyPy repeats."""
-    found = file.dataset(name)
-    if found is None or found.shape is None or found.size == 0 or found.shape[-2:] != shape:
-        return None
-    weights: AnyArray = np.asarray(found[0] if found.ndim == 3 else found[()])
-    return np.asarray(~(weights > 0))
+    weights = file.frame(name)
+    return None if weights is None or weights.shape != shape else np.asarray(~(weights > 0))
 
 
 def _either(one: BoolArray | None, other: BoolArray | None) -> BoolArray | None:
