@@ -24,7 +24,7 @@ from ptychopinn_backend.calibration.probe_start import (
 )
 from ptychopinn_backend.calibration.refinement import Moves, Refinement
 from ptychopinn_backend.calibration.result import Calibration
-from ptychopinn_backend.calibration.schedule import OnSweep, Progress, judge
+from ptychopinn_backend.calibration.schedule import OnSweep, Progress, judge, suit_smoothness
 from ptychopinn_backend.calibration.search import ill_fitting, search_positions
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 _MARGIN_PX: Final = 2.0
 _TRIAL_PATTERNS: Final = 96
 _TRIAL_SWEEPS: Final = 6
+_WORTH_AN_AFFINE_MAP: Final = 0.05
 _WORTH_KEEPING: Final = 0.002
 """Relative gain in the held-out deviance that an additional freedom has to bring."""
 _PLAUSIBLE_SCALE: Final = (0.2, 5.0)
@@ -106,45 +107,57 @@ class _Run:
             self._refinement_so_far = self._refinement(self._measured, with_modes(probe, self._modes))
             return None
         self._refinement_so_far = refinement = self._refinement(self._measured, self._given)
-        fit = self._stage(Moves(), fewest=3, most=8, least_gain=0.02)
+        self._stage(Moves(), fewest=3, most=6, least_gain=0.03)
+        # All patterns together, as in the end: what batches leave of their noise would flatter the result.
+        fit = self._stage(Moves(), fewest=1, most=3, least_gain=0.01, batches=1)
         if self._modes > len(self._given) and self._options.refine_probe:
             refinement.restart(replace(refinement.estimate, probe=with_modes(self._given, self._modes)))
         return fit
 
     def refine(self) -> None:
         """Refine all together: many batches first, then all patterns at once under the laws of noise in question."""
-        refinement, options = self._refinement_so_far, self._options
-        positions, left = options.positions, options.most_sweeps
-        self._stage(
-            Moves(probe=options.refine_probe),
-            fewest=4,
-            most=min(left, 12 if self._given is None else 4),
-            least_gain=0.03,
-        )
-        if positions:
-            self._search(self._measured.held_out)
-        moves = Moves(probe=options.refine_probe, positions=positions)
-        self._stage(moves, fewest=5, most=max(1, left // 2), least_gain=0.01)
-        if positions:
-            self._search(np.concatenate([ill_fitting(refinement, self._measured), self._measured.held_out]))
-            self._stage(moves, fewest=3, most=max(1, left // 5), least_gain=0.01)
+        options, most = self._options, self._options.most_sweeps
+        if self._given is None or not options.positions:
+            self._stage(Moves(probe=options.refine_probe), fewest=4, most=max(1, 3 * most // 8), least_gain=0.03)
+        moves = Moves(probe=options.refine_probe, positions=options.positions)
+        if options.positions:
+            self._stage(moves, fewest=4, most=max(1, 3 * most // 8), least_gain=0.02)
+            rows = np.concatenate([ill_fitting(self._refinement_so_far, self._measured), self._measured.held_out])
+            if self._search(rows):
+                self._stage(moves, fewest=3, most=max(1, most // 8), least_gain=0.02)
+            self._try_affine(moves)
         self._settle(moves)
+
+    def _try_affine(self, moves: Moves) -> None:
+        """Let scale, rotation and shear of the scan go free, and keep them where the held-out patterns gain clearly.
+
+        A small change of scale can be taken up by the curvature of the beam, so that a small gain proves nothing.
+        """
+        refinement = self._refinement_so_far
+        bound, kept = judge(refinement), refinement.estimate.copy()
+        refinement.positions.is_map_free = True
+        fit = self._stage(moves, fewest=4, most=max(1, self._options.most_sweeps // 5), least_gain=0.02)
+        if not fit.deviance < (1 - _WORTH_AN_AFFINE_MAP) * bound.deviance:
+            refinement.positions.bind()
+            refinement.restart(kept)
 
     def _settle(self, moves: Moves) -> None:
         """Take all patterns together, under every law in question, with and without strengths."""
         refinement, options = self._refinement_so_far, self._options
+        most = max(1, options.most_sweeps // 5)
         start = refinement.estimate.copy()
         found = {}
         for name in ("amplitude", "poisson") if options.likelihood == AUTO else (options.likelihood,):
             refinement.restart(start.copy(), self._law(name))
-            fit = self._stage(moves, fewest=4, most=10, least_gain=0.004, batches=1)
+            fit = self._stage(moves, fewest=4, most=most, least_gain=0.005, batches=1)
             found[name] = fit, refinement.estimate
         name = suited_law({name: fit for name, (fit, _) in found.items()}, self._mean_counts)
-        deviance, plain = found[name][0].deviance, found[name][1]
-        refinement.restart(plain.copy(), self._law(name))
+        refinement.restart(found[name][1], self._law(name))
+        suit_smoothness(self._progress, refinement, moves)
         if options.strengths is False:
             return
-        fit = self._stage(replace(moves, strengths=True), fewest=3, most=6, least_gain=0.004, batches=1)
+        deviance, plain = judge(refinement).deviance, refinement.estimate.copy()
+        fit = self._stage(replace(moves, strengths=True), fewest=3, most=most // 2, least_gain=0.005, batches=1)
         if options.strengths is None and not fit.deviance < (1 - _WORTH_KEEPING) * deviance:
             refinement.restart(plain)
 
@@ -154,9 +167,11 @@ class _Run:
         split = batches or batch_count(refinement.estimate.positions_xy[rows], refinement.estimate.probe)
         return self._progress.run(refinement, split, moves, fewest=fewest, most=most, least_gain=least_gain)
 
-    def _search(self, rows: IntArray) -> None:
-        moved = search_positions(self._refinement_so_far, rows, self._limit)
+    def _search(self, rows: IntArray) -> int:
+        refinement = self._refinement_so_far
+        moved = search_positions(refinement, rows, min(self._limit, 3 * refinement.positions.spread_px))
         logger.info("%d of %d positions moved to a better place nearby.", moved, len(rows))
+        return moved
 
     def _tried_probe(self) -> Complex64Array:
         """Return the best of several beams from the mean pattern, each refined on the middle of the scan."""

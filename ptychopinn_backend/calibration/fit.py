@@ -27,8 +27,14 @@ class Fit:
 class FitSum:
     """Adds patterns up that come in parts."""
 
-    def __init__(self, measured: Measured) -> None:
-        """Start with none of the measured patterns."""
+    def __init__(self, measured: Measured, every: int = 1) -> None:
+        """Start with none.
+
+        Args:
+            measured: the patterns.
+            every: takes one of so many parts that are added.
+        """
+        self._every, self._parts = every, 0
         self._measured = measured
         self._difference = self._total = self._deviance = 0.0
         self._patterns = 0
@@ -40,6 +46,9 @@ class FitSum:
             rows: of the patterns.
             predicted: counts (pattern, N, N).
         """
+        self._parts += 1
+        if self._parts % self._every != 1 % self._every:
+            return
         amplitudes, valid = self._measured.amplitudes[rows], self._measured.valid_pixels
         difference = np.sqrt(predicted)
         difference -= amplitudes

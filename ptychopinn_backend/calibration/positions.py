@@ -91,11 +91,18 @@ class PositionSteps:
         self._information = np.zeros(len(given_xy))
         self.map = fit_affine(given_xy, given_xy, np.zeros(len(given_xy)))
         """The affine map so far."""
+        self.is_map_free = False
+        """Whether the affine map follows the positions; else what they have of one in common is taken out."""
 
     @property
     def spread_px(self) -> float:
         """Standard deviation of the positions around the affine map, along an axis."""
         return self._spread
+
+    def bind(self) -> None:
+        """Go back to the given raster: no scale, rotation or shear."""
+        self.map = fit_affine(self._given, self._given, np.zeros(len(self._given)))
+        self.is_map_free = False
 
     def moved(
         self,
@@ -145,7 +152,11 @@ class PositionSteps:
         # A single runaway must not turn the whole scan.
         apart = np.hypot(*(positions - self.map.apply(self._given)).T)
         weights = np.where(apart[fitted] <= 3 * np.median(apart[fitted]) + 1e-3, 1.0, 0.0)
-        self.map = fit_affine(self._given[fitted], positions[fitted], weights)
+        common = fit_affine(self._given[fitted], positions[fitted], weights)
+        if self.is_map_free:
+            self.map = common
+        else:
+            positions = positions + self.map.apply(self._given) - common.apply(self._given)
         around = self.map.apply(self._given)
         offset = positions - around
         left = 1 / (self._information[fitted] + 1 / self._spread**2)

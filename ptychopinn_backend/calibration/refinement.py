@@ -29,8 +29,13 @@ _BATCH_MOMENTUM: Final = 0.85
 """Most momentum between batches; more does not forget their noise."""
 _OBJECT_FLOOR: Final = 0.1
 _FINAL_OBJECT_FLOOR: Final = 0.02
+_STRONG_PRIOR: Final = 0.1
+"""Strength of the prior over the light of a batch from which every batch is smoothed."""
 _PROBE_FLOOR: Final = 0.05
 """Fractions of the largest divisor that are added to it: what is hardly lit changes slowly."""
+_JUDGED_CHUNKS: Final = 3
+"""Every how many chunks of a sweep one tells the misfit."""
+_FELT: Final = 0.003
 _STRENGTH_RANGE: Final = (0.2, 5.0)
 
 
@@ -92,6 +97,7 @@ class Refinement:
         self._before = self.estimate.object, self.estimate.probe
         self._momentum = 1.0
         self._last = np.inf
+        self._light: Float32Array | None = None
 
     def restart(self, estimate: Estimate, likelihood: Likelihood | None = None) -> None:
         """Go on from another estimate, without momentum.
@@ -116,9 +122,11 @@ class Refinement:
         Returns:
             The misfit on the way, from before each batch's step.
         """
-        total = FitSum(self.measured)
+        # A part of the patterns tells whether to restart, and how large the misfit is.
+        total = FitSum(self.measured, every=_JUDGED_CHUNKS)
         for rows in evenly_spread_batches(self.estimate.positions_xy, self.measured.fitted, batches, self._rng):
             self._step(rows, batches, moves, total)
+        self._smooth_for_the_sweep()
         fit = total.value()
         if batches == 1:
             # Where a step made it worse the momentum pointed uphill (O'Donoghue and Candes, 2015).
@@ -134,6 +142,14 @@ class Refinement:
             self._move_held_out()
             self.estimate.positions_xy = self.positions.settle(self.estimate.positions_xy, self.measured.fitted)
         return fit
+
+    def is_prior_felt(self, smoothness: float) -> bool:
+        """Return whether a prior of that strength changes anything against the light of all patterns."""
+        now = self.estimate
+        power = float(np.sum(np.abs(now.probe) ** 2, dtype=np.float64))
+        lit = np.prod(np.ptp(now.positions_xy, axis=0) + 1)
+        light = len(self.measured.fitted) * power / max(float(lit), 1.0)
+        return smoothness * self.dispersion > _FELT * light
 
     def score(self, rows: IntArray) -> Fit:
         """Return how well the estimate explains some patterns.
@@ -195,12 +211,20 @@ class Refinement:
     def _new_object(
         self, obj: Complex64Array, sums: _Sums, share: np.float32, floor: float, part: float
     ) -> Complex64Array:
+        """Return the object after a step; a prior that is weak against one batch waits for the end of the sweep."""
         target = _moved(obj, sums.object_change, sums.illumination, share, floor)
-        strength = self.smoothness * self.dispersion * part
-        light = sums.illumination + np.float32(floor) * sums.illumination.max()
-        if strength <= NEGLIGIBLE * float(np.median(sums.illumination[sums.illumination > 0])):
-            return target
-        return smoothed(target, light / share, strength)
+        strength = self.smoothness * self.dispersion
+        light = (sums.illumination + np.float32(floor) * sums.illumination.max()) / share
+        typical = float(np.median(light[sums.illumination > 0]))
+        if part == 1 or part * strength > _STRONG_PRIOR * typical:
+            return smoothed(target, light, part * strength) if part * strength > NEGLIGIBLE * typical else target
+        self._light = light if self._light is None else self._light + light
+        return target
+
+    def _smooth_for_the_sweep(self) -> None:
+        if self._light is not None:
+            self.estimate.object = smoothed(self.estimate.object, self._light, self.smoothness * self.dispersion)
+            self._light = None
 
     def _ahead(self, batches: int) -> np.float32:
         following = (1 + float(np.sqrt(1 + 4 * self._momentum**2))) / 2

@@ -14,6 +14,11 @@ from ptychopinn_backend.calibration.refinement import Moves, Refinement
 
 _WINDOW: Final = 3
 """Sweeps over which a gain is looked for."""
+_PRIOR_RATIO: Final = 3.0
+_MOST_PRIOR_STEPS: Final = 4
+_PRIOR_SWEEPS: Final = 5
+_WORTH_A_PRIOR: Final = 0.0005
+"""Relative gain in deviance below which another prior is no better."""
 
 OnSweep = Callable[[int, Fit], None]
 """Called with the number of sweeps so far and the fit of the held-out patterns (of all, where none is held out)."""
@@ -60,6 +65,34 @@ class Progress:
         assert best is not None
         refinement.restart(best[1])
         return best[0]
+
+
+def suit_smoothness(progress: Progress, refinement: Refinement, moves: Moves) -> None:
+    """Make the prior on the object weaker or stronger while the held-out patterns gain.
+
+    Args:
+        progress: counts the sweeps.
+        refinement: ends at the best estimate, with the prior that led to it.
+        moves: what may change.
+    """
+    if not refinement.smoothness > 0 or not len(refinement.measured.held_out):
+        return
+    best, kept, first = judge(refinement), refinement.estimate.copy(), refinement.smoothness
+    for factor in (1 / _PRIOR_RATIO, _PRIOR_RATIO):
+        chosen = refinement.smoothness
+        for _ in range(_MOST_PRIOR_STEPS):
+            if not refinement.is_prior_felt(chosen * max(factor, 1)):
+                break
+            refinement.restart(kept.copy())
+            refinement.smoothness = chosen * factor
+            fit = progress.run(refinement, 1, moves, fewest=_PRIOR_SWEEPS, most=_PRIOR_SWEEPS, least_gain=0.0)
+            if not fit.deviance < best.deviance * (1 - _WORTH_A_PRIOR):
+                break
+            best, kept, chosen = fit, refinement.estimate.copy(), refinement.smoothness
+        refinement.smoothness = chosen
+        if chosen != first:
+            break
+    refinement.restart(kept)
 
 
 def judge(refinement: Refinement) -> Fit:

@@ -10,7 +10,8 @@ from ptychopinn_backend.arrays import Float64Array, IntArray
 from ptychopinn_backend.calibration.estimate import Measured
 from ptychopinn_backend.calibration.refinement import Refinement
 
-_SPACING_PX: Final = 1.25
+_LEAST_SPACING_PX: Final = 1.25
+_RINGS: Final = 5
 _OUTLIER_DEVIATIONS: Final = 3.0
 
 
@@ -57,7 +58,8 @@ def deviances(refinement: Refinement, rows: IntArray) -> Float64Array:
 
 
 def _places(reach_px: float) -> Float64Array:
-    steps = int(np.ceil(reach_px / _SPACING_PX))
-    axis = np.arange(-steps, steps + 1) * _SPACING_PX
+    spacing = max(_LEAST_SPACING_PX, reach_px / _RINGS)
+    steps = int(reach_px / spacing)
+    axis = np.arange(-steps, steps + 1) * spacing
     places = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    return np.asarray(places[np.hypot(*places.T) <= reach_px])
+    return np.asarray(places[np.hypot(*places.T) <= reach_px + 1e-9])

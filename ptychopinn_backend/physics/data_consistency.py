@@ -11,7 +11,8 @@ from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array
 from ptychopinn_backend.physics.far_field import centring_signs
 from ptychopinn_backend.physics.likelihood import Likelihood
 
-_WORKING_SET_BYTES: Final = 1 << 21
+_WORKING_SET_BYTES: Final = 1 << 20
+"""Of the waves that are compared together; their products take as much again."""
 
 
 class FarFieldFit:
@@ -57,7 +58,7 @@ class FarFieldFit:
         amplitudes: Float32Array,
         strengths: Float32Array | None = None,
     ) -> tuple[Complex64Array, Float32Array]:
-        """Return the change of the exit waves and the counts that were predicted.
+        """Return the change of the exit waves, its signs alternating, and the counts that were predicted.
 
         Args:
             patches: (pattern, N, N), at most `batch_size`.
@@ -67,7 +68,8 @@ class FarFieldFit:
                 it, as the weight of the pattern is.
 
         Returns:
-            Change (pattern, mode, N, N), valid until the next call, and predicted counts (pattern, N, N).
+            Change times (-1)^(row + column) (pattern, mode, N, N), valid until the next call, as `onto_object` and
+            `onto_probe` take it, and predicted counts (pattern, N, N).
         """
         waves = self._far_fields(patches, probe)
         predicted = self._intensity_of(waves)
@@ -82,19 +84,18 @@ class FarFieldFit:
         # By real numbers: NumPy would make complex numbers of the factor first.
         real = waves.view(np.float32)
         real *= np.repeat(factor, 2, axis=-1)[:, np.newaxis]
-        changed = scipy.fft.ifft2(waves, norm="ortho", overwrite_x=True)
-        changed *= self._signs
-        return changed, predicted
+        return scipy.fft.ifft2(waves, norm="ortho", overwrite_x=True), predicted
 
     def onto_object(self, change: Complex64Array, probe: Complex64Array) -> Complex64Array:
         """Return the sum over modes of conj(P) times the change of the exit waves, (pattern, N, N)."""
-        products = np.multiply(change, probe.conj(), out=self._products[: len(change)])
+        back = (probe * self._signs).conj()
+        products = np.multiply(change, back, out=self._products[: len(change)])
         return np.asarray(products[:, 0].copy() if products.shape[1] == 1 else products.sum(axis=1))
 
     def onto_probe(self, change: Complex64Array, patches: Complex64Array) -> Complex64Array:
         """Return the sum over patterns of conj(O) times the change of the exit waves, (mode, N, N)."""
         products = np.multiply(change, patches.conj()[:, np.newaxis], out=self._products[: len(change)])
-        return np.asarray(products.sum(axis=0))
+        return np.asarray(products.sum(axis=0) * self._signs)
 
     def _far_fields(self, patches: Complex64Array, probe: Complex64Array) -> Complex64Array:
         waves = np.multiply(patches[:, np.newaxis], probe * self._signs, out=self._waves[: len(patches)])
