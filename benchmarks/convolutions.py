@@ -48,7 +48,7 @@ def _cnn(model: ModelConfig) -> Iterator[tuple[Convolution, int]]:
     for stage in plan.encoder:
         yield from ((convolution, side) for convolution in stage)
         side //= 2
-    for decoder in (plan.amplitude, plan.phase):
+    for decoder in plan.decoders:
         yield from _decoder(decoder, side)
 
 

@@ -30,8 +30,12 @@ def _resnet(selection: Selection) -> bool:
     return selection.architecture == "hybrid_resnet"
 
 
-def _layers(selection: Selection) -> bool:
-    return selection.architecture == "cnn" and selection.backend in CNN_OPTION_BACKENDS
+def _batch_norm(selection: Selection) -> bool:
+    return selection.architecture == "cnn" and selection.backend in CNN_OPTION_BACKENDS["batch_norm"]
+
+
+def _attention(selection: Selection) -> bool:
+    return selection.architecture == "cnn"
 
 
 def _has_filters(selection: Selection) -> bool:
@@ -219,7 +223,7 @@ MODEL_OPTIONS: Final = (
         "Batch Normalisation:",
         "Batch normalisation after every convolution.",
         config="model.batch_norm",
-        applies=_layers,
+        applies=_batch_norm,
     ),
     Option(
         "EcaEncoder",
@@ -227,7 +231,7 @@ MODEL_OPTIONS: Final = (
         "Encoder ECA:",
         "Efficient channel attention in the encoder.",
         config="model.eca_encoder",
-        applies=_layers,
+        applies=_attention,
     ),
     Option(
         "CbamEncoder",
@@ -235,7 +239,7 @@ MODEL_OPTIONS: Final = (
         "Encoder CBAM:",
         "Convolutional block attention in the encoder.",
         config="model.cbam_encoder",
-        applies=_layers,
+        applies=_attention,
     ),
     Option(
         "CbamBottleneck",
@@ -243,7 +247,7 @@ MODEL_OPTIONS: Final = (
         "Bottleneck CBAM:",
         "Convolutional block attention between encoder and decoders.",
         config="model.cbam_bottleneck",
-        applies=_layers,
+        applies=_attention,
     ),
     Option(
         "CbamDecoder",
@@ -251,7 +255,7 @@ MODEL_OPTIONS: Final = (
         "Decoder CBAM:",
         "Convolutional block attention in the decoders.",
         config="model.cbam_decoder",
-        applies=_layers,
+        applies=_attention,
     ),
     Option(
         "EcaDecoder",
@@ -259,7 +263,7 @@ MODEL_OPTIONS: Final = (
         "Decoder ECA:",
         "Efficient channel attention in the decoders.",
         config="model.eca_decoder",
-        applies=_layers,
+        applies=_attention,
     ),
     Option(
         "SpatialDecoder",
@@ -267,7 +271,7 @@ MODEL_OPTIONS: Final = (
         "Decoder Spatial Attention:",
         "Spatial attention in the decoders.",
         config="model.spatial_decoder",
-        applies=_layers,
+        applies=_attention,
     ),
     Option(
         "SpatialKernel",
@@ -276,7 +280,7 @@ MODEL_OPTIONS: Final = (
         "Side in pixels of the kernel of that attention; odd.",
         config="model.decoder_spatial_kernel",
         minimum=1,
-        applies=_layers,
+        applies=_attention,
     ),
     Option(
         "ObjectBig",

@@ -47,8 +47,10 @@ CNN_OPTIONS: Final = (
     "spatial_decoder",
 )
 """Fields of `ModelConfig` that add layers to 'cnn'; other generators have no such layers and ignore them."""
-CNN_OPTION_BACKENDS: Final = ("pytorch",)
-"""Backends that offer them."""
+CNN_OPTION_BACKENDS: Final[dict[str, tuple[str, ...]]] = {
+    name: ("pytorch",) if name == "batch_norm" else ("tensorflow", "pytorch") for name in CNN_OPTIONS
+}
+"""Backends that offer each of them."""
 
 
 @cache

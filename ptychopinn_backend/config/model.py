@@ -24,6 +24,7 @@ from ptychopinn_backend.errors import ConfigError
 
 PATTERN_SIZES: Final = (32, 64, 128, 256, 512)
 AMP_ACTIVATIONS: Final = ("sigmoid", "swish", "softplus", "relu")
+CNN_OUTPUT_MODES: Final = ("amp_phase", "real_imag")
 LAST_DECODER_MAPS: Final = 32
 """Maps of the last stage of a decoder of 'cnn' with n_filters_scale = 1."""
 SMALLEST_SIDE: Final = 4
@@ -81,19 +82,23 @@ class ModelConfig:
     batch_norm: bool = False
     """Batch normalisation after the convolutions of 'cnn'; PyTorch only."""
     eca_encoder: bool = False
-    """Efficient channel attention in the encoder of 'cnn'; PyTorch only."""
+    """Efficient channel attention in the encoder of 'cnn'."""
     cbam_encoder: bool = False
-    """Convolutional block attention in the encoder of 'cnn'; PyTorch only."""
+    """Convolutional block attention in the encoder of 'cnn'."""
     cbam_bottleneck: bool = False
-    """Convolutional block attention between encoder and decoders of 'cnn'; PyTorch only."""
+    """Convolutional block attention between encoder and decoders of 'cnn'."""
     cbam_decoder: bool = False
-    """Convolutional block attention in the decoders of 'cnn'; PyTorch only."""
+    """Convolutional block attention in the decoders of 'cnn'."""
     eca_decoder: bool = False
-    """Efficient channel attention in the decoders of 'cnn'; PyTorch only."""
+    """Efficient channel attention in the decoders of 'cnn'."""
     spatial_decoder: bool = False
-    """Spatial attention in the decoders of 'cnn'; PyTorch only."""
+    """Spatial attention in the decoders of 'cnn'."""
     decoder_spatial_kernel: int = 7
     """Side in pixels of the kernel of that spatial attention; odd."""
+    shared_decoder: bool = False
+    """Amplitude and phase of 'cnn' stand on the same decoder and differ in their heads alone."""
+    cnn_output_mode: str = "amp_phase"
+    """How 'cnn' expresses a patch: amp_phase, or real_imag, where amp_activation has no effect."""
     border_maps: int = 4
     """Maps of each decoder of 'cnn' that make the border; the others make the centre."""
     border_width: int | None = None
@@ -114,7 +119,7 @@ class ModelConfig:
         for name in ("max_hidden_channels", "resnet_width", "border_width"):
             if getattr(self, name) is not None:
                 require_positive_integer(name, getattr(self, name))
-        for name in ("object_big", "probe_big", "probe_mask", "pad_object", *CNN_OPTIONS):
+        for name in ("object_big", "probe_big", "probe_mask", "pad_object", "shared_decoder", *CNN_OPTIONS):
             require_bool(name, getattr(self, name))
         require_odd("decoder_spatial_kernel", self.decoder_spatial_kernel)
         self._check_border()
@@ -137,6 +142,7 @@ class ModelConfig:
         require_choice(
             "generator_output_mode", self.generator_output_mode, ("real_imag", "amp_phase", "amp_phase_logits")
         )
+        require_choice("cnn_output_mode", self.cnn_output_mode, CNN_OUTPUT_MODES)
         require_positive("probe_scale", self.probe_scale)
         require_non_negative("probe_mask_sigma", self.probe_mask_sigma)
         if self.probe_mask_diameter is not None:

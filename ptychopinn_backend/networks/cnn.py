@@ -5,7 +5,10 @@ the decoders 64s, 32s; larger N adds stages (see `encoder_widths`). Every encode
 2 x 2 max-pool; every decoder stage conv-relu, conv-relu, nearest-neighbour up-sampling by 2, so that decoders end at
 N/2. The head then fills the central N/2 (pad_object) or, by one more up-sampling, all of N.
 
-Options, all off by default: batch normalisation between each such convolution and its relu (not after the last
+The two decoders give amplitude and phase of a patch, or, with cnn_output_mode = 'real_imag', its real and imaginary
+part, by heads without activation whose real part starts at 1. With shared_decoder both heads stand on the same stages.
+
+Further options, all off by default: batch normalisation between each such convolution and its relu (not after the last
 convolution of a head); attention on what a stage's convolutions give, before pooling or up-sampling, in the order ECA,
 CBAM, spatial; a CBAM on what the encoder gives (`cbam_bottleneck`).
 """
@@ -24,7 +27,10 @@ from ptychopinn_backend.networks.attention import (
 )
 from ptychopinn_backend.networks.layers import BatchNormalisation, Convolution, Layer
 
-BRANCHES: Final = ("amplitude", "phase")
+BRANCHES: Final = {"amp_phase": ("amplitude", "phase"), "real_imag": ("real", "imaginary")}
+"""cnn_output_mode -> canonical prefixes of the two decoders."""
+SHARED_DECODER: Final = "decoder"
+"""Canonical prefix of stages that both heads stand on."""
 ENCODER_PREFIX: Final = "encoder/"
 """Canonical names of the encoder's weights begin so."""
 BOTTLENECK: Final = "encoder/bottleneck"
@@ -49,8 +55,8 @@ class CnnPlan:
     """The whole network."""
 
     encoder: tuple[tuple[Convolution, Convolution], ...]
-    amplitude: DecoderPlan
-    phase: DecoderPlan
+    decoders: tuple[DecoderPlan, DecoderPlan]
+    """For amplitude and phase, or for real and imaginary part; with shared_decoder both have the same stages."""
     out_channels: int
     normalisations: dict[str, BatchNormalisation] = field(default_factory=dict)
     """Name of a convolution -> what stands between it and its relu."""
@@ -61,11 +67,16 @@ class CnnPlan:
     def convolutions(self) -> tuple[Convolution, ...]:
         """Every convolution of the network."""
         found = [convolution for stage in self.encoder for convolution in stage]
-        for decoder in (self.amplitude, self.phase):
+        for decoder in self.decoders:
             found += [convolution for stage in decoder.stages for convolution in stage]
             found += [decoder.centre] if decoder.centre else []
             found += [*(decoder.border or ()), *(decoder.full or ())]
-        return tuple(found)
+        return tuple({convolution.name: convolution for convolution in found}.values())
+
+    @property
+    def shares_decoder(self) -> bool:
+        """Whether both heads stand on the same stages."""
+        return self.decoders[0].stages == self.decoders[1].stages
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -97,21 +108,27 @@ def _pair(prefix: str, in_channels: int, width: int) -> tuple[Convolution, Convo
     )
 
 
-def _block(prefix: str, in_channels: int, width: int, out: int) -> tuple[Convolution, Convolution, Convolution]:
-    return (*_pair(prefix, in_channels, width), Convolution(f"{prefix}/conv2", width, out))
+def _block(
+    prefix: str, in_channels: int, width: int, out: int, start: float
+) -> tuple[Convolution, Convolution, Convolution]:
+    return (*_pair(prefix, in_channels, width), Convolution(f"{prefix}/conv2", width, out, bias_start=start))
 
 
 def _decoder(branch: str, in_channels: int, out_channels: int, model: ModelConfig) -> DecoderPlan:
     stages = []
+    prefix = SHARED_DECODER if model.shared_decoder else branch
     for index, width in enumerate(decoder_widths(model.N, model.n_filters_scale)):
-        stages.append(_pair(f"{branch}/stage{index}", in_channels, width))
+        stages.append(_pair(f"{prefix}/stage{index}", in_channels, width))
         in_channels = width
+    start = float(branch == "real")
     head_width = model.border_width or model.n_filters_scale * 2048 // model.N
     if not model.pad_object:
-        full = _block(f"{branch}/full", in_channels, head_width, out_channels)
+        full = _block(f"{branch}/full", in_channels, head_width, out_channels, start)
         return DecoderPlan(tuple(stages), centre=None, border=None, full=full)
-    centre = Convolution(f"{branch}/centre", in_channels - model.border_maps, out_channels)
-    border = _block(f"{branch}/border", model.border_maps, head_width, out_channels) if model.probe_big else None
+    centre = Convolution(f"{branch}/centre", in_channels - model.border_maps, out_channels, bias_start=start)
+    border = None
+    if model.probe_big:
+        border = _block(f"{branch}/border", model.border_maps, head_width, out_channels, start)
     return DecoderPlan(tuple(stages), centre=centre, border=border, full=None)
 
 
@@ -162,14 +179,13 @@ def cnn_plan(model: ModelConfig) -> CnnPlan:
         encoder.append(_pair(f"encoder/stage{index}", in_channels, width))
         in_channels = width
     out_channels = model.channels if model.object_big else 1
-    amplitude, phase = (_decoder(branch, in_channels, out_channels, model) for branch in BRANCHES)
-    decoders = [stage for decoder in (amplitude, phase) for stage in decoder.stages]
-    blocks = [block for decoder in (amplitude, phase) for block in (decoder.border, decoder.full) if block]
+    first, second = (_decoder(branch, in_channels, out_channels, model) for branch in BRANCHES[model.cnn_output_mode])
+    stages = list(dict.fromkeys((*first.stages, *second.stages)))
+    blocks = [block for decoder in (first, second) for block in (decoder.border, decoder.full) if block]
     return CnnPlan(
         tuple(encoder),
-        amplitude,
-        phase,
+        (first, second),
         out_channels,
-        normalisations=_normalisations([*encoder, *decoders, *blocks], model),
-        attention=_attention(encoder, decoders, model),
+        normalisations=_normalisations([*encoder, *stages, *blocks], model),
+        attention=_attention(encoder, stages, model),
     )

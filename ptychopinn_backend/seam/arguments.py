@@ -8,7 +8,7 @@ import numpy as np
 
 from ptychopinn_backend.arrays import require_shape
 from ptychopinn_backend.config import BACKENDS, ModelConfig
-from ptychopinn_backend.config.generators import CNN_OPTION_BACKENDS, CNN_OPTIONS, backends_of, generators_of
+from ptychopinn_backend.config.generators import CNN_OPTION_BACKENDS, backends_of, generators_of
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.errors import DataError, UnsupportedOptionError
 from ptychopinn_backend.physics.losses import LossWeights
@@ -103,10 +103,10 @@ def require_offered(model: ModelConfig, backend: str) -> None:
             f"architecture = '{model.architecture}' is not offered by the {backend} backend (it is by "
             f"{', '.join(offered) or 'none'}): {having}. Choose one that {backend} has, or another backend."
         )
-    if model.architecture == "cnn" and backend not in CNN_OPTION_BACKENDS:
-        for name in CNN_OPTIONS:
-            if getattr(model, name):
+    if model.architecture == "cnn":
+        for name, having_it in CNN_OPTION_BACKENDS.items():
+            if getattr(model, name) and backend not in having_it:
                 raise UnsupportedOptionError(
                     f"{name} = True is not offered by the {backend} backend (it is by "
-                    f"{', '.join(CNN_OPTION_BACKENDS)}). Set {name} to False, or choose another backend."
+                    f"{', '.join(having_it)}). Set {name} to False, or choose another backend."
                 )

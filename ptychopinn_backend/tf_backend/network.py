@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.networks.backprojection_unet import INPUT_MAPS, unet_plan
-from ptychopinn_backend.networks.cnn import DecoderPlan, cnn_plan
+from ptychopinn_backend.networks.cnn import BOTTLENECK, DecoderPlan, cnn_plan, stage_prefix
 from ptychopinn_backend.networks.layers import Convolution, initial_weights
 from ptychopinn_backend.networks.upsampling import FOLDING
+from ptychopinn_backend.tf_backend.attention import Weights, attend
+from ptychopinn_backend.tf_backend.attention import convolve as _convolve
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.gradients import with_gradient
 
-Weights: TypeAlias = "Mapping[str, tf.Tensor]"
+Pair: TypeAlias = tuple[Convolution, Convolution]
 Activation: TypeAlias = "Callable[[tf.Tensor], tf.Tensor]"
 
 Gradients: TypeAlias = "tuple[tf.Tensor | None, ...]"
 
 _SILU, _UP_SAMPLING = "PtychopinnSilu", "PtychopinnUpSampling"
+
+
+def _unchanged(maps: tf.Tensor) -> tf.Tensor:
+    return maps
 
 
 class CnnNetwork:
@@ -45,7 +51,7 @@ class CnnNetwork:
         Returns:
             Kernels (height, width, in, out) and biases (out,).
         """
-        return initial_weights(self._plan.convolutions, seed)
+        return initial_weights(self._plan.layers, seed)
 
     def patches(self, inputs: tf.Tensor, weights: Weights) -> tf.Tensor:
         """Return the object patches the network makes of diffraction patterns.
@@ -55,24 +61,54 @@ class CnnNetwork:
             weights: canonical name -> tensor.
 
         Returns:
-            complex64 tensor (group, N, N, out channel), amplitude * exp(i phase).
+            complex64 tensor (group, N, N, out channel).
         """
         maps = inputs
-        for first, second in self._plan.encoder:
-            maps = _convolve(_relu_convolutions(maps, (first,), weights), second, weights)
-            # The greatest of four positive parts is the positive part of the greatest: a quarter of the numbers.
-            maps = tf.nn.relu(tf.nn.max_pool2d(maps, 2, 2, "VALID"))
-        amplitude = self._decode(
-            maps, self._plan.amplitude, weights, _AMPLITUDE_ACTIVATIONS[self._model.amp_activation]
-        )
-        phase = self._decode(maps, self._plan.phase, weights, _phase_activation)
+        for stage in self._plan.encoder:
+            maps = self._pooled_stage(maps, stage, weights)
+        maps = self._attended(maps, BOTTLENECK, weights)
+        first, second = self._plan.decoders
+        of_first = self._stages(maps, first, weights)
+        of_second = of_first if self._plan.shares_decoder else self._stages(maps, second, weights)
+        if self._model.cnn_output_mode == "real_imag":
+            return tf.complex(self._head(of_first, first, weights), self._head(of_second, second, weights))
+        amplitude_activation = _AMPLITUDE_ACTIVATIONS[self._model.amp_activation]
+        amplitude = self._head(of_first, first, weights, amplitude_activation, _silu)
+        phase = self._head(of_second, second, weights, _phase_activation, _silu)
         return tf.complex(amplitude * tf.cos(phase), amplitude * tf.sin(phase))
 
-    def _decode(self, maps: tf.Tensor, plan: DecoderPlan, weights: Weights, activation: Activation) -> tf.Tensor:
+    def _pooled_stage(self, maps: tf.Tensor, stage: Pair, weights: Weights) -> tf.Tensor:
+        first, second = stage
+        maps = _convolve(_relu_convolutions(maps, (first,), weights), second, weights)
+        prefix = stage_prefix(stage)
+        if prefix in self._plan.attention:
+            return tf.nn.max_pool2d(self._attended(tf.nn.relu(maps), prefix, weights), 2, 2, "VALID")
+        # The greatest of four positive parts is the positive part of the greatest: a quarter of the numbers.
+        return tf.nn.relu(tf.nn.max_pool2d(maps, 2, 2, "VALID"))
+
+    def _attended(self, maps: tf.Tensor, prefix: str, weights: Weights) -> tf.Tensor:
+        for attention in self._plan.attention.get(prefix, ()):
+            maps = attend(attention, maps, weights)
+        return maps
+
+    def _stage(self, maps: tf.Tensor, stage: Pair, weights: Weights) -> tf.Tensor:
+        return self._attended(_relu_convolutions(maps, stage, weights), stage_prefix(stage), weights)
+
+    def _stages(self, maps: tf.Tensor, plan: DecoderPlan, weights: Weights) -> tf.Tensor:
         first, *others = plan.stages
-        maps = _relu_convolutions(maps, first, weights)
+        maps = self._stage(maps, first, weights)
         for stage in others:
-            maps = _relu_convolutions(_up_sample(maps), stage, weights)
+            maps = self._stage(_up_sample(maps), stage, weights)
+        return maps
+
+    def _head(
+        self,
+        maps: tf.Tensor,
+        plan: DecoderPlan,
+        weights: Weights,
+        activation: Activation = _unchanged,
+        of_border: Activation = _unchanged,
+    ) -> tf.Tensor:
         if plan.full is not None:
             return activation(_up_sampling_block(maps, plan.full, weights))
         if plan.centre is None:
@@ -85,7 +121,7 @@ class CnnNetwork:
         patch = tf.pad(centre, ((0, 0), (quarter, quarter), (quarter, quarter), (0, 0)))
         if plan.border is None:
             return patch
-        border = _silu(_up_sampling_block(for_border, plan.border, weights))
+        border = of_border(_up_sampling_block(for_border, plan.border, weights))
         return patch + border * _border_mask(self._model.N)
 
 
@@ -168,12 +204,6 @@ _AMPLITUDE_ACTIVATIONS: Final = {
 
 def _phase_activation(values: tf.Tensor) -> tf.Tensor:
     return math.pi * tf.tanh(values)
-
-
-def _convolve(maps: tf.Tensor, convolution: Convolution, weights: Weights) -> tf.Tensor:
-    kernel = tf.cast(weights[convolution.kernel], maps.dtype)
-    bias = tf.cast(weights[f"{convolution.name}/bias"], maps.dtype)
-    return tf.nn.bias_add(tf.nn.conv2d(maps, kernel, 1, "SAME"), bias)
 
 
 def _relu_convolutions(maps: tf.Tensor, convolutions: tuple[Convolution, ...], weights: Weights) -> tf.Tensor:

@@ -35,6 +35,7 @@ class CnnNetwork(PlannedGenerator):
         plan = cnn_plan(model)
         super().__init__(plan.layers)
         self.plan = plan
+        self._is_polar = model.cnn_output_mode == "amp_phase"
         self._amplitude_activation = AMPLITUDE_ACTIVATIONS[model.amp_activation]
         self._margin_px = model.N // 4
         self._of_upsampled = UpsampledConvolution()
@@ -44,7 +45,7 @@ class CnnNetwork(PlannedGenerator):
         return cast(tuple[Tensor, Tensor], self(patterns, scale))
 
     def forward(self, patterns: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the patches of scaled patterns, amplitude * exp(i phase).
+        """Return the patches of scaled patterns.
 
         Args:
             patterns: (group, channel, N, N) float32.
@@ -57,9 +58,13 @@ class CnnNetwork(PlannedGenerator):
         for stage in self.plan.encoder:
             features, scale = self._pooled_stage(stage, features, scale), None
         features = self._attended(BOTTLENECK, features)
-        amplitude = self._decode(self.plan.amplitude, features, self._amplitude_activation)
-        phase = self._decode(self.plan.phase, features, scaled_tanh)
-        return from_polar(amplitude, phase)
+        first, second = self.plan.decoders
+        of_first = self._stages(first, features)
+        of_second = of_first if self.plan.shares_decoder else self._stages(second, features)
+        if not self._is_polar:
+            return self._head(first, of_first), self._head(second, of_second)
+        amplitude = self._head(first, of_first, self._amplitude_activation, functional.silu)
+        return from_polar(amplitude, self._head(second, of_second, scaled_tanh, functional.silu))
 
     def _normalised(self, convolution: Convolution, features: Tensor, scale: Tensor | None = None) -> Tensor:
         features = self.convolve_scaled(convolution, features, scale)
@@ -97,21 +102,30 @@ class CnnNetwork(PlannedGenerator):
         # operation and its gradient work pixel by pixel.
         return cast(Tensor, self._of_upsampled(features, self.get_submodule(convolution.name)))
 
-    def _decode(self, plan: DecoderPlan, features: Tensor, activation: Activation) -> Tensor:
+    def _stages(self, plan: DecoderPlan, features: Tensor) -> Tensor:
         first, *others = plan.stages
         features = self._stage(first, features)
         for stage in others:
             features = self._stage(stage, _upsampled(features))
+        return features
+
+    def _head(
+        self,
+        plan: DecoderPlan,
+        features: Tensor,
+        activation: Activation = torch.clone,
+        of_border: Activation = torch.clone,
+    ) -> Tensor:
         if plan.full is not None:
             return activation(self._block(plan.full, features))
         if plan.centre is None:
             raise AssertionError("a decoder without pad_object has a full head")
         parts = [plan.centre.in_channels, features.shape[1] - plan.centre.in_channels]
-        of_centre, of_border = torch.split(features, parts, dim=1)
-        centre = activation(self._images(plan.centre, of_centre))
+        for_centre, for_border = torch.split(features, parts, dim=1)
+        centre = activation(self._images(plan.centre, for_centre))
         if plan.border is None:
             return functional.pad(centre, (self._margin_px,) * 4)
-        patch = functional.silu(self._block(plan.border, of_border))
+        patch = of_border(self._block(plan.border, for_border))
         inside = slice(self._margin_px, -self._margin_px)
         patch[..., inside, inside] = centre
         return patch

@@ -49,8 +49,9 @@ MODEL_RULES: list[Rule] = [
     ("amp_activation", ("tanh", 3), "is not one of 'sigmoid', 'swish', 'softplus', 'relu'."),
     *(
         (name, (1, 0, "yes", None), BOOLEAN)
-        for name in ("object_big", "probe_big", "probe_mask", "pad_object", *generators.CNN_OPTIONS)
+        for name in ("object_big", "probe_big", "probe_mask", "pad_object", "shared_decoder", *generators.CNN_OPTIONS)
     ),
+    ("cnn_output_mode", ("amp", None), "is not one of 'amp_phase', 'real_imag'."),
     ("border_maps", (-1, 2.0, "4", True, None), "must be a whole number of at least 0. Set {} to 0 or more"),
     ("border_maps", (0, 64, 1000), "leaves the border or the centre without maps: the last stage of a decoder has 64"),
     ("border_width", (0, -1, 2.5, "8", True), "must be a whole number above 0. Set {} to 1 or more"),

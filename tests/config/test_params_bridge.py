@@ -23,7 +23,7 @@ DROPPED_KEYS = {"learned_input_channels", "torch_mae_pred_l2_match_target"}
 # Keys of fields that only this package has; `tv_weight` is a legacy key too, with the same default.
 ADDED_KEYS = {
     *("tv_weight", "mean_deviation_weight", "mse_weight", "validation_fraction"),
-    *(*CNN_OPTIONS, "decoder_spatial_kernel", "border_maps"),
+    *(*CNN_OPTIONS, "decoder_spatial_kernel", "border_maps", "shared_decoder", "cnn_output_mode"),
     *("stage_1_epochs", "stage_2_epochs", "stage_3_epochs", "physics_weight_schedule", "stage_3_lr_factor"),
     *("epochs_fine_tune", "fine_tune_gamma", "target_photon_fraction", "held_out_fraction"),
 }

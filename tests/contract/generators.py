@@ -30,21 +30,27 @@ CASES: dict[str, dict[str, Any]] = {
     "few maps": {"architecture": "hybrid_resnet", "max_hidden_channels": 10, "resnet_width": 6},
     **{f"cnn with {name}": {name: True} for name in CNN_OPTIONS},
     "cnn with everything": dict.fromkeys(CNN_OPTIONS, True) | {"decoder_spatial_kernel": 3, "gridsize": 2},
+    "cnn with all attention": dict.fromkeys(CNN_OPTIONS[1:], True) | {"gridsize": 2, "object_big": False},
+    "cnn with another border": {"architecture": "cnn", "border_maps": 7, "border_width": 5, "gridsize": 2},
+    "cnn with one decoder": {"architecture": "cnn", "shared_decoder": True, "cbam_decoder": True},
+    "cnn to real and imaginary part": {"architecture": "cnn", "cnn_output_mode": "real_imag", "gridsize": 2},
+    "cnn with another border, whole patch": {"architecture": "cnn", "border_width": 5, "pad_object": False},
     "cnn with everything, whole patch": dict.fromkeys(CNN_OPTIONS, True) | {"pad_object": False},
 }
 
 
 def offering(options: dict[str, Any]) -> tuple[str, ...]:
     """Return the backends that offer a generator with its options."""
-    if set(options) & set(CNN_OPTIONS):
-        return CNN_OPTION_BACKENDS
+    chosen = set(options) & set(CNN_OPTIONS)
+    if chosen:
+        return tuple(name for name in BACKENDS if all(name in CNN_OPTION_BACKENDS[option] for option in chosen))
     return BUILTIN_GENERATORS[options["architecture"]].backends
 
 
 def refusal(options: dict[str, Any], backend: str) -> str:
     """Return what a backend that lacks a generator, or an option of it, says."""
     for name in CNN_OPTIONS:
-        if name in options:
+        if name in options and backend not in CNN_OPTION_BACKENDS[name]:
             return f"{name} = True is not offered by the {backend} backend (it is by pytorch). Set {name} to False"
     having = "; ".join(f"{name} has {', '.join(generators_of(name))}" for name in BACKENDS)
     return f"'{options['architecture']}' is not offered by the {backend} backend (it is by pytorch): {having}. Choose"

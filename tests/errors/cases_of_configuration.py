@@ -112,9 +112,9 @@ BACKEND_CASES = (
         "tensorflow has cnn, backprojection_unet; pytorch has .*ffno",
     ),
     Case(
-        "Attention on TensorFlow",
-        (*RUN, "--backend", "tensorflow", "--architecture", "cnn", "--set", "cbam_encoder=true"),
-        "cbam_encoder = True is not offered by the tensorflow backend",
+        "Batch normalisation on TensorFlow",
+        (*RUN, "--backend", "tensorflow", "--architecture", "cnn", "--set", "batch_norm=true"),
+        "batch_norm = True is not offered by the tensorflow backend",
     ),
     Case("No GPU is there", (*RUN, "--accelerator", "mps"), "mps"),
     Case(

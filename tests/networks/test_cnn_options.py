@@ -13,6 +13,7 @@ from ptychopinn_backend.networks.attention import (
     efficient_channel_attention,
 )
 from ptychopinn_backend.networks.cnn import cnn_plan
+from ptychopinn_backend.networks.layers import initial_weights
 
 ENCODER = {"encoder/stage0", "encoder/stage1", "encoder/stage2"}
 DECODERS = {f"{branch}/stage{index}" for branch in ("amplitude", "phase") for index in (0, 1)}
@@ -60,6 +61,34 @@ def test_batch_normalisation_follows_every_convolution_but_the_last_of_a_head(pa
     rest = {convolution.name for convolution in plan.convolutions} - normalised
     last = {"centre", "border/conv2"} if pad_object else {"full/conv2"}
     assert rest == {f"{branch}/{name}" for branch in ("amplitude", "phase") for name in last}
+
+
+def test_one_decoder_has_two_heads() -> None:
+    plan = cnn_plan(ModelConfig(shared_decoder=True, cbam_decoder=True))
+    assert plan.shares_decoder
+    assert not cnn_plan(ModelConfig()).shares_decoder
+    assert set(plan.attention) == {"decoder/stage0", "decoder/stage1"}
+    names = [convolution.name for convolution in plan.convolutions]
+    assert len(names) == len(set(names))
+    assert {name.split("/")[0] for name in names} == {"encoder", "decoder", "amplitude", "phase"}
+
+
+def test_real_and_imaginary_part_start_from_vacuum() -> None:
+    start = initial_weights(cnn_plan(ModelConfig(cnn_output_mode="real_imag")).layers, 1)
+    for name in ("centre", "border/conv2"):
+        assert (start[f"real/{name}/bias"], start[f"imaginary/{name}/bias"]) == (1, 0)
+    assert start["real/border/conv1/bias"].max() == 0
+    assert not any(name.startswith(("amplitude", "phase")) for name in start)
+
+
+@pytest.mark.parametrize(("maps", "width"), [(1, 3), (7, None), (31, 40)])
+def test_the_border_takes_the_last_maps(maps: int, width: int | None) -> None:
+    plan = cnn_plan(ModelConfig(n_filters_scale=1, border_maps=maps, border_width=width))
+    for decoder in plan.decoders:
+        assert decoder.centre is not None
+        assert decoder.border is not None
+        assert (decoder.centre.in_channels, decoder.border[0].in_channels) == (32 - maps, maps)
+        assert decoder.border[1].out_channels == decoder.border[2].in_channels == (width or 32)
 
 
 @pytest.mark.parametrize(("maps", "size"), [(1, 1), (32, 3), (64, 3), (128, 5), (256, 5), (512, 5), (2048, 7)])

@@ -47,8 +47,8 @@ def test_names_are_unique() -> None:
 @pytest.mark.parametrize(("options", "present"), [({}, {"centre", "border"}), ({"probe_big": False}, {"centre"})])
 def test_heads_follow_the_options(options: dict[str, bool], present: set[str]) -> None:
     plan = cnn_plan(ModelConfig(**options))
-    assert {head for head in ("centre", "border", "full") if getattr(plan.phase, head) is not None} == present
+    assert {head for head in ("centre", "border", "full") if getattr(plan.decoders[1], head) is not None} == present
     without_padding = cnn_plan(ModelConfig(pad_object=False, **options))
-    assert without_padding.phase.full is not None
-    assert without_padding.phase.centre is None
-    assert without_padding.phase.border is None
+    assert without_padding.decoders[1].full is not None
+    assert without_padding.decoders[1].centre is None
+    assert without_padding.decoders[1].border is None

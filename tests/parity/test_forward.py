@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ptychopinn_backend.config.generators import CNN_OPTIONS
 from tests.parity.comparison import Comparison
 from tests.parity.pairs import build_pair
 
@@ -42,6 +43,12 @@ OTHERS: dict[str, dict[str, Any]] = {
     "trainable probe": {"probe_trainable": True},
     "supervised": {"model_type": "supervised", "gridsize": 2},
     "N 256": {"N": 256},
+    "attention": {"gridsize": 2, **dict.fromkeys(CNN_OPTIONS[1:], True)},
+    "attention of the encoder, no overlap": {"cbam_encoder": True, "eca_decoder": True, "object_big": False},
+    "another border": {"gridsize": 2, "border_maps": 7, "border_width": 5},
+    "one decoder": {"gridsize": 2, "shared_decoder": True},
+    "real and imaginary part": {"gridsize": 2, "cnn_output_mode": "real_imag"},
+    "real and imaginary part of a whole patch": {"cnn_output_mode": "real_imag", "pad_object": False},
     "back-projection": {"architecture": "backprojection_unet", "gridsize": 2},
 }
 CASES = {**SIZES, **SWITCHES, **OTHERS}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ptychopinn_backend.config.generators import CNN_OPTIONS
 from tests.parity.comparison import Comparison, length
 from tests.parity.pairs import ALL_TERMS, Pair, build_pair
 
@@ -35,6 +36,14 @@ CASES: dict[str, dict[str, Any]] = {
     "roles exchanged": {"torch_loss_mode": "mae"},
     "supervised": {"model_type": "supervised", "gridsize": 2},
     "N 64": {**ALL_TERMS, "N": 64, "gridsize": 2},
+    "attention": {**ALL_TERMS, "gridsize": 2, **dict.fromkeys(CNN_OPTIONS[1:], True)},
+    "one decoder to real and imaginary part": {
+        **ALL_TERMS,
+        "gridsize": 2,
+        "shared_decoder": True,
+        "cnn_output_mode": "real_imag",
+        "border_maps": 7,
+    },
     "back-projection": {**ALL_TERMS, "architecture": "backprojection_unet", "gridsize": 2},
 }
 
