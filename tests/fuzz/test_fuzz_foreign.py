@@ -14,14 +14,16 @@ import pytest
 from ptychopinn_backend.archive import read_archive, read_metadata
 from ptychopinn_backend.errors import ArchiveError
 
-from ..archive.foreign import keras_models
+from ..archive.foreign import keras_models, torch_models
 from ..archive.foreign.keras_models import KerasVariant
+from ..archive.foreign.torch_models import TorchVariant
 from .mutator import Mutation, mutate, mutate_hdf5, mutate_words, unzipped, zipped
 from .payloads import MARKER, PAYLOADS
 from .watch import INPUTS, Watch
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras")
-KERAS_MODEL = "diffraction_to_obj/model.keras"
+KERAS_MODEL, TORCH_STATE = "diffraction_to_obj/model.keras", "diffraction_to_obj/model.pth"
+PICKLE = "archive/data.pkl"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ PARTS = {
     "keras: model.keras": Part((KERAS_MODEL,)),
     "keras: config.json": Part((KERAS_MODEL, "config.json"), _shorter_json),
     "keras: model.weights.h5": Part((KERAS_MODEL, "model.weights.h5"), mutate_hdf5),
+    "torch: zip": Part(()),
+    "torch: params.dill": Part(("diffraction_to_obj/params.dill",)),
+    "torch: model.pth": Part((TORCH_STATE,)),
+    "torch: data.pkl": Part((TORCH_STATE, PICKLE)),
 }
 
 
@@ -70,7 +76,12 @@ def good_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     variant = KerasVariant(N=32)
     members = keras_models.members(keras_models.build(variant), variant, tmp_path_factory.mktemp("keras"))
     kept = {name: content for name, content in members.items() if not name.startswith("autoencoder/")}
-    return {"keras": zipped({**kept, KERAS_MODEL: zipped(unzipped(kept[KERAS_MODEL]))})}
+    small = TorchVariant(N=32)
+    state = torch_models.members(torch_models.build(small), small)
+    return {
+        "keras": zipped({**kept, KERAS_MODEL: zipped(unzipped(kept[KERAS_MODEL]))}),
+        "torch": zipped({name: content for name, content in state.items() if not name.startswith("autoencoder/")}),
+    }
 
 
 @pytest.mark.parametrize("name", PARTS)

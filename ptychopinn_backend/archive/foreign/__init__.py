@@ -14,11 +14,12 @@ from typing import Final
 
 from ptychopinn_backend.archive.content import ArchiveContent
 from ptychopinn_backend.archive.foreign.keras_archive import read_keras_archive
+from ptychopinn_backend.archive.foreign.torch_archive import read_torch_archive
 from ptychopinn_backend.archive.kinds import Kind, kind_of
 from ptychopinn_backend.errors import UnsupportedModelError
 
 IMPORTERS: Final[Mapping[Kind, Callable[[zipfile.ZipFile], ArchiveContent]]] = MappingProxyType(
-    {Kind.KERAS: read_keras_archive}
+    {Kind.KERAS: read_keras_archive, Kind.TORCH: read_torch_archive}
 )
 """Kind of file -> what reads it."""
 
