@@ -18,7 +18,8 @@ from ptychopinn_backend.cli.options import quiet_option
 def command(source: Path, output: Path, quiet: bool) -> None:
     """Read the model in OLD and write it as an archive that opens in either backend.
 
-    OLD is a wts.h5.zip of the original PtychoPINN, or the folder that holds it. Nothing in it is run. Every other
+    OLD is a wts.h5.zip of the original PtychoPINN, the folder that holds it, or a .ckpt of ptychopinn-torch. Nothing in
+    it is run. Every other
     command reads such a file too; converted, it opens faster and takes no further pickle along.
 
     \b

@@ -67,6 +67,8 @@ PARTS = {
     "torch: params.dill": Part(("diffraction_to_obj/params.dill",)),
     "torch: model.pth": Part((TORCH_STATE,)),
     "torch: data.pkl": Part((TORCH_STATE, PICKLE)),
+    "checkpoint: zip": Part(()),
+    "checkpoint: data.pkl": Part((PICKLE,)),
 }
 
 
@@ -80,6 +82,7 @@ def good_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     state = torch_models.members(torch_models.build(small), small)
     return {
         "keras": zipped({**kept, KERAS_MODEL: zipped(unzipped(kept[KERAS_MODEL]))}),
+        "checkpoint": torch_models.checkpoint(torch_models.build(small), small),
         "torch": zipped({name: content for name, content in state.items() if not name.startswith("autoencoder/")}),
     }
 

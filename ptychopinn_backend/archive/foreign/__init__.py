@@ -14,12 +14,13 @@ from typing import Final
 
 from ptychopinn_backend.archive.content import ArchiveContent
 from ptychopinn_backend.archive.foreign.keras_archive import read_keras_archive
+from ptychopinn_backend.archive.foreign.lightning_checkpoint import read_checkpoint
 from ptychopinn_backend.archive.foreign.torch_archive import read_torch_archive
 from ptychopinn_backend.archive.kinds import Kind, kind_of
 from ptychopinn_backend.errors import UnsupportedModelError
 
 IMPORTERS: Final[Mapping[Kind, Callable[[zipfile.ZipFile], ArchiveContent]]] = MappingProxyType(
-    {Kind.KERAS: read_keras_archive, Kind.TORCH: read_torch_archive}
+    {Kind.KERAS: read_keras_archive, Kind.TORCH: read_torch_archive, Kind.CHECKPOINT: read_checkpoint}
 )
 """Kind of file -> what reads it."""
 
@@ -40,14 +41,15 @@ def read_foreign(container: zipfile.ZipFile) -> ArchiveContent:
     importer = None if kind is None else IMPORTERS.get(kind)
     if kind is None or importer is None:
         raise UnsupportedModelError(f"it is {kind.value if kind else 'of an unknown kind'}, which is not read here")
-    return replace(importer(container), created=_written(container))
+    content, written = importer(container), _written(container)
+    return content if written is None else replace(content, created=written)
 
 
-def _written(container: zipfile.ZipFile) -> str:
-    """Return when the file was written, as the zip says it; in the writer's time, which names no zone."""
+def _written(container: zipfile.ZipFile) -> str | None:
+    """Return when the file was written, in the writer's time, which names no zone; None where the zip does not say."""
     for info in container.infolist():
         try:
             return datetime(*info.date_time).isoformat(timespec="seconds")
         except ValueError:
             continue
-    return "1980-01-01T00:00:00"
+    return None

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import pickle
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -258,3 +262,80 @@ def parameters(variant: TorchVariant) -> dict[str, Any]:
         "_version": "2.0-pytorch",
         **variant.parameters,
     }
+
+
+def checkpoint(module: Module, variant: TorchVariant, *, as_objects: bool = True, **changes: dict[str, Any]) -> bytes:
+    """Return a Lightning checkpoint of the library `ptychopinn-torch`.
+
+    Args:
+        module: from `build`.
+        variant: what it was built from.
+        as_objects: whether the options are objects of classes that only that library has, or dictionaries.
+        **changes: of the options `data_config`, `model_config`, `training_config`.
+    """
+    kept: dict[str, Any] = {name: {**fields, **changes.get(name, {})} for name, fields in options(variant).items()}
+    with foreign_classes() as classes:
+        if as_objects:
+            for name, fields in kept.items():
+                kept[name] = classes[name]()
+                vars(kept[name]).update(fields)
+        optimiser = torch.optim.Adam(module.parameters())
+        content = {
+            "epoch": 3,
+            "global_step": 40,
+            "pytorch-lightning_version": "2.5.1",
+            "state_dict": module.state_dict(),
+            "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"current": {"ready": 4}}}},
+            "callbacks": {"ModelCheckpoint{'monitor': 'val_loss'}": {"best_model_score": torch.tensor(0.5)}},
+            "optimizer_states": [optimiser.state_dict()],
+            "lr_schedulers": [],
+            "hparams_name": "kwargs",
+            "hyper_parameters": kept,
+        }
+        return saved(content)
+
+
+def options(variant: TorchVariant) -> dict[str, dict[str, Any]]:
+    """Return the option sets that a checkpoint holds."""
+    channels = variant.gridsize**2
+    return {
+        "data_config": {
+            "N": variant.N,
+            "C": channels,
+            "grid_size": (variant.gridsize, variant.gridsize),
+            "nphotons": 1e5,
+            "probe_scale": 4.0,
+            "K": 6,
+            "x_bounds": (0.1, 0.9),
+        },
+        "model_config": {
+            "mode": "Unsupervised",
+            "n_filters_scale": variant.n_filters_scale,
+            "amp_activation": "silu",
+            "object_big": variant.object_big,
+            "probe_big": variant.probe_big,
+            "probe_mask": None,
+            "cbam_encoder": variant.cbam_encoder,
+            "decoder_last_c_outer_fraction": 0.125,
+            "intensity_scale": 10000.0,
+            "intensity_scale_trainable": False,
+            "C_model": channels,
+        },
+        "training_config": {"epochs": 12, "batch_size": 32, "nll": True, "learning_rate": 1e-3, "device": "cuda"},
+        "inference_config": {"middle_trim": 32, "window": 20},
+    }
+
+
+@contextmanager
+def foreign_classes() -> Iterator[dict[str, type]]:
+    """Make classes of `ptycho_torch.config_params` that are there while a checkpoint is written, and no longer."""
+    names = ("DataConfig", "ModelConfig", "TrainingConfig", "InferenceConfig")
+    module = ModuleType("ptycho_torch.config_params")
+    classes = [type(name, (), {"__module__": module.__name__}) for name in names]
+    for cls in classes:
+        setattr(module, cls.__name__, cls)
+    sys.modules.update({"ptycho_torch": ModuleType("ptycho_torch"), module.__name__: module})
+    try:
+        yield {cls.__name__.replace("Config", "_config").lower(): cls for cls in classes}
+    finally:
+        del sys.modules[module.__name__], sys.modules["ptycho_torch"]
