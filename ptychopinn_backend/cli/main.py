@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "calibrate": "Refine probe and positions of a scan by its own patterns.",
     "infer": "Reconstruct a scan with a trained model.",
     "evaluate": "Measure a reconstruction against counts, truth or a reference.",
+    "check": "Look at a scan: what is odd, and which way its axes run.",
     "convert": "Write scans as an NPZ of this package, or as a data set on disk.",
     "convert-model": "Write a model of the original PtychoPINN as an archive of this package.",
     "formats": "List the formats of scans that are read.",
