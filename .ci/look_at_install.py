@@ -11,7 +11,13 @@ SITE = Path(sysconfig.get_paths()["purelib"])
 PROGRAM = Path(sys.executable).parent / "ptychopinn"
 IMPORT_LIMIT_S = 0.5
 WATCH = "import time; t = time.process_time(); import ptychopinn_backend; print(time.process_time() - t)"
-ALLOWED = {"ptychopinn_backend", "ptychodus_plugin", "ptychodus", "ptychopinn_backend-{}.dist-info", ".."}
+ALLOWED = {
+    "ptychopinn_backend",
+    "ptychodus_plugin",
+    "ptychopinn_backend_ptychodus.pth",
+    "ptychopinn_backend-{}.dist-info",
+    "..",
+}
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -29,12 +35,16 @@ def main() -> None:
     names = [str(file) for file in installed.files or ()]
     tops = {name.split("/")[0] for name in names}
     allowed = {name.format(installed.version) for name in ALLOWED}
-    require(tops <= allowed, f"only the two packages and the hook are installed, no tests ({len(names)} files)")
+    require(
+        tops <= allowed,
+        f"only the two packages and the file that makes the plugin found are installed, no tests ({len(names)} files)",
+    )
     require(installed.metadata["License-Expression"] == "BSD-3-Clause", "the licence is named")
     require(any(name.endswith("licenses/LICENSE") for name in names), "the licence text is there")
     for package in ("ptychopinn_backend", "ptychodus_plugin"):
         require((SITE / package / "py.typed").is_file(), f"{package} is marked as typed")
-    require((SITE / "ptychodus/plugins/ptychopinn_backend.py").is_file(), "Ptychodus would find the plugin")
+    require("ptychodus_plugin.discovery" in sys.modules, "Ptychodus would find the plugin")
+    require(find_spec("ptychodus") is None, "no trace of Ptychodus where it is not installed")
     require(not any(map(find_spec, ("torch", "tensorflow"))), "no framework is installed")
     seconds = min(float(run(sys.executable, "-I", "-c", WATCH).stdout) for _ in range(3))
     require(seconds < IMPORT_LIMIT_S, f"the import takes less than {IMPORT_LIMIT_S} s ({seconds:.3f} s)")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Final
 
 import wrapt
 
+from ptychodus_plugin.host_names import LIBRARY_NAMES, TESTED, VIEW_NAMES, host_version, what_is_missing
+
 logger = logging.getLogger(__name__)
 
-SUPPORTED: Final = ">=1.7,<1.8"
 LIBRARY_MODULE: Final = "ptychodus.model.core"
 LIBRARY_NAME: Final = "PtychoPINNReconstructorLibrary"
 VIEW_MODULE: Final = "ptychodus.controller.core"
@@ -21,48 +22,74 @@ VIEW_NAME: Final = "PtychoPINNViewControllerFactory"
 
 
 @cache
-def install() -> bool:
+def install() -> None:
     """Make Ptychodus build our library, and our view once it builds a window; later calls change nothing.
 
     An exception here would stop the host application, so every failure is logged and leaves Ptychodus as it was.
-
-    Returns:
-        Whether the installed Ptychodus is supported.
     """
-    host_version = _host_version()
-    if host_version.split(".")[:2] != ["1", "7"]:
-        logger.warning(
-            "ptychopinn-backend supports Ptychodus %s; version %s is left unchanged. Install a supported version "
-            "with: pip install 'ptychodus%s'",
-            SUPPORTED,
-            host_version,
-            SUPPORTED,
-        )
-        return False
-    wrapt.register_post_import_hook(_replace_library, LIBRARY_MODULE)
-    wrapt.register_post_import_hook(_replace_view, VIEW_MODULE)
-    return True
+    wrapt.register_post_import_hook(_never_raising(_replace_library), LIBRARY_MODULE)
+    wrapt.register_post_import_hook(_never_raising(_replace_view), VIEW_MODULE)
 
 
-def _host_version() -> str:
-    try:
-        return version("ptychodus")
-    except PackageNotFoundError:
-        return "unknown"
+def _never_raising(replace: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    def hook(module: ModuleType) -> None:
+        try:
+            replace(module)
+        except Exception:
+            logger.exception("PtychoPINN could not be put into Ptychodus, which goes on with its own.")
+
+    return hook
 
 
 def _replace_library(module: ModuleType) -> None:
-    _replace(module, LIBRARY_NAME, "ptychodus_plugin.library", "PtychoPINNLibrary")
+    missing = what_is_missing(LIBRARY_NAMES)
+    if missing:
+        logger.warning(
+            "ptychopinn-backend leaves Ptychodus %s unchanged: %s. It is tested with Ptychodus %s; install one "
+            "of them, or a newer ptychopinn-backend.",
+            host_version(),
+            missing,
+            " and ".join(TESTED),
+        )
+        return
+    if _is_foreign(getattr(module, LIBRARY_NAME)):
+        _tell_of_another(getattr(module, LIBRARY_NAME))
+        return
+    setattr(module, LIBRARY_NAME, import_module("ptychodus_plugin.library").PtychoPINNLibrary)
 
 
 def _replace_view(module: ModuleType) -> None:
-    _replace(module, VIEW_NAME, "ptychodus_plugin.view", "PtychoPINNViewFactory")
+    """Replace the view where the library is ours: it would fail with any other while the window is built."""
+    library = getattr(import_module(LIBRARY_MODULE), LIBRARY_NAME, None)
+    if library is None or not library.__module__.startswith("ptychodus_plugin."):
+        if library is not None and _is_foreign(library):
+            _tell_of_another(library)
+        return
+    missing = what_is_missing(VIEW_NAMES)
+    if missing:
+        # The host's own widgets show the settings of our library that the host knows too.
+        logger.warning(
+            "ptychopinn-backend leaves the widgets of Ptychodus %s as they are: %s. Its own settings can be set in a "
+            "settings file. It is tested with Ptychodus %s.",
+            host_version(),
+            missing,
+            " and ".join(TESTED),
+        )
+        return
+    if _is_foreign(getattr(module, VIEW_NAME)):
+        _tell_of_another(getattr(module, VIEW_NAME))
+        return
+    setattr(module, VIEW_NAME, import_module("ptychodus_plugin.view").PtychoPINNViewFactory)
 
 
-def _replace(module: ModuleType, name: str, our_module: str, our_name: str) -> None:
-    try:
-        if not hasattr(module, name):
-            raise AttributeError(f"{module.__name__} has no {name}")
-        setattr(module, name, getattr(import_module(our_module), our_name))
-    except Exception:
-        logger.exception("%s could not be put into Ptychodus, which goes on with its own %s.", our_name, name)
+def _is_foreign(found: type) -> bool:
+    return not found.__module__.startswith(("ptychodus.model.", "ptychodus.controller.", "ptychodus_plugin."))
+
+
+def _tell_of_another(found: type) -> None:
+    logger.warning(
+        "Another plugin has put %s.%s in the place of PtychoPINN in Ptychodus; it stays, and ptychopinn-backend is not "
+        "used with it. Remove one of the two.",
+        found.__module__,
+        found.__qualname__,
+    )

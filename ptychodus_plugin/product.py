@@ -21,7 +21,8 @@ from ptychodus.api.probe import ProbeSequence
 from ptychodus.api.product import LossValue, Product
 from ptychodus.api.reconstruct import ReconstructInput
 
-from ptychopinn_backend.arrays import Complex64Array, Float64Array
+from ptychodus_plugin.product_checks import check_product
+from ptychopinn_backend.arrays import Complex64Array, ComplexArray, Float64Array
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.files.npz import METADATA_KEY, write_npz
 from ptychopinn_backend.stitching.assembly import ObjectFrame
@@ -41,11 +42,35 @@ def scan_positions_px(product: Product) -> tuple[Float64Array, Float64Array]:
         x (column) and y (row) of every position, (pattern,) each.
     """
     geometry = product.object_.get_geometry()
-    positions = product.probe_positions
+    # By single positions: the call for all of them is not in Ptychodus 1.6.
+    places = [geometry.map_coordinates_probe_to_object(position) for position in product.probe_positions]
     return (
-        np.asarray(geometry.map_probe_positions_to_object_x_px(positions), np.float64) + CENTRE_SHIFT_PX,
-        np.asarray(geometry.map_probe_positions_to_object_y_px(positions), np.float64) + CENTRE_SHIFT_PX,
+        np.array([place.x_px for place in places], np.float64) + CENTRE_SHIFT_PX,
+        np.array([place.y_px for place in places], np.float64) + CENTRE_SHIFT_PX,
     )
+
+
+def mean_modes(probes: ProbeSequence) -> ComplexArray:
+    """Return the incoherent modes of a probe; of one that varies over the scan their mean over the positions.
+
+    Args:
+        probes: the host's (coherent, incoherent, N, N) modes, with a weight of every coherent mode at every position
+            where the probe varies, which it does in its first incoherent mode.
+
+    Returns:
+        (mode, N, N).
+    """
+    coherent = probes.get_array()
+    modes: ComplexArray = coherent[0].copy()
+    weights = probes.get_opr_weights_or_none()
+    if weights is not None:
+        logger.info(
+            "The probe varies over the scan (%d modes of OPR); its mean over the %d positions is used at each of them.",
+            len(coherent),
+            len(weights),
+        )
+        modes[0] = np.tensordot(weights.mean(axis=0), coherent[:, 0], axes=1)
+    return modes
 
 
 def raw_data_of(parameters: ReconstructInput) -> RawData:
@@ -59,12 +84,11 @@ def raw_data_of(parameters: ReconstructInput) -> RawData:
         of the object as a guess.
 
     Raises:
-        DataError: the arrays break a rule of the scan format.
+        DataError: the arrays break a rule of the scan format, or the product cannot be reconstructed.
     """
     product = parameters.product
+    check_product(product)
     xcoords, ycoords = scan_positions_px(product)
-    if product.probes.get_opr_weights_or_none() is not None:
-        logger.info("The probe varies over the scan; its mean modes are used at every position.")
     patterns = parameters.diffraction_patterns
     # In a file without a name: the system may take its pages out of memory, and no scan is held twice.
     with tempfile.TemporaryFile() as file:
@@ -73,7 +97,7 @@ def raw_data_of(parameters: ReconstructInput) -> RawData:
         xcoords,
         ycoords,
         patterns,
-        product.probes.get_probe_no_opr().get_array(),
+        mean_modes(product.probes),
         measurement="counts",
         object_guess=product.object_.get_layer(0),
         bad_pixels=parameters.bad_pixels,
@@ -92,8 +116,10 @@ def save_training_data(file_path: Path, parameters: ReconstructInput) -> None:
 
     Raises:
         OSError: the folder cannot be written.
+        DataError: the product cannot be trained on.
     """
     product = parameters.product
+    check_product(product)
     patterns = parameters.diffraction_patterns
     bad_pixels = parameters.bad_pixels
     xcoords, ycoords = scan_positions_px(product)
@@ -104,7 +130,7 @@ def save_training_data(file_path: Path, parameters: ReconstructInput) -> None:
         "ycoords_start": ycoords,
         "diff3d": inpaint_bad_pixels(patterns, bad_pixels),
         "bad_pixels": np.zeros(patterns.shape[1:], bool) if bad_pixels is None else bad_pixels,
-        "probeGuess": product.probes.get_probe_no_opr().get_array(),
+        "probeGuess": mean_modes(product.probes),
         "objectGuess": product.object_.get_layer(0),
         "scan_index": np.zeros(len(xcoords), int),
         METADATA_KEY: np.array(json.dumps({"measurement": "counts"})),

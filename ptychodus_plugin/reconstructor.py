@@ -14,6 +14,7 @@ from ptychodus.api.reconstruct import ReconstructInput, ReconstructOutput, Train
 from ptychodus_plugin.configuration import reconstruct_payload, require_model, train_payload
 from ptychodus_plugin.messages import RECONSTRUCT_GOAL, Goal, ModelSaved
 from ptychodus_plugin.options import decided_by
+from ptychodus_plugin.product_checks import check_product
 from ptychodus_plugin.settings import LibrarySettings
 from ptychodus_plugin.training_folder import (
     BEST_MODEL_FILE,
@@ -208,6 +209,7 @@ class PtychoPINNReconstructor(TrainableReconstructor):
     def _reconstruct(self, parameters: ReconstructInput) -> Iterator[ReconstructOutput]:
         from ptychodus_plugin.child import run_reconstruct
 
+        check_product(parameters.product)
         payload = reconstruct_payload(self._settings, self.name.lower(), parameters, self._model())
         yield from self._messages(run_reconstruct, payload)
 

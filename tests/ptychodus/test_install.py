@@ -16,7 +16,9 @@ print("imported:", *[name for name in "{FRAMEWORKS} PyQt5".split() if name in sy
 
 
 def test_ptychodus_finds_the_plugin_without_being_told() -> None:
-    assert find_spec("ptychodus.plugins.ptychopinn_backend") is not None, "install the project: pip install -e ."
+    import ptychodus_plugin.discovery  # noqa: F401 - what the .pth file of an installation does
+
+    assert find_spec("ptychodus.plugins.ptychopinn_backend") is not None
 
 
 def test_host_offers_both_reconstructors_and_imports_no_framework(run_python) -> None:
@@ -27,38 +29,75 @@ def test_host_offers_both_reconstructors_and_imports_no_framework(run_python) ->
     assert imported == "imported:"
 
 
-def test_unsupported_version_gets_one_warning_and_is_left_alone(run_python) -> None:
+def test_a_coming_version_with_all_names_works(run_python) -> None:
     done = run_python(
         """
 import importlib.metadata
 true_version = importlib.metadata.version
-importlib.metadata.version = lambda name: "1.8.0" if name == "ptychodus" else true_version(name)
+importlib.metadata.version = lambda name: "1.9.0" if name == "ptychodus" else true_version(name)
 import ptychodus.model.core as core
+core.ModelCore()
+print(core.PtychoPINNReconstructorLibrary.__module__)
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "ptychodus_plugin.library"
+
+
+def test_a_version_without_a_name_gets_one_warning_and_is_left_alone(run_python) -> None:
+    done = run_python(
+        """
+import ptychodus.model.core as core
+import ptychodus.api.object
+del ptychodus.api.object.Object.get_layer
 own = core.PtychoPINNReconstructorLibrary
 core.ModelCore()
 core.ModelCore()
 assert core.PtychoPINNReconstructorLibrary is own
+import ptychodus.controller.core as view
+assert view.PtychoPINNViewControllerFactory.__module__.startswith("ptychodus.")
 """
     )
     assert done.returncode == 0, done.stderr
-    warnings = [line for line in done.stdout.splitlines() if "ptychopinn-backend supports" in line]
-    assert len(warnings) == 1
-    assert ">=1.7,<1.8" in warnings[0]
-    assert "1.8.0 is left unchanged" in warnings[0]
+    (warning,) = [line for line in (done.stdout + done.stderr).splitlines() if "leaves Ptychodus" in line]
+    assert (
+        "unchanged: ptychodus.api.object has no Object.get_layer. It is tested with Ptychodus 1.6.0 and 1.7.0"
+        in warning
+    )
 
 
-def test_missing_name_in_the_host_is_logged_and_the_host_goes_on(run_python) -> None:
+def test_another_plugin_in_the_same_place_stays_and_is_named(run_python) -> None:
     done = run_python(
         """
-import types
-from ptychodus_plugin.install import LIBRARY_MODULE, LIBRARY_NAME, _replace
-_replace(types.ModuleType(LIBRARY_MODULE), LIBRARY_NAME, "ptychodus_plugin.library", "PtychoPINNLibrary")
-print("went on")
+import ptychodus.model.core as core
+class Foreign(core.PtychoPINNReconstructorLibrary):
+    pass
+core.PtychoPINNReconstructorLibrary = Foreign
+core.ModelCore()
+assert core.PtychoPINNReconstructorLibrary is Foreign
+import ptychodus.controller.core as view
+assert view.PtychoPINNViewControllerFactory.__module__.startswith("ptychodus.")
 """
     )
     assert done.returncode == 0, done.stderr
-    assert "ptychodus.model.core has no PtychoPINNReconstructorLibrary" in done.stderr
-    assert done.stdout.strip() == "went on"
+    assert "Another plugin has put __main__.Foreign in the place of PtychoPINN" in done.stdout + done.stderr
+
+
+def test_widgets_of_the_host_show_our_library(run_python) -> None:
+    done = run_python(
+        """
+from ptychodus.model import ModelCore
+from PyQt5.QtWidgets import QApplication
+application = QApplication(["ptychodus"])
+from ptychodus.controller.ptychopinn import PtychoPINNViewControllerFactory
+library = ModelCore().ptychopinn_reconstructor_library
+widget = PtychoPINNViewControllerFactory(library, None).create_view_controller("PINN")
+print(type(library).__module__, widget is not None)
+""",
+        QT_QPA_PLATFORM="offscreen",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "ptychodus_plugin.library True"
 
 
 def test_installing_twice_is_installing_once(run_python) -> None:
@@ -67,7 +106,8 @@ def test_installing_twice_is_installing_once(run_python) -> None:
 import ptychodus.model.core as core
 from ptychodus_plugin.install import install
 from ptychodus_plugin.library import PtychoPINNLibrary
-assert install() and install()
+install()
+install()
 assert core.PtychoPINNReconstructorLibrary is PtychoPINNLibrary
 """
     )

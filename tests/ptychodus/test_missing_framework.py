@@ -19,6 +19,8 @@ PACKAGES = {
 PROGRAM = """
 import sys
 from pathlib import Path
+# Python reads no .pth files here.
+import ptychodus_plugin.discovery
 from tests.ptychodus.window import Window
 
 def main(folder, backend):

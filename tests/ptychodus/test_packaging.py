@@ -13,7 +13,9 @@ import pytest
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "ptychopinn_backend", "ptychodus_plugin")
-HOOK = Path("ptychodus/plugins/ptychopinn_backend.py")
+HOOK = Path("ptychopinn_backend_ptychodus.pth")
+EARLIER_HOOK = "ptychopinn_backend.py"
+"""Of installations from before there was a .pth file."""
 pytestmark = pytest.mark.slow
 
 
@@ -37,7 +39,7 @@ def environment(tmp_path: Path) -> Path:
     (site,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
     for entry in Path(np.__file__).parents[1].iterdir():
         if entry.name == "ptychodus":
-            shutil.copytree(entry, site / "ptychodus", ignore=shutil.ignore_patterns("__pycache__", HOOK.name))
+            shutil.copytree(entry, site / "ptychodus", ignore=shutil.ignore_patterns("__pycache__", EARLIER_HOOK))
         elif "ptychopinn_backend" not in entry.name and entry.name != "__pycache__":
             (site / entry.name).symlink_to(entry)
     return tmp_path / "env" / "bin" / "python"
@@ -75,9 +77,25 @@ def test_install_and_uninstall(editable: bool, sources: Path, environment: Path)
     what = ("-e", str(sources)) if editable else (str(sources),)
     run(environment, *pip, "install", "--no-deps", "--no-build-isolation", *what)
     assert (site / HOOK).is_file()
+    assert not (site / "ptychodus" / "plugins" / EARLIER_HOOK).exists()
     assert {"ptychopinn_pinn", "ptychopinn_supervised"} <= algorithms(environment)
     run(environment, *pip, "uninstall", "--yes", "ptychopinn-backend")
     after = {path.relative_to(site) for path in (site / "ptychodus").rglob("*") if "__pycache__" not in path.parts}
     assert after == before
     assert not list(site.glob("*ptychopinn*"))
     assert "ptychopinn_pinn" not in algorithms(environment)
+
+
+def test_without_ptychodus_there_is_none(sources: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "env")], check=True, timeout=240)
+    python = tmp_path / "env" / "bin" / "python"
+    (site,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
+    build_tools = Path(np.__file__).parents[1]
+    for entry in build_tools.iterdir():
+        needed = entry.name.partition("-")[0] in {"hatchling", "pathspec", "pluggy", "packaging", "trove_classifiers"}
+        if needed and not (site / entry.name).exists():
+            (site / entry.name).symlink_to(entry)
+    pip = ("-m", "pip", "--disable-pip-version-check")
+    run(python, *pip, "install", "--no-deps", "--no-build-isolation", str(sources))
+    program = "import importlib.util, ptychodus_plugin; print(importlib.util.find_spec('ptychodus'))"
+    assert run(python, "-c", program).strip() == "None"

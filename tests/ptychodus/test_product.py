@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ptychodus.api.geometry import PixelGeometry
 from ptychodus.api.object import Object
+from ptychodus.api.probe import ProbeSequence
 from ptychodus.api.probe_positions import ProbePosition, ProbePositionSequence
 from ptychodus.api.product import Product
 from ptychodus.api.reconstruct import ReconstructInput
@@ -22,6 +24,7 @@ from ptychodus_plugin.product import (
     save_training_data,
 )
 from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.physics.object_patches import extract_patches
 from ptychopinn_backend.physics.scan_model import scan_intensities
 from ptychopinn_backend.stitching.assembly import ObjectAssembler, probe_weight
@@ -164,3 +167,37 @@ def test_bad_pixels_are_marked_and_their_values_do_not_matter() -> None:
 )
 def test_losses_for_the_logarithmic_axis_of_the_host(history: list[float], expected: list[float]) -> None:
     assert [loss.value for loss in drawable_losses({"loss": history})] == pytest.approx(expected)
+
+
+def test_a_near_field_product_is_refused() -> None:
+    parameters, _ = make_input(step_px=12.0)
+    near = replace(parameters.product.metadata, far_field=False)
+    parameters = replace(parameters, product=replace(parameters.product, metadata=near))
+    with pytest.raises(DataError, match=r"far_field = False.* computes the far field only\. Choose another algorithm"):
+        raw_data_of(parameters)
+
+
+def test_pixels_of_probe_and_object_that_differ_are_refused(tmp_path: Path) -> None:
+    parameters, _ = make_input(step_px=12.0)
+    probe = ProbeSequence(parameters.product.probes.get_array(), None, PixelGeometry(2 * PIXEL_M, 2 * PIXEL_M))
+    parameters = replace(parameters, product=replace(parameters.product, probes=probe))
+    words = r"The probe has pixels of 16 x 16 nm, the object pixels of 8 x 8 nm; they must be equal.* resample"
+    with pytest.raises(DataError, match=words):
+        raw_data_of(parameters)
+    with pytest.raises(DataError, match=words):
+        save_training_data(tmp_path / "train_data.npz", parameters)
+
+
+def test_of_a_probe_that_varies_the_mean_is_used_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    parameters, _ = make_input(step_px=12.0, modes=2)
+    modes = parameters.product.probes.get_array()[0]
+    other = np.stack([modes[0] * 1j, np.zeros_like(modes[1])])
+    count = len(parameters.diffraction_patterns)
+    weights = np.stack([np.full(count, 0.8), np.linspace(0.0, 1.0, count)], axis=1)
+    probes = ProbeSequence(np.stack([modes, other]), weights, PixelGeometry(PIXEL_M, PIXEL_M))
+    parameters = replace(parameters, product=replace(parameters.product, probes=probes))
+    with caplog.at_level("INFO", "ptychopinn_backend.ptychodus"):
+        found = raw_data_of(parameters).probeGuess
+    expected = np.mean([probe.get_array() for probe in probes], axis=0)
+    np.testing.assert_allclose(found, expected.astype(np.complex64), rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+    assert f"2 modes of OPR); its mean over the {count} positions is used" in caplog.text

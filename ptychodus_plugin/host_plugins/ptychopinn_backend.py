@@ -1,4 +1,4 @@
-"""The module Ptychodus discovers: the wheel also places this file at `ptychodus/plugins/ptychopinn_backend.py`.
+"""The module Ptychodus discovers, as `ptychodus.plugins.ptychopinn_backend`; see `ptychodus_plugin.discovery`.
 
 It imports at its top what must be there, because Ptychodus skips a plugin module that raises ModuleNotFoundError on
 import but does not survive one raised later.

@@ -1,0 +1,134 @@
+"""All names of Ptychodus this package uses; they, and not a version, decide whether it can be put into one."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+TESTED: Final = ("1.6.0", "1.7.0")
+"""Versions every release of this package is tested with."""
+
+LIBRARY_NAMES: Final = (
+    "ptychodus.model.core:PtychoPINNReconstructorLibrary",
+    "ptychodus.model.ptychopinn.settings:PtychoPINNModelSettings(registry)",
+    "ptychodus.model.ptychopinn.settings:PtychoPINNTrainingSettings(registry)",
+    "ptychodus.model.ptychopinn.settings:PtychoPINNInferenceSettings(registry)",
+    "ptychodus.model.ptychopinn.enums:PtychoPINNEnumerators",
+    "ptychodus.api.settings:SettingsRegistry.__getitem__",
+    "ptychodus.api.parameters:ParameterGroup.create_boolean_parameter(name, value)",
+    "ptychodus.api.parameters:ParameterGroup.create_integer_parameter(name, value, minimum, maximum)",
+    "ptychodus.api.parameters:ParameterGroup.create_real_parameter(name, value, minimum, maximum)",
+    "ptychodus.api.parameters:ParameterGroup.create_string_parameter(name, value)",
+    "ptychodus.api.parameters:ParameterGroup.parameters",
+    "ptychodus.api.parameters:Parameter.get_value",
+    "ptychodus.api.parameters:Parameter.set_value(value)",
+    "ptychodus.api.reconstruct:ReconstructInput(diffraction_patterns, bad_pixels, product)",
+    "ptychodus.api.reconstruct:ReconstructOutput(product, progress)",
+    "ptychodus.api.reconstruct:TrainOutput(training_loss, validation_loss, progress)",
+    "ptychodus.api.reconstruct:TrainableReconstructor",
+    "ptychodus.api.reconstruct:ReconstructorLibrary(logger_name)",
+    "ptychodus.api.object:Object(array, pixel_geometry, center)",
+    "ptychodus.api.object:Object.get_geometry",
+    "ptychodus.api.object:Object.get_layer(number)",
+    "ptychodus.api.object:Object.get_pixel_geometry",
+    "ptychodus.api.object:Object.get_center",
+    "ptychodus.api.object:Object.num_layers",
+    "ptychodus.api.object:Object.height_px",
+    "ptychodus.api.object:Object.width_px",
+    "ptychodus.api.object:ObjectGeometry.map_coordinates_probe_to_object(position)",
+    "ptychodus.api.probe:ProbeSequence(array, opr_weights, pixel_geometry)",
+    "ptychodus.api.probe:ProbeSequence.get_array",
+    "ptychodus.api.probe:ProbeSequence.get_opr_weights_or_none",
+    "ptychodus.api.probe:ProbeSequence.get_pixel_geometry",
+    "ptychodus.api.product:LossValue",
+    "ptychodus.api.product:Product(metadata, probe_positions, probes, object_, losses)",
+    "ptychodus.api.preprocess.diffraction:inpaint_bad_pixels",
+)
+"""Used without a window; 'module:name(parameters that are given)'."""
+
+VIEW_NAMES: Final = (
+    "ptychodus.api.observer:Observable.add_observer(observer)",
+    "ptychodus.api.observer:Observer._update(observable)",
+    "ptychodus.controller.core:PtychoPINNViewControllerFactory(model, file_dialog_factory)",
+    "ptychodus.controller.data:FileDialogFactory",
+    "ptychodus.controller.parameters:CheckBoxParameterViewController(parameter, text, tool_tip)",
+    "ptychodus.controller.parameters:DecimalLineEditParameterViewController(parameter, tool_tip)",
+    "ptychodus.controller.parameters:DecimalSliderParameterViewController(parameter, tool_tip)",
+    "ptychodus.controller.parameters:PowerTwoSpinBoxParameterViewController(parameter, tool_tip)",
+    "ptychodus.controller.parameters:SpinBoxParameterViewController(parameter, tool_tip)",
+    "ptychodus.controller.parameters:PathParameterViewController.create_file_opener(parameter, caption, tool_tip)",
+    "ptychodus.controller.parameters:ParameterViewBuilder.add_view_controller(view_controller, label, group)",
+    "ptychodus.controller.parameters:ParameterViewBuilder.build_widget",
+    "ptychodus.controller.parameters:ParameterViewController.get_widget",
+    "ptychodus.view.processing:ProcessingActionsView",
+    "ptychodus.view.processing:ProcessingStatusView",
+    "ptychodus.view.widgets:ExceptionDialog.show_exception",
+)
+"""Used by the widgets; looking at them imports PyQt5."""
+
+READER_NAMES: Final = (
+    "ptychodus.api.diffraction:DiffractionArray",
+    "ptychodus.api.diffraction:DiffractionDataset",
+    "ptychodus.api.plugins:PluginChooser",
+    "ptychodus.api.plugins:PluginRegistry.load_plugins",
+    "ptychodus.api.probe_positions:ProbePositionSequence",
+)
+"""Used where scans are read with the readers of the host, on the command line."""
+
+_IMPLEMENTED: Final = frozenset(
+    [
+        "name",
+        "get_progress_goal",
+        "reconstruct",
+        "is_model_loaded",
+        "get_model_file_filter",
+        "load_model_from_file",
+        "save_model",
+        "train",
+        "get_model_file_extension",
+        "get_training_data_file_filter",
+        "export_training_data",
+    ]
+)
+"""What the host may ask of a reconstructor, as far as this package answers."""
+
+
+def host_version() -> str:
+    """Return the version of the installed Ptychodus, for messages."""
+    try:
+        return version("ptychodus")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def what_is_missing(names: tuple[str, ...]) -> str:
+    """Return which name the installed Ptychodus lacks.
+
+    Args:
+        names: as in the tables above.
+
+    Returns:
+        The first that is missing, or has not the parameters that are given, in words; '' where all are there.
+    """
+    for entry in names:
+        module, _, rest = entry.partition(":")
+        path, _, given = rest.partition("(")
+        try:
+            found: Any = import_module(module)
+            for name in path.split("."):
+                found = getattr(found, name)
+        except (ImportError, AttributeError):
+            return f"{module} has no {path}"
+        wanted = [name.strip() for name in given.rstrip(")").split(",") if name.strip()]
+        parameters = inspect.signature(found).parameters if wanted else {}
+        for name in wanted:
+            if name not in parameters:
+                return f"{module}.{path} takes no '{name}'"
+        further = sorted(getattr(found, "__abstractmethods__", frozenset()) - _IMPLEMENTED)
+        if path == "TrainableReconstructor" and further:
+            return (
+                f"{module}.{path} asks for {', '.join(further)}, which this version of ptychopinn-backend does not know"
+            )
+    return ""

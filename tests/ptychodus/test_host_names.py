@@ -1,0 +1,58 @@
+"""The recorded list of all names taken from the host agrees with this package's code and with the installed host."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from ptychodus_plugin.host_names import LIBRARY_NAMES, READER_NAMES, VIEW_NAMES, what_is_missing
+
+PLUGIN = Path(__file__).resolve().parents[2] / "ptychodus_plugin"
+
+
+def imported(path: Path) -> set[str]:
+    """'module:name' of all a module imports from the host."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "ptychodus":
+            found |= {f"{node.module}:{alias.name}" for alias in node.names}
+    return found
+
+
+def _head(entry: str) -> str:
+    module, _, rest = entry.partition(":")
+    return f"{module}:{rest.partition('(')[0].partition('.')[0]}"
+
+
+@pytest.mark.parametrize("names", [LIBRARY_NAMES, VIEW_NAMES, READER_NAMES])
+def test_the_installed_host_has_all(names: tuple[str, ...]) -> None:
+    assert what_is_missing(names) == ""
+
+
+def test_all_that_is_imported_is_recorded() -> None:
+    known = {_head(name) for name in (*LIBRARY_NAMES, *VIEW_NAMES, *READER_NAMES)}
+    # The host gives it in the place of the name in its `core`, and only types are read of these.
+    known |= {"ptychodus.controller.ptychopinn:PtychoPINNViewControllerFactory"}
+    known |= {"ptychodus.api.geometry:PixelGeometry"}
+    used = set().union(*(imported(path) for path in PLUGIN.rglob("*.py")))
+    assert used <= known, sorted(used - known)
+
+
+def test_no_private_name_is_used() -> None:
+    for path in PLUGIN.rglob("*.py"):
+        for name in imported(path):
+            assert not any(part.startswith("_") for part in name.replace(":", ".").split(".")), name
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ("ptychodus.api.object:Object.no_such_call", "ptychodus.api.object has no Object.no_such_call"),
+        ("ptychodus.no_such_module:Thing", "ptychodus.no_such_module has no Thing"),
+        ("ptychodus.api.object:Object(array, colour)", "ptychodus.api.object.Object takes no 'colour'"),
+    ],
+)
+def test_says_which_name_is_missing(entry: str, words: str) -> None:
+    assert what_is_missing((entry,)) == words
