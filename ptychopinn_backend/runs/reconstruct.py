@@ -24,10 +24,12 @@ from ptychopinn_backend.runs.polishing import polished
 from ptychopinn_backend.runs.probe_choice import ProbeChoice, choose_probe
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.stitching.assembly import (
+    LIT_PHOTONS,
     ObjectAssembler,
     ObjectFrame,
     central_weight,
     counts_scale,
+    light_on,
     probe_weight,
 )
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
@@ -269,6 +271,9 @@ def _polished(
     if found.steps > 0:
         frame = ObjectFrame((obj.shape[0], obj.shape[1]), stitched.origin_rc)
         obj, _ = _at_scale_of_counts(obj, frame, stitched.probe, kept)
+    frame = ObjectFrame((obj.shape[0], obj.shape[1]), stitched.origin_rc)
+    light = light_on(frame, stitched.probe, scan.positions_xy, scan.mean_photons)
+    obj = np.where(light >= LIT_PHOTONS, obj, np.complex64(0))
     now = perf_counter()
     logger.info(
         "%d patterns reconstructed in %.2f s, of which %.2f s for %d steps of polish.",

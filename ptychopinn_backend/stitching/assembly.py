@@ -25,6 +25,8 @@ from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensit
 from ptychopinn_backend.stitching.alignment import add_aligned
 from ptychopinn_backend.stitching.weight import WeightSum
 
+LIT_PHOTONS = 4.0
+"""Photons a pixel needs to be known: of fewer its phase is known to half a radian at best, and it is set to 0."""
 FEWEST_HELD = 128
 """Patches whose phases are found together, at least: in noise fewer fit each other less well."""
 
@@ -201,6 +203,24 @@ class ObjectAssembler:
         places = window_places(corners, self._N + 1, self._frame.shape)
         add_aligned(self._sum, windows, corners, places)
         self._n_held = 0
+
+
+def light_on(frame: ObjectFrame, probe: ComplexArray, positions_xy: FloatArray, mean_counts: float) -> Float32Array:
+    """Return the photons that fall on every pixel of an object during a scan.
+
+    Args:
+        frame: where the object lies.
+        probe: (mode, N, N), at any scale.
+        positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
+        mean_counts: counts of a pattern.
+
+    Returns:
+        Sum over patterns and modes of |P|^2, brought to the counts that were measured (row, column).
+    """
+    intensity = np.sum(np.abs(probe) ** 2, axis=0, dtype=np.float64)
+    light = WeightSum(frame.shape, np.asarray(intensity * (mean_counts / intensity.sum()), np.float32))
+    light.add(*window_corners(frame.origin_rc, positions_xy, probe.shape[-1]))
+    return light.total()
 
 
 def counts_scale(

@@ -12,6 +12,7 @@ from ptychopinn_backend.stitching.assembly import (
     ObjectFrame,
     central_weight,
     counts_scale,
+    light_on,
     probe_weight,
 )
 
@@ -155,6 +156,15 @@ def test_counts_scale_recovers_the_factor_and_skips_bad_pixels() -> None:
     amplitudes[:, 5, 7] = 1e4
     scale = counts_scale(obj / 3, ObjectFrame(obj.shape, (0, 0)), probe, positions, amplitudes, valid)
     assert scale == pytest.approx(3, rel=1e-5)
+
+
+def test_light_is_what_falls_on_a_pixel() -> None:
+    probe = (30 * _probe()).astype(np.complex64)
+    positions = np.array([[30.0, 28.0], [34.0, 28.0]])
+    light = light_on(ObjectFrame((60, 64), (0, 0)), probe, positions, 500.0)
+    assert light.sum() == pytest.approx(1000, rel=1e-4)
+    one = 500 * np.sum(np.abs(probe) ** 2, axis=0) / np.sum(np.abs(probe) ** 2)
+    assert light[28, 32] == pytest.approx(one[16, 18] + one[16, 14], rel=1e-4)
 
 
 def test_messages_name_value_rule_and_remedy() -> None:
