@@ -6,12 +6,12 @@ import logging
 import shutil
 import zipfile
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ptychodus.api.geometry import PixelGeometry
-from ptychodus.api.io import save_training_data
 from ptychodus.api.probe import ProbeSequence
 from ptychodus.api.probe_positions import ProbePositionSequence
 from ptychodus.api.reconstruct import ReconstructInput
@@ -180,9 +180,12 @@ def test_starting_from_a_model_needs_one(host: ModelCore, tmp_path: Path) -> Non
 def test_training_starts_from_the_loaded_model(
     host: ModelCore, archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    io = import_module("ptychodus.api.io")
+    if not hasattr(io, "save_training_data"):
+        pytest.skip("this version of Ptychodus writes no training data in HDF5")
     parameters, _ = make_input(step_px=10.0)
     product = product_in(host, parameters, tmp_path)
-    save_training_data(tmp_path / "train_data.h5", parameters)
+    io.save_training_data(tmp_path / "train_data.h5", parameters)
     for group, key, value in (
         ("PtychoPINNTraining", "StartFromModel", True),
         ("PtychoPINNTraining", "NumEpochs", 1),
