@@ -10,11 +10,13 @@ from typing import Final
 import numpy as np
 
 from ptychopinn_backend.arrays import Complex64Array, IntArray
+from ptychopinn_backend.calibration.affine import affine_of_pieces
 from ptychopinn_backend.calibration.batches import batch_count
-from ptychopinn_backend.calibration.estimate import Measured, vacuum
+from ptychopinn_backend.calibration.estimate import Estimate, Measured, piece_around, vacuum
 from ptychopinn_backend.calibration.fit import Fit
 from ptychopinn_backend.calibration.judgement import LOW_COUNTS, judged, suited_law
 from ptychopinn_backend.calibration.options import AUTO, DEFAULT_MODES, CalibrationOptions
+from ptychopinn_backend.calibration.positions import AffineMap
 from ptychopinn_backend.calibration.probe_start import (
     probe_of_pupil,
     pupil_of,
@@ -36,7 +38,9 @@ logger = logging.getLogger(__name__)
 _MARGIN_PX: Final = 2.0
 _TRIAL_PATTERNS: Final = 96
 _TRIAL_SWEEPS: Final = 6
-_WORTH_AN_AFFINE_MAP: Final = 0.05
+_TRUSTED_PROBE: Final = 1.5
+"""Deviance with the given probe over that with the refined one up to which the given one tells the scale of the scan:
+the curvature of a beam that is refined takes up a change of scale."""
 _WORTH_KEEPING: Final = 0.002
 """Relative gain in the held-out deviance that an additional freedom has to bring."""
 _PLAUSIBLE_SCALE: Final = (0.2, 5.0)
@@ -67,9 +71,9 @@ def calibrate(
     _require_fit_for_calibration(scan, options)
     measured = Measured.of(scan)
     run = _Run(scan, measured, options, Progress(on_sweep))
-    before = run.begin()
+    run.begin()
     run.refine()
-    return run.result(before, perf_counter() - started)
+    return run.result(started)
 
 
 class _Run:
@@ -85,6 +89,9 @@ class _Run:
         self._given = None if given is None else scaled_to(given, self._counts)
         self._modes = options.modes or max(DEFAULT_MODES, 1 if given is None else len(given))
         first = "poisson" if self._mean_counts < LOW_COUNTS else "amplitude"
+        self._last_sweeps = max(1, options.most_sweeps // 5)
+        self._given_estimate: Estimate | None = None
+        self._given_fit: Fit | None = None
         self._first = self._law(first if options.likelihood == AUTO else options.likelihood)
 
     def _law(self, name: str) -> Likelihood:
@@ -100,19 +107,20 @@ class _Run:
             seed=self._options.seed,
         )
 
-    def begin(self) -> Fit | None:
-        """Choose the probe to begin with, and fit an object to it; return how well held-out patterns suit it."""
+    def begin(self) -> None:
+        """Choose the probe to begin with, and fit an object to it as it is."""
         if self._given is None:
             probe = self._tried_probe()
             self._refinement_so_far = self._refinement(self._measured, with_modes(probe, self._modes))
-            return None
+            return
         self._refinement_so_far = refinement = self._refinement(self._measured, self._given)
         self._stage(Moves(), fewest=3, most=6, least_gain=0.03)
         # All patterns together, as in the end: what batches leave of their noise would flatter the result.
-        fit = self._stage(Moves(), fewest=1, most=3, least_gain=0.01, batches=1)
+        self._stage(Moves(), fewest=1, most=self._last_sweeps, least_gain=0.005, batches=1)
+        self._given_estimate = refinement.estimate.copy()
+        self._given_fit = judge(refinement)
         if self._modes > len(self._given) and self._options.refine_probe:
             refinement.restart(replace(refinement.estimate, probe=with_modes(self._given, self._modes)))
-        return fit
 
     def refine(self) -> None:
         """Refine all together: many batches first, then all patterns at once under the laws of noise in question."""
@@ -129,22 +137,32 @@ class _Run:
         self._settle(moves)
 
     def _try_affine(self, moves: Moves) -> None:
-        """Let scale, rotation and shear of the scan go free, and keep them where the held-out patterns gain clearly.
-
-        A small change of scale can be taken up by the curvature of the beam, so that a small gain proves nothing.
-        """
+        """Look for scale, rotation and shear of the whole scan, and keep them where the held-out patterns gain."""
         refinement = self._refinement_so_far
-        bound, kept = judge(refinement), refinement.estimate.copy()
-        refinement.positions.is_map_free = True
-        fit = self._stage(moves, fewest=4, most=max(1, self._options.most_sweeps // 5), least_gain=0.02)
-        if not fit.deviance < (1 - _WORTH_AN_AFFINE_MAP) * bound.deviance:
-            refinement.positions.bind()
+        bound, kept, map_before = judge(refinement), refinement.estimate.copy(), refinement.positions.map
+        if self._given is None or self._given_fit is None:
+            return
+        if not self._given_fit.deviance < _TRUSTED_PROBE * bound.deviance:
+            return
+        affine = affine_of_pieces(self._measured, self._given, self._first, self._options.smoothness, self._limit)
+        if affine is None:
+            return
+        begun = vacuum(self._measured, self._given, self._limit + _margin_px(affine, self._measured))
+        begun.positions_xy = refinement.positions.take(affine, kept.positions_xy)
+        refinement.restart(begun)
+        self._stage(Moves(), fewest=3, most=4, least_gain=0.03)
+        if moves.probe:
+            refinement.restart(replace(refinement.estimate, probe=with_modes(self._given, self._modes)))
+        fit = self._stage(moves, fewest=4, most=max(1, self._options.most_sweeps // 4), least_gain=0.02)
+        logger.info("Deviance %.4f with the affine map, %.4f without.", fit.deviance, bound.deviance)
+        if not fit.deviance < (1 - _WORTH_KEEPING) * bound.deviance:
+            refinement.positions.take(map_before, kept.positions_xy)
             refinement.restart(kept)
 
     def _settle(self, moves: Moves) -> None:
         """Take all patterns together, under every law in question, with and without strengths."""
         refinement, options = self._refinement_so_far, self._options
-        most = max(1, options.most_sweeps // 5)
+        most = self._last_sweeps
         start = refinement.estimate.copy()
         found = {}
         for name in ("amplitude", "poisson") if options.likelihood == AUTO else (options.likelihood,):
@@ -157,7 +175,7 @@ class _Run:
         if options.strengths is False:
             return
         deviance, plain = judge(refinement).deviance, refinement.estimate.copy()
-        fit = self._stage(replace(moves, strengths=True), fewest=3, most=most // 2, least_gain=0.005, batches=1)
+        fit = self._stage(replace(moves, strengths=True), fewest=3, most=max(1, most // 2), least_gain=0.005, batches=1)
         if options.strengths is None and not fit.deviance < (1 - _WORTH_KEEPING) * deviance:
             refinement.restart(plain)
 
@@ -181,7 +199,7 @@ class _Run:
         beams = [scaled_to(probe_of_pupil(pupil, defocus), self._counts) for defocus in defocuses]
         if len(beams) == 1:
             return beams[0]
-        piece = _middle_of(measured)
+        piece = piece_around(measured, np.median(measured.given_xy, axis=0), _TRIAL_PATTERNS)
         found = []
         for defocus, beam in zip(defocuses, beams, strict=True):
             self._refinement_so_far = self._refinement(piece, beam)
@@ -190,8 +208,23 @@ class _Run:
             found.append((fit.deviance, self._refinement_so_far.estimate.probe))
         return min(found, key=lambda entry: entry[0])[1]
 
-    def result(self, before: Fit | None, elapsed_s: float) -> Calibration:
+    def _before(self) -> Fit | None:
+        """Return how well held-out patterns suit the given probe and positions, under the law that was chosen."""
+        if self._given_estimate is None:
+            return None
+        refinement = self._refinement_so_far
+        found = refinement.estimate
+        refinement.restart(self._given_estimate)
+        if refinement.likelihood == self._first:
+            fit = self._given_fit
+        else:
+            fit = self._stage(Moves(), fewest=4, most=self._last_sweeps, least_gain=0.005, batches=1)
+        refinement.restart(found)
+        return fit
+
+    def result(self, started_s: float) -> Calibration:
         """Return what was found, at the scale of the given probe."""
+        before = self._before()
         refinement = self._refinement_so_far
         estimate, after = refinement.estimate, judge(refinement)
         believed, reason = judged(before, after, refinement)
@@ -213,25 +246,13 @@ class _Run:
             believed=believed,
             reason=reason,
             sweeps=self._progress.sweeps,
-            elapsed_s=elapsed_s,
+            elapsed_s=perf_counter() - started_s,
         )
 
 
-def _middle_of(measured: Measured) -> Measured:
-    """Return the patterns nearest to the middle of the scan, of which every eighth judges."""
-    if len(measured.fitted) <= _TRIAL_PATTERNS and len(measured.held_out):
-        return measured
-    given = measured.given_xy[measured.fitted]
-    apart = np.sum((given - np.median(given, axis=0)) ** 2, axis=1)
-    rows = np.sort(measured.fitted[np.argsort(apart, kind="stable")[:_TRIAL_PATTERNS]])
-    judges = np.arange(len(rows)) % 8 == 3
-    return replace(
-        measured,
-        amplitudes=measured.amplitudes[rows],
-        given_xy=measured.given_xy[rows],
-        held_out=np.flatnonzero(judges),
-        fitted=np.flatnonzero(~judges),
-    )
+def _margin_px(affine: AffineMap, measured: Measured) -> float:
+    moved = affine.apply(measured.given_xy) - measured.given_xy
+    return float(np.abs(moved).max()) + _MARGIN_PX
 
 
 def _object_scale(probe: Complex64Array, counts: float) -> float:

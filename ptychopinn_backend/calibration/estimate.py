@@ -104,3 +104,26 @@ def vacuum(measured: Measured, probe: Complex64Array, margin_px: float) -> Estim
     reach = np.array([measured.given_xy.min(axis=0) - margin_px, measured.given_xy.max(axis=0) + margin_px])
     frame = ObjectFrame.covering(reach, measured.N)
     return Estimate(np.ones(frame.shape, np.complex64), frame, probe, measured.given_xy.copy())
+
+
+def piece_around(measured: Measured, centre_xy: Float64Array, count: int) -> Measured:
+    """Return the fitted patterns nearest to a place, of which every eighth judges.
+
+    Args:
+        measured: the patterns.
+        centre_xy: the place (2,), axis 0 = (x, y), pixels.
+        count: patterns of the piece at most.
+
+    Returns:
+        The piece; held-out patterns of the whole are no part of it.
+    """
+    apart = np.sum((measured.given_xy[measured.fitted] - centre_xy) ** 2, axis=1)
+    rows = np.sort(measured.fitted[np.argsort(apart, kind="stable")[:count]])
+    judges = np.arange(len(rows)) % 8 == 3
+    return replace(
+        measured,
+        amplitudes=measured.amplitudes[rows],
+        given_xy=measured.given_xy[rows],
+        held_out=np.flatnonzero(judges),
+        fitted=np.flatnonzero(~judges),
+    )

@@ -7,7 +7,7 @@ whose variance is re-estimated from the positions themselves: where counts are f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from ptychopinn_backend.arrays import Complex64Array, Float32Array, Float64Array
 STEP_LIMIT_PX: Final = 1.0
 """Longest move of a position in one step."""
 _FEWEST_FOR_AFFINE: Final = 12
+_MAP_GAIN: Final = 3.0
 _FIRST_SPREAD_PX: Final = 1.0
 _LEAST_SPREAD_PX: Final = 0.02
 
@@ -99,10 +100,11 @@ class PositionSteps:
         """Standard deviation of the positions around the affine map, along an axis."""
         return self._spread
 
-    def bind(self) -> None:
-        """Go back to the given raster: no scale, rotation or shear."""
-        self.map = fit_affine(self._given, self._given, np.zeros(len(self._given)))
-        self.is_map_free = False
+    def take(self, affine: AffineMap, positions_xy: Float64Array) -> Float64Array:
+        """Go over to another affine map, and return the positions (pattern, 2) moved by the difference."""
+        moved = positions_xy + affine.apply(self._given) - self.map.apply(self._given)
+        self.map = affine
+        return np.asarray(moved)
 
     def moved(
         self,
@@ -154,7 +156,10 @@ class PositionSteps:
         weights = np.where(apart[fitted] <= 3 * np.median(apart[fitted]) + 1e-3, 1.0, 0.0)
         common = fit_affine(self._given[fitted], positions[fitted], weights)
         if self.is_map_free:
-            self.map = common
+            # The object follows the positions, so that a sweep shows a part of the way alone.
+            matrix = self.map.matrix + _MAP_GAIN * (common.matrix - self.map.matrix)
+            self.map = replace(common, matrix=matrix)
+            positions = positions + self.map.apply(self._given) - common.apply(self._given)
         else:
             positions = positions + self.map.apply(self._given) - common.apply(self._given)
         around = self.map.apply(self._given)

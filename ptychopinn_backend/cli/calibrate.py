@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ptychopinn_backend.calibration import Calibration
     from ptychopinn_backend.calibration.fit import Fit
     from ptychopinn_backend.config.reading import Reading
+
+_WORTH_PYTORCH: Final = 1 << 21
+"""Detector pixels of a scan from which on faster transforms gain more than loading PyTorch takes."""
 
 
 @click.command("calibrate", short_help="Refine probe and positions of a scan by its own patterns.")
@@ -81,6 +84,7 @@ def command(
 
     from ptychopinn_backend.calibration import CalibrationOptions, calibrate, calibrated_scan
     from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.factory import fast_transforms
 
     for path in (output, reconstruction):
         if path is not None and path.suffix != ".npz":
@@ -89,7 +93,8 @@ def command(
     if values["probe"] is None:
         values["probe"] = "none" if raw.probeGuess is None else "scan"
     options = CalibrationOptions(positions=not no_positions, **values)
-    found = calibrate(raw, options, on_sweep=None if quiet or as_json else _show_sweep)
+    with fast_transforms(load=raw.diff3d.size > _WORTH_PYTORCH):
+        found = calibrate(raw, options, on_sweep=None if quiet or as_json else _show_sweep)
     calibrated_scan(raw, replace(found, believed=True) if force else found).to_file(output)
     if reconstruction is not None:
         reconstruction.parent.mkdir(parents=True, exist_ok=True)

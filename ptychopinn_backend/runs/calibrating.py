@@ -19,8 +19,8 @@ from ptychopinn_backend.data.held_out import FEWEST_PATTERNS
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.evaluation import scan_r_factors
+from ptychopinn_backend.factory import fast_transforms
 from ptychopinn_backend.files.npz import read_npz, write_npz
-from ptychopinn_backend.physics.probe import as_mode_stack
 from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
@@ -63,8 +63,9 @@ def calibrated_for_training(scan: RawData, choice: str, folder: Path | None) -> 
         return scan
     start = "none" if scan.probeGuess is None else "scan"
     # Evened patterns would be no counts any more, and neither split nor have a Poisson likelihood.
-    found = calibrate(scan, CalibrationOptions(probe=start, strengths=False))
-    taken, reason = _judged(scan, found) if choice == AUTO else (found.believed, found.reason)
+    with fast_transforms():
+        found = calibrate(scan, CalibrationOptions(probe=start, strengths=False))
+    taken, reason = _judged(found) if choice == AUTO else (found.believed, found.reason)
     if not taken:
         logger.info("Probe and positions stay as given. %s", reason)
         return scan
@@ -118,17 +119,11 @@ def _why_not(scan: RawData) -> str | None:
     return None
 
 
-def _judged(scan: RawData, found: Calibration) -> tuple[bool, str]:
-    """Compare with the given probe and positions under an object that was fitted with equal effort."""
-    if not found.believed or scan.probeGuess is None:
+def _judged(found: Calibration) -> tuple[bool, str]:
+    """Return whether the gain over the given probe and positions is worth their place, and why."""
+    if not found.believed or found.before is None:
         return found.believed, found.reason
-    modes = len(as_mode_stack(scan.probeGuess))
-    given = calibrate(scan, CalibrationOptions(refine_probe=False, positions=False, strengths=False, modes=modes))
-    change = (
-        f"R-free {given.after.r_factor:.4f} with those given, {found.after.r_factor:.4f} with those refined "
-        f"(deviance {given.after.deviance:.4g} and {found.after.deviance:.4g} a pixel)."
-    )
-    return found.after.deviance < (1 - LEAST_GAIN) * given.after.deviance, change
+    return found.after.deviance < (1 - LEAST_GAIN) * found.before.deviance, found.reason
 
 
 def _asks(made: Reconstruction, scan: RawData) -> bool:
