@@ -16,6 +16,10 @@ MODEL_FOLDER: Final = "diffraction_to_obj"
 """Folder of the model from patterns to patches in archives of the original PtychoPINN."""
 KERAS_MODEL: Final = f"{MODEL_FOLDER}/model.keras"
 TORCH_STATE: Final = f"{MODEL_FOLDER}/model.pth"
+SAVED_MODEL: Final = "saved_model.pb"
+"""Name of the program in a folder that TensorFlow wrote."""
+CHECKPOINT_INDEX: Final = "variables.index"
+"""Name of the table of variables in a SavedModel."""
 PICKLE_IN_CHECKPOINT: Final = "data.pkl"
 """Name of the pickle in a file that `torch.save` writes, below one folder."""
 
@@ -46,9 +50,7 @@ def kind_of(names: Sequence[str]) -> Kind | None:
         return Kind.KERAS
     if TORCH_STATE in found:
         return Kind.TORCH
-    if any(
-        name.startswith(f"{MODEL_FOLDER}/") and name.endswith(("saved_model.pb", "variables.index")) for name in names
-    ):
+    if any(name.startswith(f"{MODEL_FOLDER}/") and name.endswith((SAVED_MODEL, CHECKPOINT_INDEX)) for name in names):
         return Kind.SAVED_MODEL
     if sum(name.count("/") == 1 and name.endswith(f"/{PICKLE_IN_CHECKPOINT}") for name in names) == 1:
         return Kind.CHECKPOINT

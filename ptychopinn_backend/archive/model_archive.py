@@ -25,7 +25,7 @@ from ptychopinn_backend.archive.container import (
 )
 from ptychopinn_backend.archive.content import ArchiveContent, package_version
 from ptychopinn_backend.archive.foreign import read_foreign
-from ptychopinn_backend.archive.kinds import METADATA, PARAMS, WEIGHTS, Kind, kind_of
+from ptychopinn_backend.archive.kinds import METADATA, MODEL_FOLDER, PARAMS, SAVED_MODEL, WEIGHTS, Kind, kind_of
 from ptychopinn_backend.archive.typed_json import dump_json, load_json
 from ptychopinn_backend.archive.weights import dump_arrays, load_arrays
 from ptychopinn_backend.arrays import PLAIN_DTYPES, AnyArray, Complex64Array
@@ -38,6 +38,7 @@ from ptychopinn_backend.errors import (
     DamagedArchiveError,
     ForeignArchiveError,
     NewerArchiveError,
+    UnsupportedModelError,
 )
 
 FORMAT: Final = "ptychopinn-backend archive"
@@ -47,6 +48,8 @@ MAX_RANK: Final = 32
 UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 """Format version -> function that turns metadata of that version into metadata of the next one."""
 
+_EARLIEST: Final = "wts.h5"
+"""Folder of the first models of PtychoPINN."""
 _GIVEN_PROBES: Final = "probes/given"
 _T = TypeVar("_T")
 
@@ -195,7 +198,20 @@ def _existing(path: str | Path) -> Path:
     try:
         return find_archive(Path(path))
     except (ConfigError, OSError, ValueError) as error:
+        if _is_saved_model(Path(path)):
+            raise UnsupportedModelError(
+                f"'{path}' is a folder of TensorFlow (SavedModel), as PtychoPINN wrote it before December 2024; only "
+                "its archives are read. Train a model here, with the same scans and options."
+            ) from error
         raise ArchiveNotFoundError(str(error)) from error
+
+
+def _is_saved_model(path: Path) -> bool:
+    folders = (path, path / MODEL_FOLDER, path / _EARLIEST, path / _EARLIEST / MODEL_FOLDER)
+    try:
+        return any((folder / SAVED_MODEL).is_file() for folder in folders)
+    except (OSError, ValueError):
+        return False
 
 
 def _parse_metadata(text: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 from ptychopinn_backend.archive import read_archive, read_metadata
 from ptychopinn_backend.errors import ArchiveError
 
-from ..archive.foreign import keras_models, torch_models
+from ..archive.foreign import keras_models, test_saved_model, torch_models
 from ..archive.foreign.keras_models import KerasVariant
 from ..archive.foreign.torch_models import TorchVariant
 from .mutator import Mutation, mutate, mutate_hdf5, mutate_words, unzipped, zipped
@@ -67,6 +67,8 @@ PARTS = {
     "torch: params.dill": Part(("diffraction_to_obj/params.dill",)),
     "torch: model.pth": Part((TORCH_STATE,)),
     "torch: data.pkl": Part((TORCH_STATE, PICKLE)),
+    "saved model: zip": Part(()),
+    "saved model: variables.index": Part(("diffraction_to_obj/variables/variables.index",)),
     "checkpoint: zip": Part(()),
     "checkpoint: data.pkl": Part((PICKLE,)),
 }
@@ -83,6 +85,9 @@ def good_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {
         "keras": zipped({**kept, KERAS_MODEL: zipped(unzipped(kept[KERAS_MODEL]))}),
         "checkpoint": torch_models.checkpoint(torch_models.build(small), small),
+        "saved model": zipped(
+            test_saved_model.members(keras_models.build(variant), variant, tmp_path_factory.mktemp("saved"))
+        ),
         "torch": zipped({name: content for name, content in state.items() if not name.startswith("autoencoder/")}),
     }
 

@@ -15,12 +15,18 @@ from typing import Final
 from ptychopinn_backend.archive.content import ArchiveContent
 from ptychopinn_backend.archive.foreign.keras_archive import read_keras_archive
 from ptychopinn_backend.archive.foreign.lightning_checkpoint import read_checkpoint
+from ptychopinn_backend.archive.foreign.saved_model import read_saved_model
 from ptychopinn_backend.archive.foreign.torch_archive import read_torch_archive
 from ptychopinn_backend.archive.kinds import Kind, kind_of
 from ptychopinn_backend.errors import UnsupportedModelError
 
 IMPORTERS: Final[Mapping[Kind, Callable[[zipfile.ZipFile], ArchiveContent]]] = MappingProxyType(
-    {Kind.KERAS: read_keras_archive, Kind.TORCH: read_torch_archive, Kind.CHECKPOINT: read_checkpoint}
+    {
+        Kind.KERAS: read_keras_archive,
+        Kind.TORCH: read_torch_archive,
+        Kind.CHECKPOINT: read_checkpoint,
+        Kind.SAVED_MODEL: read_saved_model,
+    }
 )
 """Kind of file -> what reads it."""
 
