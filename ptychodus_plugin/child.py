@@ -34,7 +34,7 @@ def run_reconstruct(host: ParentLink) -> None:
         host: gives a `ReconstructPayload`, takes the host's `ReconstructOutput`.
     """
     payload: ReconstructPayload = host.take()
-    model = TrainedModel.load(payload.archive, backend=payload.backend, execution=payload.execution)
+    model = TrainedModel.load(payload.archive, payload.backend, payload.execution, to_predict=True)
     scan = raw_data_of(payload.parameters)
     product = payload.parameters.product
     losses = drawable_losses(model.history)
@@ -53,7 +53,7 @@ def run_reconstruct(host: ParentLink) -> None:
             sent = progress
             send(so_far(), progress)
 
-    many = payload.groups_per_position > 1 and model.one_by_one().model.gridsize > 1
+    many = payload.groups_per_position > 1 and model.model.gridsize > 1
     reconstruction = reconstruct(
         model,
         scan,

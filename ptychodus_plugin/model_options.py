@@ -12,6 +12,7 @@ from ptychopinn_backend.config.generators import (
     uses_back_projection,
 )
 from ptychopinn_backend.config.presets import AUTO
+from ptychopinn_backend.factory import DEFAULT_BACKEND
 
 
 def _fourier(selection: Selection) -> bool:
@@ -55,7 +56,7 @@ BACKEND_BOX: Final = "Backend"
 MODEL_OPTIONS: Final = (
     Option(
         "Backend",
-        "tensorflow",
+        DEFAULT_BACKEND,
         "Backend:",
         "Framework that trains and predicts. The environment variable PTYCHOPINN_BACKEND overrides it.",
         box=BACKEND_BOX,

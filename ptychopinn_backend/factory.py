@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 ENVIRONMENT_VARIABLE: Final = "PTYCHOPINN_BACKEND"
 DEFAULT_BACKEND: Final = "tensorflow"
+"""Backend where nobody names one, on the command line, in Python and in Ptychodus (specs/decisions)."""
 
 
 class _Provider(NamedTuple):
@@ -53,7 +54,10 @@ class BackendChoice(NamedTuple):
 
 
 def resolve_backend(explicit: str | None = None, setting: str | None = None, archive: str | None = None) -> str:
-    """Return the backend to use: explicit > PTYCHOPINN_BACKEND > setting > archive > 'tensorflow'.
+    """Return the backend to use: explicit > PTYCHOPINN_BACKEND > setting > archive > `DEFAULT_BACKEND`.
+
+    Where nobody names one and `DEFAULT_BACKEND` is not installed, it is the one that is. One that is named is never
+    replaced.
 
     Args:
         explicit: argument or command-line flag.
@@ -102,6 +106,10 @@ def choose_backend(
             )
         logger.info("Backend %s, chosen by %s.", name, origin)
         return BackendChoice(name, origin)
+    others = [name for name, is_there in installed_backends().items() if is_there and name != DEFAULT_BACKEND]
+    if others and not installed_backends()[DEFAULT_BACKEND]:
+        logger.info("Backend %s: nobody named one, and %s is not installed.", others[0], DEFAULT_BACKEND)
+        return BackendChoice(others[0], "default, the one that is installed")
     return BackendChoice(DEFAULT_BACKEND, "default")
 
 

@@ -26,8 +26,6 @@ from ptychopinn_backend.seam.interface import EpochCallback
 from ptychopinn_backend.seam.process_rank import is_first_process
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
-API_DEFAULT_BACKEND = "pytorch"
-
 _BY_TRAIN = dict.fromkeys(("scans", "validation", "dataset"), "train")
 """Inputs that are arguments of `train`."""
 
@@ -58,7 +56,8 @@ class PtychoModel:
             gridsize: neighbouring patterns of a group along each side; None takes the preset's, or 1.
             preset: a tried set of options for network and training, 'fast', 'fine', 'legacy', or 'auto', which looks at
                 the scan; those given win.
-            backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then 'pytorch'.
+            backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then the
+                default of the package (`factory.DEFAULT_BACKEND`).
             **options: further fields of `ModelConfig`.
 
         Raises:
@@ -70,7 +69,7 @@ class PtychoModel:
             require_preset(preset)
         self._preset = preset
         self.config: ModelConfig = run_config_from_mapping({"model": self._given}).training.model
-        self.backend: str = resolve_backend(explicit=backend, setting=API_DEFAULT_BACKEND)
+        self.backend: str = resolve_backend(explicit=backend)
         self.plan: RunPlan | None = None
         """What the last training was asked for and what that was resolved to; None before one."""
         self._trained: TrainedModel | None = None

@@ -111,7 +111,7 @@ def _reconstruct_one(job: InferenceJob, scan: Path, output: Path, *, quiet: bool
     from ptychopinn_backend.runs.probe_choice import OWN
     from ptychopinn_backend.runs.trained_model import TrainedModel
 
-    model = TrainedModel.load(job.archive, job.backend, job.execution)
+    model = TrainedModel.load(job.archive, job.backend, job.execution, to_predict=True)
     probes: set[str] = set()
     written = reconstruct_scan(model, scan, output, job, group_progress(quiet=quiet), probes.add)
     if not quiet:

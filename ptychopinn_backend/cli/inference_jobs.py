@@ -119,7 +119,7 @@ def reconstruct_scans(job: InferenceJob, folders: Mapping[Path, Path], processes
         What became of each, as they end; the order of `folders` with one process.
     """
     if processes == 1:
-        model = TrainedModel.load(job.archive, job.backend, job.execution)
+        model = TrainedModel.load(job.archive, job.backend, job.execution, to_predict=True)
         for scan, folder in folders.items():
             yield _attempt(model, scan, folder, job)
     else:
@@ -240,7 +240,7 @@ def _work(parent: ParentLink) -> None:
     while True:
         scan, folder = parent.receive()
         try:
-            model = model or TrainedModel.load(job.archive, job.backend, job.execution)
+            model = model or TrainedModel.load(job.archive, job.backend, job.execution, to_predict=True)
         except _FAILURES as error:
             parent.put(Outcome(scan, [], sentence_of(error)))
             continue

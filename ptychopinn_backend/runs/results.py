@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ptychopinn_backend.arrays import Complex64Array
 from ptychopinn_backend.config import ARCHIVE_NAME
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.files.pictures import drawn
-from ptychopinn_backend.runs.plan import RunPlan
 from ptychopinn_backend.runs.trained_model import TrainedModel
-from ptychopinn_backend.seam.epoch_log import CSV_NAME, write_history
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.runs.plan import RunPlan
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ def save_training(model: TrainedModel, folder: Path, plan: RunPlan | None = None
         The files written. A figure that cannot be drawn is a warning.
     """
     from ptychopinn_backend.evaluation.figures import save_loss_figure
+    from ptychopinn_backend.seam.epoch_log import CSV_NAME, write_history
 
     folder.mkdir(parents=True, exist_ok=True)
     archive = model.save(folder / ARCHIVE_NAME)

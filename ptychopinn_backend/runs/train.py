@@ -17,10 +17,11 @@ from ptychopinn_backend.data.thinning import ThinnedGroups
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.factory import create_backend, resolve_backend
 from ptychopinn_backend.files.training_lock import training_lock
+from ptychopinn_backend.runs.best_archive import BestArchive
 from ptychopinn_backend.runs.free_fit import FreeFitJudge
 from ptychopinn_backend.runs.freed_memory import freed_memory_kept
 from ptychopinn_backend.runs.reconstruction_log import ReconstructionLog, picture_log
-from ptychopinn_backend.runs.trained_model import BestArchive, TrainedModel, legacy_snapshot
+from ptychopinn_backend.runs.trained_model import TrainedModel, legacy_snapshot
 from ptychopinn_backend.runs.training_data import HeldOut, fit_to_data, group_scans
 from ptychopinn_backend.runs.unfinished import require_resumable, warn_of_nothing_to_train
 from ptychopinn_backend.runs.warm_start import StartArchive, start_from

@@ -22,8 +22,7 @@ from ptychopinn_backend.factory import create_backend, resolve_backend
 from ptychopinn_backend.legacy.params_bridge import update_legacy_dict
 from ptychopinn_backend.networks.weights import PROBE
 from ptychopinn_backend.runs.unfinished import warn_of_newer_checkpoints
-from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, EpochReport
-from ptychopinn_backend.seam.training_run import BestEpoch
+from ptychopinn_backend.seam.interface import Backend, BackendSetup
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +58,8 @@ class TrainedModel:
     """Seed of the run that trained it, with which neighbours are drawn; None takes that of the execution options."""
     given_probes: Complex64Array | None = None
     """Normalised probes it was trained with (scan, mode, N, N), before any refinement; None where unknown."""
+    _alone: Backend | None = field(default=None, init=False, repr=False, compare=False)
+    """The network of `one_by_one`, built with its first call."""
 
     @property
     def model(self) -> ModelConfig:
@@ -98,13 +99,15 @@ class TrainedModel:
         A generator with back-projection trains on groups, but its patch is a function of one pattern alone; predicting
         groups would only repeat that work. Every other model is returned as it is.
         """
-        if self.model.gridsize == 1 or not uses_back_projection(self.model.architecture):
+        model = _one_by_one(self.model)
+        if model == self.model:
             return self
-        model = replace(self.model, gridsize=1)
-        setup = replace(self.backend.setup, model=model, training=replace(self.training, model=model))
-        single = create_backend(self.backend_name, setup)
-        single.load_weights(self.backend.dump_weights())
-        return replace(self, backend=single)
+        if self._alone is None:
+            setup = replace(self.backend.setup, model=model, training=replace(self.training, model=model))
+            self._alone = create_backend(self.backend_name, setup)
+        # The weights may have moved since the last call.
+        self._alone.load_weights(self.backend.dump_weights())
+        return replace(self, backend=self._alone)
 
     def save(self, path: str | Path) -> Path:
         """Write the archive atomically.
@@ -134,7 +137,12 @@ class TrainedModel:
 
     @classmethod
     def load(
-        cls, path: str | Path, backend: str | None = None, execution: ExecutionConfig | None = None
+        cls,
+        path: str | Path,
+        backend: str | None = None,
+        execution: ExecutionConfig | None = None,
+        *,
+        to_predict: bool = False,
     ) -> TrainedModel:
         """Open an archive of either backend.
 
@@ -143,6 +151,7 @@ class TrainedModel:
             backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the archive.
             execution: run-time options; None takes the defaults. A seed other than the default takes the place of the
                 archive's, with which neighbours are drawn otherwise.
+            to_predict: build the network of `one_by_one` alone, with which reconstructions are made.
 
         Returns:
             The model; `params.cfg` is not touched.
@@ -157,6 +166,8 @@ class TrainedModel:
         content = read_archive(path)
         warn_of_newer_checkpoints(find_archive(Path(path)))
         name = resolve_backend(explicit=backend, archive=content.backend)
+        if to_predict:
+            content = replace(content, model=_one_by_one(content.model))
         return cls.from_content(content, name, execution)
 
     @classmethod
@@ -195,39 +206,8 @@ class TrainedModel:
         )
 
 
-class BestArchive:
-    """Epoch callback that keeps an archive of the best weights so far, so that a killed process leaves a model."""
-
-    def __init__(self, model: TrainedModel, path: Path, best: BestEpoch, on_epoch: EpochCallback | None = None) -> None:
-        """Keep what is written.
-
-        Args:
-            model: the model in training; its history is filled here.
-            path: the archive.
-            best: decides which epoch is the best.
-            on_epoch: called afterwards with the same report; its answer is passed on.
-        """
-        self._model, self._path, self._best = model, path, best
-        self._on_epoch = on_epoch
-
-    def __call__(self, report: EpochReport) -> bool | None:
-        """Write the archive when the epoch was the best so far.
-
-        Args:
-            report: the epoch just ended.
-
-        Returns:
-            What `on_epoch` returns: True stops training.
-        """
-        if self._best.epoch is None:
-            # What an earlier part of the training has written must not yield to a worse epoch of this one.
-            for epoch in range(1, report.epoch):
-                row = {name: values[epoch - 1] for name, values in report.history.items()}
-                self._best.observe(epoch, row)
-        self._model.history = {name: list(values) for name, values in report.history.items()}
-        if self._best.observe(report.epoch, report.losses):
-            self._model.save(self._path)
-        return self._on_epoch(report) if self._on_epoch is not None else None
+def _one_by_one(model: ModelConfig) -> ModelConfig:
+    return replace(model, gridsize=1) if uses_back_projection(model.architecture) else model
 
 
 def _probes_of(weights: Mapping[str, Any], model: ModelConfig) -> Complex64Array:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ptychopinn_backend.errors import TrainingError
-from ptychopinn_backend.seam.training_run import LAST_CHECKPOINTS
+from ptychopinn_backend.seam.interface import LAST_CHECKPOINTS
 
 CHECKPOINT_FOLDER: Final = "checkpoints"
 _TOLERANCE_S: Final = 1.0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float32Array
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
@@ -41,6 +41,9 @@ class EpochReport:
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """One value an epoch for each name, of all epochs so far, those before a resumed training included."""
 
+
+LAST_CHECKPOINTS: Final = {"pytorch": "last.ckpt", "tensorflow": "last.npz"}
+"""Name of the file from which each backend resumes."""
 
 EpochCallback = Callable[[EpochReport], bool | None]
 """Called after every epoch; returning True stops training after it."""

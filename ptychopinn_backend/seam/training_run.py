@@ -25,8 +25,6 @@ FINISHED: Final = "finished"
 EARLY_STOPPING: Final = "early stopping"
 STOPPED_ON_REQUEST: Final = "stopped on request"
 
-LAST_CHECKPOINTS: Final = {"pytorch": "last.ckpt", "tensorflow": "last.npz"}
-"""Name of the file from which each backend resumes."""
 
 _FREE_FIELDS: Final = ("model", "output_dir", "train_data_file", "test_data_file", "backend", "n_images")
 _LENGTH_FIELDS: Final = ("nepochs", "stage_3_epochs")

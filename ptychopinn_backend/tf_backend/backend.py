@@ -17,7 +17,6 @@ from ptychopinn_backend.tf_backend.devices import refuse_unsupported, resolve_de
 from ptychopinn_backend.tf_backend.failures import explained_failures
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.model import PtychographyModel, to_canonical
-from ptychopinn_backend.tf_backend.training import train
 
 Result = TypeVar("Result")
 
@@ -76,6 +75,9 @@ class TensorFlowBackend(Backend):
         checkpoint_folder: Path | None,
         resume: bool,
     ) -> TrainingResult:
+        # Predicting needs none of it.
+        from ptychopinn_backend.tf_backend.training import train
+
         if checkpoint_folder is not None:
             checkpoint_folder.mkdir(parents=True, exist_ok=True)
         with tf.device(self._device):

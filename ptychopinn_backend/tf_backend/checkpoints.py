@@ -13,9 +13,9 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.files.atomic_file import atomic_file
 from ptychopinn_backend.files.npz import member_names, read_npz
-from ptychopinn_backend.seam.interface import BackendSetup
+from ptychopinn_backend.seam.interface import LAST_CHECKPOINTS, BackendSetup
 from ptychopinn_backend.seam.schedule import loss_changes
-from ptychopinn_backend.seam.training_run import LAST_CHECKPOINTS, BestEpoch, unreadable_checkpoint
+from ptychopinn_backend.seam.training_run import BestEpoch, unreadable_checkpoint
 
 LAST_NAME: Final = LAST_CHECKPOINTS["tensorflow"]
 _RECORD: Final = "record"

@@ -10,7 +10,8 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from ptychopinn_backend.files.atomic_file import atomic_file
-from ptychopinn_backend.seam.training_run import LAST_CHECKPOINTS, require_same_run, unreadable_checkpoint
+from ptychopinn_backend.seam.interface import LAST_CHECKPOINTS
+from ptychopinn_backend.seam.training_run import require_same_run, unreadable_checkpoint
 from ptychopinn_backend.torch_backend.lightning_module import CHECKPOINT_KEY
 
 LAST_CHECKPOINT = LAST_CHECKPOINTS["pytorch"]

@@ -19,8 +19,7 @@ from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.seam.epoch_log import EpochLog, open_log
 from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback
 from ptychopinn_backend.seam.schedule import loss_changes
-from ptychopinn_backend.seam.training_run import LAST_CHECKPOINTS
-from ptychopinn_backend.torch_backend.checkpoints import AtomicCheckpointIO
+from ptychopinn_backend.torch_backend.checkpoints import LAST_CHECKPOINT, AtomicCheckpointIO
 from ptychopinn_backend.torch_backend.devices import process_count, resolve_precision
 from ptychopinn_backend.torch_backend.distribution import build_strategy, cluster_environments
 
@@ -111,7 +110,7 @@ def _checkpoints(setup: BackendSetup, monitor: str, folder: Path) -> list[Callba
     # By save_last, a callback with a monitor keeps the last state of those that were among the best.
     last = ModelCheckpoint(
         dirpath=folder,
-        filename=LAST_CHECKPOINTS["pytorch"].removesuffix(ModelCheckpoint.FILE_EXTENSION),
+        filename=LAST_CHECKPOINT.removesuffix(ModelCheckpoint.FILE_EXTENSION),
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )

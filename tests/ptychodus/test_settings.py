@@ -26,6 +26,7 @@ from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.inputs import InputConfig
 from ptychopinn_backend.config.presets import PRESETS
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.factory import DEFAULT_BACKEND
 from ptychopinn_backend.runs.plan import RunPlan
 from ptychopinn_backend.runs.planning import prepare
 from ptychopinn_backend.runs.reconstruct import DEFAULT_POLISH_STEPS
@@ -78,7 +79,7 @@ def test_file_saved_without_the_plugin_opens_unchanged(tmp_path: Path) -> None:
     registry.open_settings(tmp_path / "settings.ini")
     assert settings.value("Model", "GridSize") == 2
     assert settings.value("Training", "NumEpochs") == 7
-    assert settings.value("Model", "Backend") == "tensorflow"
+    assert settings.value("Model", "Backend") == DEFAULT_BACKEND == "tensorflow"
 
 
 def test_new_keys_are_saved_and_restored(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
-from ptychopinn_backend.runs.trained_model import BestArchive, TrainedModel
+from ptychopinn_backend.runs.best_archive import BestArchive
+from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.seam.interface import EpochReport
 from ptychopinn_backend.seam.training_run import BestEpoch
 

@@ -16,6 +16,9 @@ from ptychopinn_backend.data.dataset import open_dataset
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate
 from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.factory import DEFAULT_BACKEND
+from ptychopinn_backend.runs.planning import draft
+from ptychopinn_backend.runs.request import RunRequest
 
 
 def _model(**options: object) -> PtychoModel:
@@ -124,6 +127,10 @@ def test_execution_given_as_object_yields_to_named_options(scan: RawData) -> Non
     model = _model().train(scan, nepochs=1, execution=ExecutionConfig(learning_rate=1e-2, seed=9), seed=4)
     execution = model.trained.backend.setup.execution
     assert (execution.learning_rate, execution.seed) == (1e-2, 4)
+
+
+def test_python_has_the_default_backend_of_the_command_line() -> None:
+    assert PtychoModel(N=32).backend == DEFAULT_BACKEND == draft(RunRequest(())).training.backend
 
 
 def test_an_untrained_model_says_so(scan: RawData) -> None:
