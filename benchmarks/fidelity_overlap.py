@@ -10,7 +10,7 @@ from __future__ import annotations
 import click
 
 from benchmarks.fidelity_table import PATTERNS, SEED, Cell, epochs_within, measured, trained
-from ptychopinn_backend.config.presets import scan_traits
+from ptychopinn_backend.config.scan_traits import scan_traits
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 
 STEPS_PER_DIAMETER = (0.25, 0.4, 0.55, 0.7, 0.85, 1.1)

@@ -12,6 +12,7 @@ from ptychodus_plugin.configuration import ReconstructPayload, TrainPayload, che
 from ptychodus_plugin.messages import RECONSTRUCT_GOAL, Goal, ModelSaved
 from ptychodus_plugin.product import drawable_losses, losses_of, object_frame, product_of, raw_data_of
 from ptychodus_plugin.training_folder import BEST_MODEL_FILE, CHECKPOINT_FOLDER, MODEL_FILE
+from ptychopinn_backend.errors import warnings_passed_to
 from ptychopinn_backend.files.training_lock import training_lock
 from ptychopinn_backend.runs.planning import prepare
 from ptychopinn_backend.runs.reconstruct import reconstruct
@@ -33,6 +34,11 @@ def run_reconstruct(host: ParentLink) -> None:
     Args:
         host: gives a `ReconstructPayload`, takes the host's `ReconstructOutput`.
     """
+    with warnings_passed_to(logger.warning):
+        _reconstruct(host)
+
+
+def _reconstruct(host: ParentLink) -> None:
     payload: ReconstructPayload = host.take()
     model = TrainedModel.load(payload.archive, payload.backend, payload.execution, to_predict=True)
     scan = raw_data_of(payload.parameters)
@@ -76,6 +82,11 @@ def run_train(host: ParentLink) -> None:
     Args:
         host: gives a `TrainPayload`, takes `Goal`, `ModelSaved` and the host's `TrainOutput`.
     """
+    with warnings_passed_to(logger.warning):
+        _train(host)
+
+
+def _train(host: ParentLink) -> None:
     payload: TrainPayload = host.take()
     inputs, output = payload.request.inputs, payload.output_path
     scans = scan_input(inputs.scans, validation=inputs.validation or None, place=output)

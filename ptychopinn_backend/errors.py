@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 import errno
 import signal
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 _LONGEST_MESSAGE: Final = 1000
@@ -30,6 +32,10 @@ class ConfigError(PtychoPINNError, ValueError):
 
 class DataError(PtychoPINNError, ValueError):
     """Scan data are missing, malformed or do not fit what was asked for."""
+
+
+class ScanWarning(UserWarning):
+    """Something is wrong with a scan that can be used nevertheless; the message says what was done about it."""
 
 
 class DataFileNotFoundError(DataError, FileNotFoundError):
@@ -217,6 +223,30 @@ def sentence_of(error: Exception) -> str:
     if isinstance(explained, OSError) and explained.strerror is not None:
         return f"'{explained.filename}': {explained.strerror}. Check the path, and that you may read and write there."
     return " ".join(str(explained).split())
+
+
+@contextmanager
+def warnings_passed_to(say: Callable[[str], None]) -> Iterator[None]:
+    """Pass warnings on in one line each, without the place in the code; the same words once.
+
+    Every program that ends at a person has this door: the command line leads to the terminal, the plugin to the log of
+    Ptychodus. A script has Python's own.
+
+    Args:
+        say: takes the words.
+    """
+    said: set[str] = set()
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        words = " ".join(str(message).split())
+        if words not in said:
+            said.add(words)
+            say(words)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ScanWarning)
+        warnings.showwarning = show
+        yield
 
 
 def nearest_name(name: str, valid_names: Iterable[str]) -> str:

@@ -68,7 +68,8 @@ def command(scan: Path, no_orientation: bool, as_json: bool, reading: Reading) -
 
 
 def _facts(raw: RawData) -> list[Said]:
-    from ptychopinn_backend.config.presets import choose_preset, scan_traits
+    from ptychopinn_backend.config.presets import choose_preset
+    from ptychopinn_backend.config.scan_traits import scan_traits
 
     width, height = raw.positions_xy.max(axis=0) - raw.positions_xy.min(axis=0)
     kind = "counts" if raw.measured_as_counts else "amplitudes"

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     type=float,
     help="Add this to all positions, in pixels; 0.5 for an NPZ that Ptychodus alone exported. NPZ only.  [0]",
 )
+@click.option(
+    "--size",
+    type=int,
+    help="Crop the patterns to this side around their centre, or pad them with pixels marked as bad; object pixels "
+    "become wider or narrower with it. NPZ only.  [as it is]",
+)
 @click.option("--gridsize", type=int, help="Data set: neighbouring patterns of a group along each side.  [1]")
 @click.option("--groups", "n_groups", type=int, help="Data set: groups drawn from each scan.  [one per scan point]")
 @click.option("--neighbors", "neighbor_count", type=int, help="Data set: nearest neighbours a group is drawn from.")
@@ -40,6 +46,7 @@ def command(
     output: Path,
     reading: Reading,
     shift_px: float | None,
+    size: int | None,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -54,20 +61,31 @@ def command(
     \b
       ptychopinn convert training.h5 -o scan.npz
       ptychopinn convert scan.cxi -o scan.npz --negate-x
+      ptychopinn convert scan96.npz -o scan64.npz --size 64
       ptychopinn convert night/ -o dataset --gridsize 2
     """  # noqa: D301 - click looks for the character, not for its escape
     given = {name: value for name, value in options.items() if value is not None}
     if output.suffix == ".npz":
-        said = _to_npz(sources, output, reading, shift_px or 0.0, given)
+        said = _to_npz(sources, output, reading, shift_px or 0.0, size, given)
+    elif size is not None:
+        raise ConfigError(f"--size {size} is for one NPZ, and '{output}' is a folder. Convert the scans first.")
     else:
         said = _to_dataset(sources, output, reading, shift_px, given)
     if not quiet:
         click.echo(said)
 
 
-def _to_npz(sources: tuple[Path, ...], output: Path, reading: Reading, shift_px: float, given: dict[str, Any]) -> str:
+def _to_npz(
+    sources: tuple[Path, ...],
+    output: Path,
+    reading: Reading,
+    shift_px: float,
+    size: int | None,
+    given: dict[str, Any],
+) -> str:
     from ptychopinn_backend.data.dataset.sources import list_sources
     from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.data.resizing import resized
 
     files = list_sources(sources, reading)
     if len(files) > 1:
@@ -80,9 +98,12 @@ def _to_npz(sources: tuple[Path, ...], output: Path, reading: Reading, shift_px:
         for name in ("xcoords", "ycoords", "xcoords_start", "ycoords_start")
         if (value := getattr(raw, name)) is not None
     }
-    replace(raw, **moved).to_file(output)
+    written = replace(raw, **moved)
+    written = written if size is None else resized(written, size)
+    written.to_file(output)
     read_as = "counts" if raw.measured_as_counts else "amplitudes"
-    return f"Wrote {output}: {raw.n_patterns} patterns of {raw.N} x {raw.N} pixels, read as {read_as}."
+    wider = "" if written.N == raw.N else f"; object pixels are {raw.N / written.N:.4g} times as wide"
+    return f"Wrote {output}: {raw.n_patterns} patterns of {written.N} x {written.N} pixels, read as {read_as}{wider}."
 
 
 def _to_dataset(
@@ -92,11 +113,14 @@ def _to_dataset(
     from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset
     from ptychopinn_backend.data.dataset.sources import list_sources, read_scan_file
     from ptychopinn_backend.data.grouping import GroupingOptions
+    from ptychopinn_backend.data.pattern_size import require_network_size
 
     if shift_px is not None:
         raise ConfigError(f"--shift {shift_px:g} is for one NPZ, and '{output}' is a folder. Convert the scan first.")
     files = list_sources(sources, reading)
-    model = ModelConfig(N=read_scan_file(files[0], reading).N, gridsize=given.pop("gridsize", 1))
+    N = read_scan_file(files[0], reading).N
+    require_network_size(N, f"{files[0]}: the patterns")
+    model = ModelConfig(N=N, gridsize=given.pop("gridsize", 1))
     normalize, with_labels = given.pop("normalize", "Batch"), given.pop("with_labels", False)
     grouping = {"seed": 42, "neighbor_count": max(4, model.channels), **given}
     options = DatasetOptions(

@@ -13,7 +13,14 @@ from typing import Any, Final, NamedTuple, cast
 
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.reading import Reading
-from ptychopinn_backend.errors import ChildDiedError, DataError, PtychoPINNError, how_ended, sentence_of
+from ptychopinn_backend.errors import (
+    ChildDiedError,
+    DataError,
+    PtychoPINNError,
+    how_ended,
+    sentence_of,
+    warnings_passed_to,
+)
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.seam.child_process import ChildProcess, LogRecord, ParentLink, end_all
 from ptychopinn_backend.seam.process_rank import environment
@@ -234,6 +241,13 @@ def _share_of_machine(number: int, count: int) -> dict[str, str]:
 
 
 def _work(parent: ParentLink) -> None:
+    from ptychopinn_backend.cli.main import say_warning
+
+    with warnings_passed_to(say_warning):
+        _work_on(parent)
+
+
+def _work_on(parent: ParentLink) -> None:
     job: InferenceJob = parent.receive()
     model: TrainedModel | None = None
     # The parent ends this process when there is no scan left.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final
@@ -13,7 +12,7 @@ import click
 
 from ptychopinn_backend.cli.interrupts import ending_of, termination_as_interrupt
 from ptychopinn_backend.data.decisions import LOGGER
-from ptychopinn_backend.errors import PtychoPINNError, sentence_of
+from ptychopinn_backend.errors import PtychoPINNError, sentence_of, warnings_passed_to
 
 MACHINE_FAILURE: Final = 1
 USAGE_ERROR: Final = 2
@@ -93,8 +92,7 @@ def main(arguments: Sequence[str] | None = None, report: Callable[[str, int, str
     words = sys.argv[1:] if arguments is None else list(arguments)
     error: BaseException
     try:
-        with warnings.catch_warnings(), termination_as_interrupt():
-            warnings.showwarning = _show_warning
+        with warnings_passed_to(say_warning), termination_as_interrupt():
             code = group.main(args=words, prog_name="ptychopinn", standalone_mode=False, obj=words)
         return code if isinstance(code, int) else 0
     except (click.Abort, KeyboardInterrupt) as interrupt:
@@ -115,8 +113,13 @@ def main(arguments: Sequence[str] | None = None, report: Callable[[str, int, str
     return code
 
 
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+def say_warning(words: str) -> None:
+    """Write a warning to the terminal.
+
+    Args:
+        words: on one line.
+    """
+    click.echo(f"Warning: {words}", err=True)
 
 
 def _is_of_the_machine(error: Exception) -> bool:

@@ -11,13 +11,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
-import numpy as np
-from scipy.spatial import cKDTree
-
-from ptychopinn_backend.arrays import ComplexArray, Float64Array
 from ptychopinn_backend.config.checks import require_choice
+from ptychopinn_backend.config.scan_traits import DescribedScan, scan_traits
 
 logger = logging.getLogger(__name__)
 
@@ -79,72 +76,7 @@ _NOISY: Final[Mapping[str, Any]] = MappingProxyType(
 
 MINIMUM_OVERLAP: Final = 0.3
 """Neighbouring patches that share less of the probe's diameter than this are trained one by one."""
-FLAT_PROBE: Final = 0.9
-"""|sum P |P|| / sum |P|^2 of the first mode, 1 for a real positive probe, from which on its phase counts as flat."""
-
-_LIGHT_FRACTION: Final = 0.9
 _PROBE_SCANS: Final = 4
-
-
-class DescribedScan(Protocol):
-    """What a preset must know of a scan."""
-
-    @property
-    def n_patterns(self) -> int:
-        """Number of scan points."""
-
-    @property
-    def N(self) -> int:
-        """Pattern side in pixels."""
-
-    @property
-    def probeGuess(self) -> ComplexArray | None:
-        """Probe (mode, N, N) or (N, N), or None."""
-
-    @property
-    def positions_xy(self) -> Float64Array:
-        """Scan positions (pattern, 2), pixels."""
-
-    @property
-    def mean_photons(self) -> float | None:
-        """Mean counts of a pattern, or None where the patterns have not been read yet."""
-
-    @property
-    def counts_in_light(self) -> float | None:
-        """Mean counts of a pixel as a photon meets it; None where values are no counts or have not been read yet."""
-
-
-@dataclass(frozen=True)
-class ScanTraits:
-    """What the choice of a preset depends on."""
-
-    N: int
-    """Pattern side in pixels."""
-    n_patterns: int
-    """Scan points."""
-    probe_width_px: float
-    """Diameter of the circle around the probe's centre of light that holds nine tenths of it."""
-    flatness: float
-    """How flat the phase of the first probe mode is; 1 is a real positive probe."""
-    step_px: float
-    """Median distance of a scan point to its nearest neighbour, pixels."""
-    photons: float | None
-    """Mean counts of a pattern, or None."""
-
-    @property
-    def overlap(self) -> float:
-        """Part of the probe's width that neighbouring patches share."""
-        return max(0.0, 1 - self.step_px / self.probe_width_px)
-
-    def __str__(self) -> str:
-        """Describe the scan in one line."""
-        wide = "wider" if self.probe_width_px > self.N / 2 else "no wider"
-        phase = "flat" if self.flatness >= FLAT_PROBE else "curved"
-        dose = "" if self.photons is None else f", {self.photons:.2g} photons a pattern"
-        return (
-            f"{self.n_patterns} patterns, probe {self.probe_width_px:.0f} px ({wide} than N/2) with a {phase} phase, "
-            f"{self.overlap:.0%} overlap{dose}"
-        )
 
 
 class PresetChoice(NamedTuple):
@@ -174,40 +106,6 @@ class FittedPreset:
         return f"{self.name} ({self.reason})" if self.reason else self.name
 
 
-def scan_traits(scan: DescribedScan) -> ScanTraits | None:
-    """Measure what the choice of a preset depends on.
-
-    Args:
-        scan: the scan.
-
-    Returns:
-        Its traits, or None without a probe or without a second point.
-    """
-    if scan.probeGuess is None or scan.n_patterns < 2:
-        return None
-    modes = np.asarray(scan.probeGuess, np.complex128).reshape(-1, scan.N, scan.N)
-    light = np.sum(np.abs(modes) ** 2, axis=0)
-    total = light.sum()
-    if not (np.isfinite(total) and total > 0):
-        return None
-    axis = np.arange(scan.N)
-    row, column = (light.sum(axis=1) @ axis) / total, (light.sum(axis=0) @ axis) / total
-    distance = np.hypot(axis[:, None] - row, axis[None, :] - column).ravel()
-    order = np.argsort(distance)
-    enclosed = np.searchsorted(np.cumsum(light.ravel()[order]), _LIGHT_FRACTION * total)
-    power = np.sum(np.abs(modes[0]) ** 2)
-    positions = scan.positions_xy
-    distances: Float64Array = np.asarray(cKDTree(positions).query(positions, k=2)[0])
-    return ScanTraits(
-        N=scan.N,
-        n_patterns=scan.n_patterns,
-        probe_width_px=max(1.0, 2 * float(distance[order[min(enclosed, len(order) - 1)]])),
-        flatness=float(abs(np.sum(modes[0] * np.abs(modes[0]))) / power) if power > 0 else 1.0,
-        step_px=float(np.median(distances[:, 1])),
-        photons=scan.mean_photons,
-    )
-
-
 def choose_preset(scans: Sequence[DescribedScan]) -> PresetChoice:
     """Choose a preset for scans; the caller logs the reason.
 
@@ -222,11 +120,12 @@ def choose_preset(scans: Sequence[DescribedScan]) -> PresetChoice:
     """
     traits = [found for found in map(scan_traits, scans[:_PROBE_SCANS]) if found is not None]
     if not traits:
-        return PresetChoice("fast", None, "the scan's probe and positions are not known before training")
+        single = all(scan.n_patterns < 2 for scan in scans)
+        return PresetChoice("fast", None, "a single pattern" if single else "no probe to tell the overlap by")
     least = min(traits, key=lambda found: found.overlap)
     if least.overlap < MINIMUM_OVERLAP:
-        return PresetChoice("fast", 1, f"{least}: patches hardly overlap, so patterns are trained one by one")
-    return PresetChoice("fast", None, f"{least}: neighbours are trained together")
+        return PresetChoice("fast", 1, f"{least}: patches hardly overlap")
+    return PresetChoice("fast", None, str(least))
 
 
 def fitted_preset(name: str, scans: Sequence[DescribedScan], gridsize: int | None = None) -> FittedPreset:
@@ -260,11 +159,21 @@ def fitted_preset(name: str, scans: Sequence[DescribedScan], gridsize: int | Non
         if members == 1:
             options["batch_size"] = 8
     if is_auto:
+        reason += _grouping(options["gridsize"], chosen, gridsize)
         found = _evidence(scans, options)
         options |= found.options
         reason = f"{reason}; {found.reason}"
         logger.info("Preset %s chosen: %s.", name, reason)
     return FittedPreset(name, reason, options)
+
+
+def _grouping(gridsize: int, chosen: int | None, given: int | None) -> str:
+    """Return how neighbours are trained, as the end of the reason."""
+    if gridsize > 1:
+        return f": neighbours are trained together, {gridsize**2} at a time"
+    if given is not None:
+        return ": patterns are trained one by one, as asked for"
+    return ", so patterns are trained one by one" if chosen == 1 else ": too few patterns for groups of neighbours"
 
 
 class _Evidence(NamedTuple):

@@ -22,6 +22,7 @@ from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.counted_scan import CountedScan
 from ptychopinn_backend.data.grouping import GroupingOptions, centred
 from ptychopinn_backend.data.labels import require_labels, without_mean_phase
+from ptychopinn_backend.data.pattern_size import misfit
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scan import Scan, prepare_counted_scan, prepare_scan
 from ptychopinn_backend.data.source import GroupBatch
@@ -377,10 +378,7 @@ def _group_arrays() -> list[str]:
 
 def _require_model_size(N: int, model: ModelConfig) -> None:
     if N != model.N:
-        raise DataError(
-            f"The patterns are {N} x {N} pixels and the model is made for N = {model.N}; they must agree. "
-            f"Build the model with N = {N}, or crop or pad the patterns."
-        )
+        raise misfit(N, model.N)
 
 
 def _rows_first(grouped: AnyArray, rows: IntArray) -> AnyArray:

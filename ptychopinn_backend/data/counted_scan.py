@@ -48,6 +48,11 @@ class CountedScan:
         return self.raw.positions_xy
 
     @property
+    def object_of_position(self) -> IntArray:
+        """Object every position belongs to (pattern,)."""
+        return self.raw.scan_index
+
+    @property
     def mean_photons(self) -> float:
         """Mean counts of a pattern."""
         return float(self.photons.mean())

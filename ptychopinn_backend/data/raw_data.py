@@ -14,8 +14,9 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, Float64Array, IntArray
 from ptychopinn_backend.config.checks import require_positive_integer
 from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
-from ptychopinn_backend.data import scan_checks
 from ptychopinn_backend.data.decisions import tell
+from ptychopinn_backend.data.findings.finding import Finding, warn_of
+from ptychopinn_backend.data.findings.layout import PATTERN_AXIS_KEY
 from ptychopinn_backend.data.grouped_dictionary import grouped_dictionary
 from ptychopinn_backend.data.grouping import GroupingOptions, Groups, group_positions
 from ptychopinn_backend.data.measurement import AMPLITUDES, STATED_PHOTONS
@@ -23,6 +24,8 @@ from ptychopinn_backend.data.readers.array_source import read_whole, stand_in
 from ptychopinn_backend.data.readers.door import open_scan
 from ptychopinn_backend.data.readers.own_files import LABELS, SMALL_KEYS
 from ptychopinn_backend.data.scaling import count_photons, counts_in_light
+from ptychopinn_backend.data.scan_arrays import PER_POINT, check_scan
+from ptychopinn_backend.data.scan_checks import check_scan_facts, decisions
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.files.npz import METADATA_KEY, write_npz
 
@@ -59,6 +62,8 @@ class RawData:
     """What the file says of itself, for example nphotons."""
     measured_as_counts: bool = False
     """The patterns were photon counts before the square root was taken."""
+    findings: tuple[Finding, ...] = ()
+    """What was found wrong when it was read, and what was done about it; points counted as in the file."""
 
     @property
     def n_patterns(self) -> int:
@@ -74,6 +79,11 @@ class RawData:
     def positions_xy(self) -> Float64Array:
         """Scan positions (pattern, 2), axis 1 = (x, y), object pixels."""
         return np.stack([self.xcoords, self.ycoords], axis=1)
+
+    @property
+    def object_of_position(self) -> IntArray:
+        """Object every position belongs to (pattern,), `scan_index`."""
+        return self.scan_index
 
     @property
     def mean_photons(self) -> float:
@@ -104,15 +114,19 @@ class RawData:
         opened = open_scan(Path(path), reading)
         try:
             # What does not fit together is refused before a large file is read.
-            scan_checks.check_scan_facts({**opened.members, "diffraction": stand_in(opened.patterns)}, opened.metadata)
+            metadata = opened.pattern_first()
+            check_scan_facts({**opened.members, "diffraction": stand_in(opened.patterns)}, metadata)
             arrays = {**opened.members, "diffraction": read_whole(opened.patterns, opened.path)}
             if opened.labels is not None:
                 arrays["Y"] = read_whole(opened.labels, opened.path)
-            fields = scan_checks.check_scan(arrays, measurement or reading.measurement, opened.metadata)
+            fields = check_scan(arrays, measurement or reading.measurement, metadata)
         except DataError as error:
-            raise DataError(str(error) if str(opened.path) in str(error) else f"{opened.path}: {error}") from error
-        tell((*opened.notes, *scan_checks.decisions(arrays, fields)), opened.path)
-        raw = cls(**fields)
+            words = opened.in_its_words(str(error))
+            raise DataError(words if str(opened.path) in words else f"{opened.path}: {words}") from error
+        tell((*opened.notes, *decisions(arrays, fields)), opened.path)
+        raw = cls(**{**fields, "metadata": dict(opened.metadata)})
+        raw.findings = tuple(replace(item, evidence=opened.in_its_words(item.evidence)) for item in raw.findings)
+        warn_of(raw.findings, opened.path)
         logger.info("Read %d patterns of %d x %d pixels from %s.", raw.n_patterns, raw.N, raw.N, opened.path)
         return raw
 
@@ -170,9 +184,11 @@ class RawData:
             "ycoords_start": ycoords_start,
             "Y": Y,
         }
-        fields = scan_checks.check_scan(arrays, measurement, metadata or {}, out)
-        tell(scan_checks.decisions(arrays, fields))
-        return cls(**fields)
+        fields = check_scan(arrays, measurement, metadata or {}, out)
+        tell(decisions(arrays, fields))
+        raw = cls(**fields)
+        warn_of(raw.findings)
+        return raw
 
     @classmethod
     def from_coords_without_pc(
@@ -220,7 +236,7 @@ class RawData:
             OSError: the folder cannot be made or written.
         """
         described = {**self.metadata, "measurement": AMPLITUDES, "measured_as_counts": self.measured_as_counts}
-        described["scan_index"] = "objects"
+        described |= {"scan_index": "objects", PATTERN_AXIS_KEY: 0}
         for name in ("measurement_domain", STATED_PHOTONS):
             described.pop(name, None)
         members: dict[str, Any] = {"diffraction": self.diff3d, METADATA_KEY: np.array(json.dumps(described))}
@@ -250,8 +266,7 @@ class RawData:
             raise DataError(f"The scan has {self.n_patterns} points: {error}. Choose indices inside it.") from error
         if chosen.size == 0:
             raise DataError(f"None of the {self.n_patterns} scan points was selected. Select at least one.")
-        per_point = ("xcoords", "ycoords", "diff3d", "scan_index", "point_index", "Y", "xcoords_start", "ycoords_start")
-        arrays = {name: getattr(self, name) for name in per_point}
+        arrays = {name: getattr(self, name) for name in ("diff3d", *PER_POINT)}
         return replace(self, **{name: array[chosen] for name, array in arrays.items() if array is not None})
 
     def by_object(self) -> dict[int, RawData]:

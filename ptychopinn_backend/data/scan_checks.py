@@ -5,52 +5,19 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, Float64Array
-from ptychopinn_backend.data.measurement import COUNTS, NORMALISED, decide_measurement, restoring_factor, to_amplitudes
-from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS, count_photons, pattern_slices
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array
+from ptychopinn_backend.data.findings.finding import Finding
+from ptychopinn_backend.data.findings.layout import PATTERN_AXIS_KEY
 from ptychopinn_backend.data.scan_index import check_scan_index, scan_index_note
-from ptychopinn_backend.data.value_checks import is_finite, require_finite, require_kind, shown
-from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.data.value_checks import require_finite, require_kind
+from ptychopinn_backend.errors import DataError, ScanWarning
 from ptychopinn_backend.files.npz import METADATA_KEY
 from ptychopinn_backend.physics.probe import as_mode_stack
-
-
-def check_scan(
-    arrays: Mapping[str, AnyArray | None],
-    measurement: str | None,
-    metadata: Mapping[str, Any],
-    out: Float32Array | None = None,
-) -> dict[str, Any]:
-    """Check all arrays of a scan, and turn its patterns into amplitudes.
-
-    Args:
-        arrays: by their names in the file format; optional ones may be missing or None. Patterns are 'diffraction'.
-        measurement: 'counts', 'amplitudes' or None.
-        metadata: of the scan.
-        out: zeros (pattern, N, N) that take the amplitudes of counts; None takes new memory.
-
-    Returns:
-        The fields of `RawData`.
-
-    Raises:
-        DataError: an array breaks the contract of specs/data.md.
-    """
-    fields, patterns = check_scan_facts(arrays, metadata)
-    bad = fields["bad_pixels"]
-    good = None if bad is None else ~bad
-    check_pattern_values("diffraction", patterns, good)
-    fields["Y"] = check_label_patches(arrays.get("Y"), len(patterns), patterns.shape[1])
-    kind = decide_measurement(patterns, measurement, metadata, good)
-    fields["diff3d"] = to_amplitudes(patterns, kind, good, out)
-    if kind == NORMALISED:
-        factor = restoring_factor(metadata, float(count_photons(fields["diff3d"]).mean()))
-        fields["diff3d"] = fields["diff3d"] * np.float32(factor)
-    fields["measured_as_counts"] = kind == COUNTS or bool(metadata.get("measured_as_counts", False))
-    return fields
 
 
 def check_scan_facts(
@@ -61,7 +28,7 @@ def check_scan_facts(
     Args:
         arrays: by their names in the file format; optional ones may be missing or None. Of 'diffraction' only shape
             and type are looked at.
-        metadata: of the scan.
+        metadata: of the scan; its key pattern_axis says which axis of a cube counts the patterns.
 
     Returns:
         The fields of `RawData` without the patterns and what follows from their values; and the patterns with the
@@ -78,16 +45,19 @@ def check_scan_facts(
     if len(given) == 1:
         raise DataError(f"{given[0]} is given alone; nominal positions need both axes. Give both or neither.")
     bad = check_bad_pixels(arrays.get("bad_pixels"))
-    patterns = check_pattern_layout("diffraction", arrays["diffraction"], n_patterns, bad)
+    axis = metadata.get(PATTERN_AXIS_KEY)
+    patterns = check_pattern_layout("diffraction", arrays["diffraction"], n_patterns, bad, axis)
+    obj, unusable = check_object(arrays.get("objectGuess"))
     fields = {
         "xcoords": columns,
         "ycoords": rows,
         "probeGuess": check_probe(arrays.get("probeGuess"), patterns.shape[1]),
         **check_scan_index(arrays.get("scan_index"), n_patterns, metadata.get("scan_index"), arrays.get("point_index")),
-        "objectGuess": check_object(arrays.get("objectGuess")),
+        "objectGuess": obj,
         "bad_pixels": bad,
         **{name: check_positions(name, values, n_patterns) for name, values in start.items() if values is not None},
         "metadata": dict(metadata),
+        "findings": () if unusable is None else (unusable,),
     }
     return fields, patterns
 
@@ -119,7 +89,7 @@ def check_positions(name: str, values: AnyArray | None, n_patterns: int | None =
 
 
 def check_pattern_layout(
-    name: str, values: AnyArray | None, n_positions: int, bad_pixels: BoolArray | None
+    name: str, values: AnyArray | None, n_positions: int, bad_pixels: BoolArray | None, axis: object = None
 ) -> AnyArray:
     """Return diffraction patterns with the pattern axis first, in their own type; values are not looked at.
 
@@ -128,6 +98,7 @@ def check_pattern_layout(
         values: (pattern, N, N), or (N, N, pattern) when only the last axis matches the number of positions.
         n_positions: number of scan positions.
         bad_pixels: (N, N), or None.
+        axis: 2 where the last axis counts the patterns though the first has as many entries; None or 0 takes the first.
 
     Returns:
         (pattern, N, N); a view.
@@ -141,7 +112,11 @@ def check_pattern_layout(
         raise DataError(f"{name} has shape {array.shape}; expected (pattern, N, N), three axes. Reshape it.")
     if 0 in array.shape:
         raise DataError(f"{name} has shape {array.shape}: there are zero patterns. Give at least one.")
-    if len(array) != n_positions and array.shape[2] == n_positions:
+    if axis not in (None, 0, 2):
+        raise DataError(
+            f"{PATTERN_AXIS_KEY} = {axis!r} in _metadata is neither 0 nor 2 (first or last axis of {name}). Correct it."
+        )
+    if is_pattern_axis_last(array.shape, n_positions, axis):
         array = np.moveaxis(array, 2, 0)
     if len(array) != n_positions:
         raise DataError(
@@ -160,32 +135,18 @@ def check_pattern_layout(
     return array
 
 
-def check_pattern_values(name: str, patterns: AnyArray, good_pixels: BoolArray | None, first: int = 0) -> None:
-    """Raise unless all values of patterns are finite and not negative.
+def is_pattern_axis_last(shape: tuple[int, ...], n_positions: int, axis: object) -> bool:
+    """Return whether the last axis of patterns counts them.
 
     Args:
-        name: key of the array in messages.
-        patterns: (pattern, N, N), real.
-        good_pixels: (N, N); values at pixels that are False are not looked at. None looks at all.
-        first: number of the first pattern in messages.
+        shape: three axes.
+        n_positions: number of scan positions.
+        axis: 0 or 2 where it is known.
 
-    Raises:
-        DataError: a value breaks the rule; says which and where.
+    Returns:
+        False where the first one does, or neither can.
     """
-    if patterns.dtype.kind == "u":
-        return
-    for piece in pattern_slices(patterns, IN_CACHE_ELEMENTS):
-        values = patterns[piece]
-        not_finite, negative = ~is_finite(values), values < 0
-        for wrong, rule in ((not_finite, "finite (no NaN, no infinity)"), (negative, "not negative")):
-            if good_pixels is not None:
-                wrong &= good_pixels
-            if wrong.any():
-                pattern, row, column = (int(i) for i in np.argwhere(wrong)[0])
-                raise DataError(
-                    f"{name} holds {shown(values[pattern, row, column])} in pattern {first + piece.start + pattern} at "
-                    f"row {row}, column {column}; patterns must be {rule}. Repair it, or mark the pixel in bad_pixels."
-                )
+    return shape[2] == n_positions and (shape[0] != n_positions or axis == 2)
 
 
 def check_bad_pixels(values: AnyArray | None) -> BoolArray | None:
@@ -264,28 +225,29 @@ def decisions(arrays: Mapping[str, AnyArray | None], fields: Mapping[str, Any]) 
     return found
 
 
-def check_object(values: AnyArray | None) -> Complex64Array | None:
-    """Return the object guess.
+def check_object(values: AnyArray | None) -> tuple[Complex64Array | None, Finding | None]:
+    """Return the object guess, which only labels and comparisons need.
 
     Args:
-        values: (H, W), complex or real; None when there is none.
+        values: (H, W) or (1, H, W), complex or real; None when there is none.
 
     Returns:
-        (H, W) complex64, or None.
-
-    Raises:
-        DataError: wrong rank or not finite.
+        (H, W) complex64, or None; and the finding where one is given that cannot be used.
     """
     if values is None:
-        return None
+        return None, None
     array = np.asarray(values)
-    require_kind("objectGuess", array, "fciu", "complex numbers")
-    if array.ndim == 3 and len(array) == 1:
-        array = array[0]
-    if array.ndim != 2:
-        raise DataError(f"objectGuess has shape {array.shape}; expected (H, W), one object plane. Reshape it.")
-    require_finite("objectGuess", array)
-    return array.astype(np.complex64)
+    plane = array[0] if array.ndim == 3 and len(array) == 1 else array
+    try:
+        require_kind("objectGuess", plane, "fciu", "complex numbers")
+        if plane.ndim != 2 or 0 in plane.shape:
+            raise DataError(f"objectGuess has shape {array.shape}; expected (H, W), one object plane. Reshape it.")
+        require_finite("objectGuess", plane)
+    except DataError as error:
+        problem, _, remedy = str(error).rpartition(". ")
+        evidence = f"{problem}. It is left out, which matters to labels and comparisons only."
+        return None, Finding("unusable-object", "object", "warning", evidence, remedy)
+    return plane.astype(np.complex64), None
 
 
 def check_label_patches(values: AnyArray | None, n_patterns: int, N: int) -> Complex64Array | None:
@@ -313,11 +275,12 @@ def check_label_patches(values: AnyArray | None, n_patterns: int, N: int) -> Com
     return patches.astype(np.complex64, copy=False)
 
 
-def parse_metadata(values: AnyArray | None) -> dict[str, Any]:
+def parse_metadata(values: AnyArray | None, path: Path | None = None) -> dict[str, Any]:
     """Return the metadata of a file.
 
     Args:
         values: array holding one JSON text; None when there is none.
+        path: the file, named in the warning.
 
     Returns:
         The mapping it describes; empty, with one warning, when it is not JSON text of a mapping.
@@ -332,8 +295,9 @@ def parse_metadata(values: AnyArray | None) -> dict[str, Any]:
     if isinstance(parsed, dict):
         return parsed
     warnings.warn(
-        f"'{METADATA_KEY}' is not JSON text of a mapping and was skipped. Store json.dumps(...) of a dict.",
-        UserWarning,
+        f"{'' if path is None else f'{path}: '}'{METADATA_KEY}' is not JSON text of a mapping and was skipped. Store "
+        "json.dumps(...) of a dict.",
+        ScanWarning,
         stacklevel=2,
     )
     return {}

@@ -11,22 +11,21 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.data.findings.layout import PATTERN_AXIS_KEY
 from ptychopinn_backend.data.measurement import COUNTS
 from ptychopinn_backend.data.scaling import pattern_slices
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.files.npz import METADATA_KEY, require_file, require_fits_memory
-from ptychopinn_backend.files.untrusted_hdf5 import open_hdf5, why_unreadable
+from ptychopinn_backend.files.untrusted_hdf5 import open_hdf5, packing_limit, why_unreadable
 
 CENTRE_SHIFT_PX: Final = 0.5
 """What is added to positions of the file."""
-
-MAX_RATIO: Final = 1032
-"""Declared over stored size a dataset may have; no filter of HDF5 packs tighter."""
 
 PATTERNS: Final = "patterns"
 _REQUIRED: Final = {
@@ -35,6 +34,10 @@ _REQUIRED: Final = {
     "probe_position_y_px": "ycoords",
 }
 _OPTIONAL: Final = {"probe": "probeGuess", "object": "objectGuess", "bad_pixels": "bad_pixels"}
+NAMES_IN_HDF5: Final[Mapping[str, str]] = MappingProxyType(
+    {ours: theirs for theirs, ours in {**_REQUIRED, **_OPTIONAL}.items()}
+)
+"""Name in the NPZ format -> name in the file."""
 _SCALARS: Final = (
     "detector_object_distance_m",
     "photon_energy_eV",
@@ -78,7 +81,7 @@ def read_training_hdf5(path: Path, *, patterns: bool = True) -> dict[str, AnyArr
     with _datasets(path) as found:
         wanted = {name: dataset for name, dataset in found.items() if patterns or name != PATTERNS}
         require_fits_memory(path, sum(math.prod(item.shape) * item.dtype.itemsize for item in wanted.values()))
-        described: dict[str, Any] = {"measurement": COUNTS}
+        described: dict[str, Any] = {"measurement": COUNTS, PATTERN_AXIS_KEY: 0}
         members: dict[str, AnyArray] = {}
         for name, dataset in wanted.items():
             values = np.asarray(dataset[()])
@@ -153,7 +156,9 @@ def _checked(file: Any, name: str, path: Path) -> Any:
         raise DataError(f"'{name}' in {path} has shape {dataset.shape}; expected one number. Write the file again.")
     declared, stored = math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size()
     largest = max(declared, math.prod(dataset.chunks or ()) * dataset.dtype.itemsize)
-    if largest > MAX_RATIO * (stored + 1024):
+    if declared and not stored:
+        raise DataError(f"'{name}' in {path} declares {declared} bytes, and none was ever written. Write the values.")
+    if largest > packing_limit(dataset) * (stored + 1024):
         raise DataError(
             f"'{name}' in {path} declares {largest / 2**30:.3g} GiB and stores {stored} bytes. Check where the file "
             "comes from."

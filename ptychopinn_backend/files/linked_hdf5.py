@@ -17,12 +17,10 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.files.npz import require_file, require_fits_memory
-from ptychopinn_backend.files.untrusted_hdf5 import open_hdf5, why_unreadable
+from ptychopinn_backend.files.untrusted_hdf5 import open_hdf5, packing_limit, why_unreadable
 
 MAX_LINKS: Final = 16
 """Links followed from a name to its data set."""
-MAX_RATIO: Final = 1032
-"""Declared over stored size of what is read whole; no filter of HDF5 packs measured numbers tighter."""
 _PRINTF_BLOCK: Final = "%b"
 
 
@@ -257,7 +255,7 @@ class LinkedHdf5:
         require_fits_memory(self.path, declared)
         largest = max(declared, math.prod(dataset.chunks or ()) * dataset.dtype.itemsize)
         stored = dataset.id.get_storage_size()
-        if not dataset.is_virtual and largest > MAX_RATIO * (stored + 1024):
+        if not dataset.is_virtual and largest > packing_limit(dataset) * (stored + 1024):
             raise DataError(
                 f"'{name}' in {self.path} declares {largest / 2**30:.3g} GiB and stores {stored} bytes. Check where "
                 "the file comes from."

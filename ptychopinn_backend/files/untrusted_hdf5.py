@@ -22,6 +22,31 @@ _FREE_BLOCK: Final = struct.Struct("<QQ")
 _LAST_FREE_BLOCK: Final = 1
 _BYTE_SHUFFLING_FILTERS: Final = {4: "szip", 5: "nbit", 6: "scaleoffset"}
 """Filters of the library that take sizes from the file and do not compare them."""
+_FIRST_PLUGIN: Final = 256
+"""Numbers from here on are those of filters that do not belong to the library."""
+PLUGINS: Final = {
+    305: "LZO",
+    307: "bzip2",
+    32000: "LZF",
+    32001: "Blosc",
+    32004: "LZ4",
+    32008: "Bitshuffle",
+    32013: "ZFP",
+    32015: "Zstandard",
+    32017: "SZ",
+    32018: "FCIDECOMP",
+    32019: "JPEG",
+    32022: "Delta-Rice",
+    32024: "SZ3",
+    32026: "Blosc2",
+    32028: "SPERR",
+    32033: "HTJ2K",
+}
+"""Number of a registered filter -> its name."""
+MAX_RATIO: Final = 1032
+"""Declared over stored size a dataset may have; no filter of the library packs tighter."""
+MAX_PLUGIN_RATIO: Final = 40_000
+"""The same with filters of plug-ins: Zstandard packs 128 KiB of zeros into four bytes."""
 
 
 @contextmanager
@@ -51,7 +76,7 @@ def why_unreadable(dataset: Any) -> str | None:
         dataset: an open `h5py.Dataset`.
 
     Returns:
-        What it holds instead of plain numbers, as the end of a sentence.
+        What it holds instead of plain numbers, or which filter is missing, as the end of a sentence.
     """
     import h5py
 
@@ -59,12 +84,39 @@ def why_unreadable(dataset: Any) -> str | None:
         return f"it holds {str(dataset.dtype)[:60]} instead of numbers"
     if not dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype, logical=True)):
         return "its numbers are laid out in an unusual way"
-    storage = dataset.id.get_create_plist()
-    for index in range(storage.get_nfilters()):
-        number = storage.get_filter(index)[0]
+    for number, name in _filters(dataset):
         if number in _BYTE_SHUFFLING_FILTERS:
             return f"it is packed with the filter {_BYTE_SHUFFLING_FILTERS[number]}"
+        if not _is_available(number):
+            return (
+                f"it is packed with the HDF5 filter {number}{name}, which is not installed here; "
+                "h5repack -f GZIP=4 OLD NEW packs it with one that is always there"
+            )
     return None
+
+
+def packing_limit(dataset: Any) -> int:
+    """Return how many times as many bytes as it stores an open `h5py.Dataset` may declare, by its filters."""
+    return MAX_PLUGIN_RATIO if any(number >= _FIRST_PLUGIN for number, _ in _filters(dataset)) else MAX_RATIO
+
+
+def _filters(dataset: Any) -> list[tuple[int, str]]:
+    """Return number and name of the filters a dataset is packed with."""
+    storage = dataset.id.get_create_plist()
+    found = []
+    for index in range(storage.get_nfilters()):
+        number = storage.get_filter(index)[0]
+        found.append((number, f" ({PLUGINS[number]})" if number in PLUGINS else ""))
+    return found
+
+
+def _is_available(number: int) -> bool:
+    """Return whether the library can unpack a filter; those of hdf5plugin are loaded when first asked for."""
+    import h5py
+
+    if number >= _FIRST_PLUGIN and not h5py.h5z.filter_avail(number):
+        import hdf5plugin  # noqa: F401 - importing it makes its filters known to the library
+    return bool(h5py.h5z.filter_avail(number))
 
 
 class _CheckedStream(io.RawIOBase):

@@ -20,6 +20,7 @@ from ptychopinn_backend.config.generators import uses_back_projection
 from ptychopinn_backend.config.inputs import PRETRAIN, InputConfig
 from ptychopinn_backend.config.presets import FittedPreset, fitted_preset, pretraining_preset, unfitted_options
 from ptychopinn_backend.config.yaml_file import RunConfig, run_config
+from ptychopinn_backend.data.pattern_size import require_network_size
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.factory import choose_backend
 from ptychopinn_backend.runs.plan import DEFAULT, Decision, RunPlan
@@ -135,6 +136,8 @@ def prepare(request: RunRequest, scans: ScanInput) -> PreparedRun:
         chosen.below(_without_epochs_of_stages(Layer(f"preset {preset.name}", preset.options), request.settings))
     for layer in _layers(request.settings):
         chosen.below(layer)
+    if "N" not in chosen.names():
+        require_network_size(scans.sizes[0].N)
     chosen.below(Layer("scan", {"N": scans.sizes[0].N}))
     chosen.raise_neighbors(given)
     chosen.take_backend(request.backend)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from ptychopinn_backend.config import TrainingConfig
-from ptychopinn_backend.config.presets import DescribedScan
 from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
+from ptychopinn_backend.config.scan_traits import DescribedScan
 from ptychopinn_backend.data.counted_scan import CountedScan
 from ptychopinn_backend.data.dataset import ScanDataset, open_dataset
 from ptychopinn_backend.data.dataset.sources import (

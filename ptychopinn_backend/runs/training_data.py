@@ -14,6 +14,7 @@ from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.counted_scan import CountedScan, mean_photons
 from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset
 from ptychopinn_backend.data.dataset.sources import Sources
+from ptychopinn_backend.data.pattern_size import require_network_size
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import DataError
@@ -127,6 +128,8 @@ def fit_to_data(config: TrainingConfig, N: int, photons: float | None, given: Se
     Returns:
         The configuration to train with.
     """
+    if "N" not in given:
+        require_network_size(N)
     model = config.model if "N" in given else replace(config.model, N=N)
     changes: dict[str, Any] = {"model": model}
     if "nphotons" not in given and photons is not None:

@@ -35,6 +35,8 @@ _EXPECTED_WARNINGS = (
     ".*recommended to use `self.log.*sync_dist=True.*",
     ".*GPU available but not used.*",
     ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
+    # Of an axis of one entry, the step in memory means nothing.
+    "Grad strides do not match bucket view strides.*",
 )
 
 
@@ -53,6 +55,14 @@ class _EpochReporter(Checkpoint):  # type: ignore[misc]
         if trainer.strategy.broadcast(stop):
             progress.stop_on_request()
             trainer.should_stop = True
+
+
+class _QuietProcess(Callback):  # type: ignore[misc]
+    """Silences expected warnings in a process that Lightning has spawned, which knows nothing of `quiet_framework`."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Set the filters of the process that trains."""
+        _ignore_expected_warnings()
 
 
 class _TerminationAsBefore(Callback):  # type: ignore[misc]
@@ -139,7 +149,7 @@ def build_trainer(
         The Trainer.
     """
     execution = setup.execution
-    callbacks: list[Callback] = [_TerminationAsBefore()]
+    callbacks: list[Callback] = [_QuietProcess(), _TerminationAsBefore()]
     if folder is not None and execution.enable_checkpointing:
         callbacks += _checkpoints(setup, monitor, folder)
     callbacks.append(_EpochReporter(open_log(execution.logger_backend, setup.log_folder or folder), on_epoch))
@@ -176,12 +186,16 @@ def quiet_framework() -> Iterator[None]:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
-            for message in _EXPECTED_WARNINGS:
-                warnings.filterwarnings("ignore", message=message)
+            _ignore_expected_warnings()
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _ignore_expected_warnings() -> None:
+    for message in _EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
 
 
 @contextmanager

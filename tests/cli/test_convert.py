@@ -98,3 +98,11 @@ def test_wrong_use_is_one_line(
     assert main(["convert", *arguments]) == 2
     assert words in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
+
+
+def test_patterns_of_another_size(scan: SimulatedScan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan.to_file(tmp_path / "scan.npz")
+    for size in ("64", "32"):
+        assert main(["convert", str(tmp_path / "scan.npz"), "-o", str(tmp_path / "new.npz"), "--size", size]) == 0
+        assert f"patterns of {size} x {size} pixels" in capsys.readouterr().out
+        assert int(size) == RawData.from_file(tmp_path / "new.npz").N

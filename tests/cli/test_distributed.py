@@ -117,6 +117,23 @@ def test_two_processes_give_the_loss_curve_of_one_with_the_doubled_batch(
     assert read_archive(tmp_path / "two").history.keys() == expected.keys() - {"epoch"}
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
+def test_what_pytorch_says_of_its_own_layout_stays_inside(strategy: str, scan: str, tmp_path: Path) -> None:
+    # The amplitude decoder then ends in a convolution to one channel, whose gradient has an axis of one entry.
+    one_by_one = ["1" if word == "2" else word for word in COMMON]
+    options = ["-o", str(tmp_path / "two"), "--epochs", "1", "--devices", "2", "--strategy", strategy, *one_by_one]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "train", scan, *options],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, *rest = done.stderr.splitlines()
+    assert first == "Preset legacy: cnn, gridsize 1, 1 epochs"
+    assert [line for line in rest if not line.startswith("epoch 1/1")] == []
+
+
 def test_the_tasks_of_two_nodes_of_slurm_train_one_model(scan: str, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

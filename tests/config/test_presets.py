@@ -8,18 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from ptychopinn_backend.arrays import Complex64Array, Float64Array
+from ptychopinn_backend.arrays import Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.config.presets import (
     AUTO,
     AUTO_VISITS,
     EPOCH_PATTERNS,
-    FLAT_PROBE,
     NOISY_COUNTS,
     choose_preset,
     fitted_preset,
     preset_options,
-    scan_traits,
 )
+from ptychopinn_backend.config.scan_traits import FLAT_PROBE, scan_traits
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.physics.probe import pixel_distance
 
@@ -33,6 +32,11 @@ class Scan:
     mean_photons: float | None = 1e5
     counts_in_light: float | None = 50.0
     N: int = N
+    object_of_position: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        if self.object_of_position is None:
+            self.object_of_position = np.zeros(len(self.positions_xy), np.int32)
 
     @property
     def n_patterns(self) -> int:
@@ -93,11 +97,73 @@ def test_scan_with_the_least_overlap_decides() -> None:
     assert choose_preset([close, close]).gridsize is None
 
 
-@pytest.mark.parametrize("scan", [Scan(None, raster(5)), Scan(disk(20), raster(5, side=1))])
-def test_unknown_scan_takes_fast(scan: Scan) -> None:
+@pytest.mark.parametrize(
+    ("scan", "reason"),
+    [
+        (Scan(None, raster(5)), "no probe to tell the overlap by"),
+        (Scan(disk(20), raster(5, side=1)), "a single pattern"),
+    ],
+)
+def test_unknown_scan_takes_fast(scan: Scan, reason: str) -> None:
     choice = choose_preset([scan])
-    assert (choice.name, choice.gridsize) == ("fast", None)
-    assert "not known" in choice.reason
+    assert (choice.name, choice.gridsize, choice.reason) == ("fast", None, reason)
+
+
+@pytest.mark.parametrize(
+    ("points", "gridsize", "words"),
+    [
+        (1, None, "a single pattern: too few patterns for groups of neighbours"),
+        (2, None, "too few patterns for groups of neighbours"),
+        (5, None, "neighbours are trained together, 4 at a time"),
+        (36, None, "neighbours are trained together, 9 at a time"),
+        (36, 1, "patterns are trained one by one, as asked for"),
+        (36, 2, "neighbours are trained together, 4 at a time"),
+    ],
+)
+def test_the_reason_says_what_is_done(points: int, gridsize: int | None, words: str) -> None:
+    preset = fitted_preset(AUTO, [Scan(disk(40), raster(8)[:points])], gridsize)
+    assert words in preset.reason
+    assert "one by one" in preset.reason or preset.options["gridsize"] > 1 or "too few" in preset.reason
+    assert preset.reason.count("trained") + preset.reason.count("too few") == 1
+
+
+def test_patches_that_hardly_overlap_are_said_to_be_trained_one_by_one() -> None:
+    reason = fitted_preset(AUTO, [Scan(disk(20), raster(19))]).reason
+    assert "patches hardly overlap, so patterns are trained one by one" in reason
+
+
+@pytest.mark.parametrize("jitter_px", [0.0, 0.2])
+def test_a_place_that_is_measured_again_is_no_neighbour(jitter_px: float) -> None:
+    once, rng = raster(14), np.random.default_rng(0)
+    again = np.concatenate([once + rng.uniform(-jitter_px, jitter_px, once.shape) for _ in range(3)])
+    expected, traits = scan_traits(Scan(disk(20), once)), scan_traits(Scan(disk(20), again))
+    assert expected is not None
+    assert traits is not None
+    assert expected.overlap == pytest.approx(0.26, abs=0.03)
+    assert traits.overlap == pytest.approx(expected.overlap, abs=0.03)
+    assert choose_preset([Scan(disk(20), again)]).gridsize == 1
+
+
+def test_objects_of_one_file_are_no_neighbours() -> None:
+    first, second = raster(14), raster(14) + 0.4
+    both = np.concatenate([first, second])
+    index = np.repeat([0, 7], len(first)).astype(np.int32)
+    traits = scan_traits(Scan(disk(20), both, object_of_position=index))
+    assert traits is not None
+    assert traits.step_px == pytest.approx(14)
+
+
+def test_dense_lines_overlap() -> None:
+    line, below = (np.stack([np.arange(400) * 0.3, np.full(400, y)], axis=1) for y in (0.0, 9.0))
+    traits = scan_traits(Scan(disk(20), np.concatenate([line, below])))
+    assert traits is not None
+    assert traits.overlap > 0.9
+
+
+def test_all_at_one_place() -> None:
+    traits = scan_traits(Scan(disk(20), np.ones((5, 2))))
+    assert traits is not None
+    assert traits.step_px == 0
 
 
 def test_choice_is_logged_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:

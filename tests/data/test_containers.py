@@ -145,7 +145,8 @@ def test_missing_probe(raw):
 
 def test_model_of_another_size(raw):
     with pytest.raises(
-        DataError, match=r"32 x 32 pixels and the model is made for N = 64.*Build the model with N = 32"
+        DataError,
+        match=r"32 x 32 pixels and the model is made for N = 64.*Pad the patterns .*--size 64.* made for N = 32",
     ):
         PtychoDataContainer.from_raw_data(raw, ModelConfig(N=64))
     grouped = raw.generate_grouped_data(32, nsamples=3)

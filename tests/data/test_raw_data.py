@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.errors import ConfigError, DataError, DataFileNotFoundError
+from ptychopinn_backend.errors import ConfigError, DataError, DataFileNotFoundError, ScanWarning
 
 
 @pytest.fixture
@@ -37,11 +37,17 @@ def test_legacy_key_and_axis_order(scan_file, members):
     np.testing.assert_array_equal(raw.diff3d, RawData.from_file(scan_file()).diff3d)
 
 
-def test_as_many_patterns_as_pixels_are_not_transposed(members):
+def test_cube_that_does_not_tell_its_pattern_axis_is_taken_as_the_format_says():
     patterns = np.random.default_rng(0).poisson(5.0, (32, 32, 32))
     x = np.arange(32.0)
-    raw = RawData.from_arrays(x, x, patterns, measurement="counts")
+    with pytest.warns(ScanWarning, match='the first is taken.*"pattern_axis": 0, or 2 for the last'):
+        raw = RawData.from_arrays(x, x, patterns, measurement="counts")
     np.testing.assert_allclose(raw.diff3d**2, patterns, rtol=1e-6)
+    for axis in (0, 2):
+        told = RawData.from_arrays(x, x, patterns, measurement="counts", metadata={"pattern_axis": axis})
+        np.testing.assert_allclose(told.diff3d**2, np.moveaxis(patterns, axis, 0), rtol=1e-6)
+    with pytest.raises(DataError, match="pattern_axis = 1 in _metadata is neither 0 nor 2"):
+        RawData.from_arrays(x, x, patterns, measurement="counts", metadata={"pattern_axis": 1})
 
 
 def test_diffraction_is_preferred_to_diff3d(scan_file, members):
@@ -58,10 +64,10 @@ def test_explicit_measurement_and_metadata(scan_file, members):
     assert told.metadata["nphotons"] == 1e6
 
 
-@pytest.mark.parametrize("name", ["xcoords", "scan_index", "diffraction", "probeGuess", "objectGuess", "Y"])
+@pytest.mark.parametrize("name", ["xcoords", "scan_index", "diffraction", "probeGuess", "Y"])
 def test_a_signalling_nan_is_refused_without_a_warning(scan_file, members, name):
-    kind = np.complex64 if name in {"probeGuess", "objectGuess", "Y"} else np.float32
-    shape = {"xcoords": (20,), "scan_index": (20,), "probeGuess": (32, 32), "objectGuess": (80, 80)}
+    kind = np.complex64 if name in {"probeGuess", "Y"} else np.float32
+    shape = {"xcoords": (20,), "scan_index": (20,), "probeGuess": (32, 32)}
     values = np.zeros(shape.get(name, (20, 32, 32)), kind)
     values.view(np.uint32)[...] = 0x7F800001
     with pytest.raises(DataError, match=r"nan|not finite"):
@@ -124,10 +130,7 @@ def test_optional_arrays(scan_file, members):
         ({"probeGuess": np.ones((16, 16))}, r"probeGuess has shape \(16, 16\) for patterns of 32 x 32"),
         ({"probeGuess": np.ones(32)}, r"probe has shape \(32,\); expected \(N, N\) or \(mode, N, N\)"),
         ({"probeGuess": np.full((32, 32), np.nan)}, "probe holds values that are not finite"),
-        ({"objectGuess": np.ones((2, 80, 80))}, r"objectGuess has shape .* expected \(H, W\)"),
         ({"probeGuess": np.full((32, 32), 1e300)}, "probe holds values that are not finite"),
-        ({"objectGuess": np.full((80, 80), np.nan)}, "objectGuess holds nan"),
-        ({"objectGuess": np.full((80, 80), 1e300)}, r"objectGuess holds 1e\+300 at .* must be finite"),
         ({"scan_index": np.zeros(3)}, r"scan_index has shape \(3,\) for 20 scan points"),
         ({"scan_index": np.full(20, 0.5)}, "scan_index holds 0.5; expected whole numbers"),
         ({"scan_index": np.full(20, np.nan)}, "scan_index holds nan; expected whole numbers"),
@@ -143,6 +146,31 @@ def test_optional_arrays(scan_file, members):
 def test_every_bad_input_has_its_own_error(scan_file, changes, words):
     with pytest.raises(DataError, match=words):
         RawData.from_file(scan_file(**changes))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            np.ones((2, 80, 80)),
+            r"objectGuess has shape \(2, 80, 80\); expected \(H, W\).* It is left out.* Reshape it\.",
+        ),
+        (np.full((80, 80), np.nan), "objectGuess holds nan .* left out"),
+        (np.full((80, 80), 1e300), r"objectGuess holds 1e\+300 at .* must be finite"),
+        (np.full((80, 80), "x"), "objectGuess has type <U1"),
+    ],
+)
+def test_an_object_that_cannot_be_used_stops_nobody_who_does_not_need_it(scan_file, values, words):
+    path = scan_file(objectGuess=values)
+    with pytest.warns(ScanWarning, match=words) as caught:
+        assert RawData.from_file(path).objectGuess is None
+    assert len(caught) == 1
+    assert str(path) in str(caught[0].message)
+
+
+def test_an_object_of_one_layer_is_a_plane(scan_file, members):
+    raw = RawData.from_file(scan_file(objectGuess=members["objectGuess"][np.newaxis]))
+    np.testing.assert_array_equal(raw.objectGuess, members["objectGuess"])
 
 
 def test_errors_name_the_file(scan_file):

@@ -83,7 +83,7 @@ def test_objects_and_wrong_shapes_are_refused(file: Path) -> None:
         RawData.from_file(file)
     change(file, "probe", None)
     change(file, "probe_position_x_px", np.zeros(7))
-    with pytest.raises(DataError, match=r"train.h5: ycoords has 25 values for 7 scan points"):
+    with pytest.raises(DataError, match=r"train.h5: probe_position_y_px has 25 values for 7 scan points"):
         RawData.from_file(file)
     change(file, "photon_energy_eV", np.zeros(3))
     with pytest.raises(DataError, match=r"'photon_energy_eV' in .* has shape \(3,\)"):

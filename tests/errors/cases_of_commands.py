@@ -80,6 +80,8 @@ CASES = (
     ),
     Case("A share of scans that is none", (*INFER, "scan.npz", "--share", "4/4"), "must be I/N"),
     Case("A scan is named twice", (*INFER, "--scans", "scan.npz", "scan.npz"), "is named twice"),
+    Case("A size no network takes", (*CONVERT, "-o", "new.npz", "--size", "96"), "size = 96 is not one of"),
+    Case("A size for a data set", (*CONVERT, "-o", "set", "--size", "64"), "--size 64 is for one NPZ"),
     Case("Several scans for one converted file", (*CONVERT, "scan.npz", "-o", "new.npz"), "names one scan"),
     Case("Data-set options for one file", (*CONVERT, "-o", "new.npz", "--gridsize", "2"), "concern data sets"),
     Case("Shifted positions for a data set", (*CONVERT, "-o", "set", "--shift", "0.5"), "is for one NPZ"),

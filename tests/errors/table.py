@@ -15,12 +15,14 @@ from . import (
     cases_of_data,
     cases_of_formats,
     cases_of_ptychodus,
+    cases_of_warnings,
 )
 from .workshop import ROOT, Case, Outcome, prepare, run
 
 PAGE: Final = ROOT / "docs" / "errors.md"
 AREAS: Final[Mapping[str, tuple[Case, ...]]] = {
     "Data": cases_of_data.CASES,
+    "Warnings about a scan": cases_of_warnings.CASES,
     "Scans of other formats": cases_of_formats.CASES,
     "Configuration": cases_of_configuration.CASES,
     "Archive": cases_of_archives.CASES,
@@ -33,8 +35,8 @@ _HEAD: Final = """\
 
 What `ptychopinn` says when it is given bad input, and what to do. Every row is a case of `tests/errors`, run by the
 tests; the words are those the program prints after `Error:`, with `(...)` for what a library adds in its own words.
-With exit code 0 they come after `Warning:`, and the result is written.
-From Python the same words come as an exception of `ptychopinn_backend.errors`.
+With exit code 0 they come after `Warning:`, and the result is written. From Python the same words come as an exception
+of `ptychopinn_backend.errors`, or as a warning; Ptychodus has them in its log.
 
 Exit codes: 0 success; 1 the machine failed (disk, memory, a process that died); 2 the input is bad; 130 interrupted.
 """

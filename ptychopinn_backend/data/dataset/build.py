@@ -41,7 +41,9 @@ from ptychopinn_backend.data.dataset.sources import (
     read_scan_file,
 )
 from ptychopinn_backend.data.dataset.stored_scan import StoredScan, open_stored_scan, store_scan
+from ptychopinn_backend.data.findings import EXAMINATION
 from ptychopinn_backend.data.grouping import group_positions
+from ptychopinn_backend.data.pattern_size import misfit
 from ptychopinn_backend.data.raw_data import subsampled_points
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
 from ptychopinn_backend.files.atomic_file import TEMPORARY_PATTERN, atomic_file
@@ -92,7 +94,9 @@ def _describe(files: Sequence[Path], model: ModelConfig, options: DatasetOptions
     content = [fingerprint(path, options.reading) for path in files]
     stated, all_options = options.reading.stated(), asdict(options)
     del all_options["reading"]
-    patterns = _digest([FORMAT, VERSION, content, model.N, options.measurement, options.with_labels, stated])
+    patterns = _digest(
+        [FORMAT, VERSION, EXAMINATION, content, model.N, options.measurement, options.with_labels, stated]
+    )
     groups = _digest([patterns, all_options])
     return Description(
         patterns,
@@ -220,10 +224,7 @@ def _store_patterns(folder: Path, files: Sequence[Path], wanted: Description, op
 
 def _require_usable(scan: ScanFile, N: int) -> None:
     if scan.N != N:
-        raise DataError(
-            f"{scan.path} holds patterns of {scan.N} x {scan.N} pixels and the model is made for N = {N}; they must "
-            f"agree. Build the model with N = {scan.N}, or crop or pad the patterns."
-        )
+        raise misfit(scan.N, N, f"{scan.path}: the patterns")
     if scan.facts["probeGuess"] is None:
         raise DataError(f"{scan.path} has no probe; the physics needs one. Add probeGuess (mode, N, N) to the scan.")
 

@@ -60,6 +60,11 @@ class ScanDataset(PtychoDataContainer):
         """Position of the first pattern of every group of the first scan (group, 2), axis 1 = (x, y), pixels."""
         return self.coords_true[self.scan_index == 0, 0, :, 0]
 
+    @property
+    def object_of_position(self) -> IntArray:
+        """Object of the first scan every one of `positions_xy` belongs to (group,)."""
+        return np.asarray(self.object_index[self.scan_index == 0])
+
 
 @dataclass(frozen=True)
 class Description:

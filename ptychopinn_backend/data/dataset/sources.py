@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import Complex64Array, Float64Array
+from ptychopinn_backend.arrays import Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data.readers.array_source import stand_in
 from ptychopinn_backend.data.readers.door import open_scan
@@ -64,6 +64,12 @@ class ScanFile:
     def positions_xy(self) -> Float64Array:
         """Scan positions (pattern, 2), axis 1 = (x, y), object pixels."""
         return np.stack([self.facts["xcoords"], self.facts["ycoords"]], axis=1)
+
+    @property
+    def object_of_position(self) -> IntArray:
+        """Object every position belongs to (pattern,)."""
+        index: IntArray = self.facts["scan_index"]
+        return index
 
     @property
     def mean_photons(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,10 @@ from ptychopinn_backend.data.dataset.options import DatasetOptions
 from ptychopinn_backend.data.dataset.sources import ScanFile, stored_dtype
 from ptychopinn_backend.data.dataset.stored_rows import StoredRows, row_writer
 from ptychopinn_backend.data.decisions import tell
+from ptychopinn_backend.data.findings.finding import warn_of
+from ptychopinn_backend.data.findings.repair import PatternRepair
+from ptychopinn_backend.data.findings.scan import ScanExaminer, Verdict
+from ptychopinn_backend.data.findings.survey import PatternSurvey
 from ptychopinn_backend.data.labels import label_patches, require_label_source
 from ptychopinn_backend.data.measurement import (
     AMPLITUDES,
@@ -30,10 +34,10 @@ from ptychopinn_backend.data.measurement import (
 )
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import count_photons, pattern_slices
+from ptychopinn_backend.data.scan_arrays import keep_points
 from ptychopinn_backend.data.scan_checks import (
     check_bad_pixels,
     check_label_patches,
-    check_pattern_values,
     check_positions,
     check_probe,
     decisions,
@@ -91,18 +95,21 @@ def store_scan(scan: ScanFile, folder: Path, index: int, options: DatasetOptions
         OSError: the disk is full or refuses.
     """
     try:
-        described = _store_patterns(scan, _pattern_path(folder, index), options)
+        described, verdict = _store_patterns(scan, _pattern_path(folder, index), options)
         if options.with_labels:
-            _store_labels(scan, _label_path(folder, index))
+            _store_labels(scan, _label_path(folder, index), verdict.kept)
     except DataError as error:
         named = str(error) if str(scan.path) in str(error) else f"{scan.path}: {error}"
         raise DataError(named) from error
     tell((*scan.opened.notes, *decisions(scan.opened.members, scan.facts)), scan.path)
-    members = {name: scan.facts.get(name) for name in (*_NEEDED, *_OPTIONAL)}
+    warn_of((*scan.facts["findings"], *verdict.findings), scan.path)
+    facts = {**scan.facts, "bad_pixels": scan.facts["bad_pixels"] if verdict.bad_pixels is None else verdict.bad_pixels}
+    keep_points(facts, verdict.kept)
+    members = {name: facts.get(name) for name in (*_NEEDED, *_OPTIONAL)}
     members["photons"] = described.pop("photons")
     members[METADATA_KEY] = np.array(json.dumps(described))
     write_npz(_facts_path(folder, index), {name: values for name, values in members.items() if values is not None})
-    logger.info("Stored %d patterns of %d x %d pixels from %s.", scan.n_patterns, scan.N, scan.N, scan.path)
+    logger.info("Stored %d patterns of %d x %d pixels from %s.", len(verdict.kept), scan.N, scan.N, scan.path)
 
 
 def open_stored_scan(folder: Path, index: int) -> StoredScan:
@@ -150,38 +157,90 @@ def _checked_facts(members: Mapping[str, AnyArray], shape: tuple[int, ...]) -> d
     }
 
 
-def _store_patterns(scan: ScanFile, path: Path, options: DatasetOptions) -> dict[str, Any]:
-    bad = scan.facts["bad_pixels"]
-    good = None if bad is None else ~bad
+def _store_patterns(scan: ScanFile, path: Path, options: DatasetOptions) -> tuple[dict[str, Any], Verdict]:
+    """Write patterns while they are looked at; only where something is wrong with them are they written anew."""
+    examiner = ScanExaminer(scan.facts, scan.n_patterns, scan.N)
     metadata = scan.facts["metadata"]
-    kind = stated_measurement(options.measurement or options.reading.measurement, metadata)
-    if kind is None:
-        kind = seen_measurement(_checked_pieces(scan, good), good, stated_photons(metadata))
-    dtype = np.dtype(np.float32) if kind == NORMALISED else stored_dtype(scan.dtype)
-    factor = np.float32(restoring_factor(metadata, _mean_photons(scan, good)) if kind == NORMALISED else 1)
-    photons = np.empty(scan.n_patterns, np.float64)
-    done = 0
-    with row_writer(path, (scan.n_patterns, scan.N, scan.N), dtype) as append:
-        for piece in _checked_pieces(scan, good):
-            amplitudes = to_amplitudes(piece, kind, good)
-            if kind == NORMALISED:
-                amplitudes = amplitudes * factor
-            photons[done : done + len(piece)] = count_photons(amplitudes)
-            done += len(piece)
-            append(amplitudes if dtype.kind == "f" else piece if good is None else piece * good)
-    if done != scan.n_patterns:
-        raise DataError(f"it holds {done} patterns where it declares {scan.n_patterns}. Write the file again.")
+    stated = stated_measurement(options.measurement or options.reading.measurement, metadata)
+    once = _Storing(scan, path, stated or AMPLITUDES, scan.facts["bad_pixels"], PatternRepair.nothing(scan.N))
+    photons = np.zeros(0)
+    if stated in (COUNTS, AMPLITUDES):
+        photons = once.write(examiner.survey)
+    else:
+        for first, piece in _numbered(_pieces(scan)):
+            examiner.survey.look(piece, first)
+
+    def pieces() -> Iterator[AnyArray]:
+        return _pieces(scan)
+
+    values = examiner.impossible_values("diffraction", pieces)
+    kind = stated or seen_measurement(
+        values.applied(pieces()), examiner.good & ~values.bad_pixels, stated_photons(metadata)
+    )
+    are_counted = kind == COUNTS or bool(metadata.get("measured_as_counts", False))
+    verdict = examiner.verdict(values, pieces, are_amplitudes=kind != COUNTS, are_counted=are_counted)
+    if not len(photons) or verdict.repair.changes_values or verdict.repair.bad_pixels.any():
+        bad = scan.facts["bad_pixels"] if verdict.bad_pixels is None else verdict.bad_pixels
+        once = _Storing(scan, path, kind, bad, verdict.repair)
+        photons = once.write()
     return {
         "name": scan.path.name,
-        "measurement": AMPLITUDES if dtype.kind == "f" else kind,
+        "measurement": AMPLITUDES if once.dtype.kind == "f" else kind,
         "labels": options.with_labels,
         "photons": photons,
-    }
+    }, verdict
 
 
-def _mean_photons(scan: ScanFile, good: BoolArray | None) -> float:
-    total = sum(float(count_photons(to_amplitudes(piece, AMPLITUDES, good)).sum()) for piece in _pieces(scan))
-    return total / scan.n_patterns
+@dataclass(frozen=True, eq=False)
+class _Storing:
+    """How the patterns of a scan are written."""
+
+    scan: ScanFile
+    path: Path
+    kind: str
+    bad_pixels: BoolArray | None
+    repair: PatternRepair
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values in the file."""
+        return np.dtype(np.float32) if self.kind == NORMALISED else stored_dtype(self.scan.dtype)
+
+    def write(self, survey: PatternSurvey | None = None) -> Float64Array:
+        """Write the patterns that stay, and return the photons of each (pattern,); a survey looks at all of them."""
+        good = None if self.bad_pixels is None else ~self.bad_pixels
+        n_kept = len(self.repair.kept(self.scan.n_patterns))
+        photons = np.empty(n_kept, np.float64)
+        factor = np.float32(self._factor(good))
+        done = 0
+        shape = (n_kept, self.scan.N, self.scan.N)
+        with row_writer(self.path, shape, self.dtype) as append, np.errstate(invalid="ignore", over="ignore"):
+            for piece in self.repair.applied(self._looked_at(survey)):
+                amplitudes = to_amplitudes(piece, self.kind, good)
+                if self.kind == NORMALISED:
+                    amplitudes = amplitudes * factor
+                photons[done : done + len(piece)] = count_photons(amplitudes)
+                done += len(piece)
+                append(amplitudes if self.dtype.kind == "f" else piece if good is None else piece * good)
+        return photons
+
+    def _looked_at(self, survey: PatternSurvey | None) -> Iterator[AnyArray]:
+        done = 0
+        for first, piece in _numbered(_pieces(self.scan)):
+            if survey is not None:
+                survey.look(piece, first)
+            done = first + len(piece)
+            yield piece
+        if done != self.scan.n_patterns:
+            raise DataError(f"it holds {done} patterns where it declares {self.scan.n_patterns}. Write the file again.")
+
+    def _factor(self, good: BoolArray | None) -> float:
+        """Return the factor that brings normalised amplitudes to the photons that are stated; 1 for all others."""
+        if self.kind != NORMALISED:
+            return 1.0
+        kept = self.repair.applied(_pieces(self.scan))
+        total = sum(float(count_photons(to_amplitudes(piece, AMPLITUDES, good)).sum()) for piece in kept)
+        return restoring_factor(self.scan.facts["metadata"], total / len(self.repair.kept(self.scan.n_patterns)))
 
 
 def _pieces(scan: ScanFile) -> Iterator[AnyArray]:
@@ -190,34 +249,37 @@ def _pieces(scan: ScanFile) -> Iterator[AnyArray]:
         yield from (piece[part] for part in pattern_slices(piece))
 
 
-def _checked_pieces(scan: ScanFile, good_pixels: BoolArray | None) -> Iterator[AnyArray]:
+def _numbered(pieces: Iterable[AnyArray]) -> Iterator[tuple[int, AnyArray]]:
+    """Yield pieces with the number of their first pattern."""
     first = 0
-    for piece in _pieces(scan):
-        check_pattern_values("diffraction", piece, good_pixels, first)
+    for piece in pieces:
+        yield first, piece
         first += len(piece)
-        yield piece
 
 
-def _store_labels(scan: ScanFile, path: Path) -> None:
-    shape = (scan.n_patterns, scan.N, scan.N)
-    with row_writer(path, shape, np.dtype(np.complex64)) as append:
-        for piece in _label_pieces(scan):
+def _store_labels(scan: ScanFile, path: Path, kept: IntArray) -> None:
+    labels = scan.opened.labels
+    with row_writer(path, (len(kept), scan.N, scan.N), np.dtype(np.complex64)) as append:
+        for piece in _labels_of_object(scan, kept) if labels is None else _labels_of_file(scan, labels.pieces(), kept):
             append(piece)
 
 
-def _label_pieces(scan: ScanFile) -> Iterator[Complex64Array]:
-    if scan.opened.labels is not None:
-        done = 0
-        for piece in scan.opened.labels.pieces():
-            patches = check_label_patches(piece, len(piece), scan.N)
-            if patches is not None:
-                done += len(patches)
-                yield patches
-        if done != scan.n_patterns:
-            raise DataError(f"Y holds {done} patches for {scan.n_patterns} scan points. Give one a scan point.")
-        return
-    no_patterns = np.broadcast_to(np.float32(0), (scan.n_patterns, scan.N, scan.N))
-    raw = RawData(diff3d=no_patterns, **scan.facts)
+def _labels_of_file(scan: ScanFile, pieces: Iterable[AnyArray], kept: IntArray) -> Iterator[Complex64Array]:
+    done = 0
+    for first, piece in _numbered(pieces):
+        patches = check_label_patches(piece, len(piece), scan.N)
+        if patches is not None:
+            done += len(patches)
+            yield patches[kept[(kept >= first) & (kept < first + len(piece))] - first]
+    if done != scan.n_patterns:
+        raise DataError(f"Y holds {done} patches for {scan.n_patterns} scan points. Give one a scan point.")
+
+
+def _labels_of_object(scan: ScanFile, kept: IntArray) -> Iterator[Complex64Array]:
+    no_patterns = np.broadcast_to(np.float32(0), (len(kept), scan.N, scan.N))
+    facts = dict(scan.facts)
+    keep_points(facts, kept)
+    raw = RawData(diff3d=no_patterns, **facts)
     require_label_source(raw)
     for points in pattern_slices(no_patterns):
         patches = label_patches(raw, np.arange(points.start, points.stop))

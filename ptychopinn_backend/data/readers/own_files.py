@@ -7,7 +7,7 @@ NPZ files of PtychoPINN differ in small ways that are read here: a trailing axis
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -15,13 +15,20 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config.reading import Reading
+from ptychopinn_backend.data.findings.layout import PATTERN_AXIS_KEY, is_axis_open, pattern_axis
 from ptychopinn_backend.data.readers.array_source import ArraySource, NpzArray
 from ptychopinn_backend.data.readers.content import Content
 from ptychopinn_backend.data.readers.grid_cache import Flattened, PolarPatches, positions_of_groups
 from ptychopinn_backend.data.readers.parts import Instrument, OpenedScan
 from ptychopinn_backend.data.readers.pixel_positions import oriented, positions_in_pixels
 from ptychopinn_backend.data.scan_checks import parse_metadata
-from ptychopinn_backend.data.training_hdf5 import hdf5_pattern_pieces, is_hdf5, pattern_stand_in, read_training_hdf5
+from ptychopinn_backend.data.training_hdf5 import (
+    NAMES_IN_HDF5,
+    hdf5_pattern_pieces,
+    is_hdf5,
+    pattern_stand_in,
+    read_training_hdf5,
+)
 from ptychopinn_backend.errors import DataError, nearest_name
 from ptychopinn_backend.files.linked_hdf5 import LinkedHdf5
 from ptychopinn_backend.files.npz import METADATA_KEY, member_names, read_npz
@@ -94,8 +101,8 @@ def open_npz(path: Path, reading: Reading) -> OpenedScan:
             refuse_missing_key(path, key)
     if members["probeGuess"].size == 0 if "probeGuess" in members else False:
         del members["probeGuess"]
-    patterns = _patterns(path, names, len(members["xcoords"]) if members["xcoords"].ndim else 0)
-    metadata = parse_metadata(members.pop(METADATA_KEY, None))
+    metadata = parse_metadata(members.pop(METADATA_KEY, None), path)
+    patterns = _patterns(path, names, len(members["xcoords"]) if members["xcoords"].ndim else 0, metadata)
     instrument = _instrument(metadata, {name: members.pop(name) for name in _FACTS if name in members})
     members, told, decided = positions_in_pixels(members, instrument, reading, patterns.shape, path)
     notes += decided
@@ -127,9 +134,10 @@ def open_training_hdf5(path: Path, reading: Reading) -> OpenedScan:
         DataError: it is damaged, or lacks a data set.
     """
     members = read_training_hdf5(path, patterns=False)
-    metadata = parse_metadata(members.pop(METADATA_KEY, None))
+    metadata = parse_metadata(members.pop(METADATA_KEY, None), path)
     patterns = _TrainingPatterns(path, pattern_stand_in(path))
-    return OpenedScan(path, (path,), "ptychodus-training", oriented(members, reading), metadata, patterns)
+    members = oriented(members, reading)
+    return OpenedScan(path, (path,), "ptychodus-training", members, metadata, patterns, names=NAMES_IN_HDF5)
 
 
 def open_unknown(path: Path, reading: Reading) -> OpenedScan:
@@ -173,11 +181,19 @@ def refuse_missing_key(path: Path, key: str) -> NoReturn:
     )
 
 
-def _patterns(path: Path, names: list[str], n_points: int) -> ArraySource:
+def _patterns(path: Path, names: list[str], n_points: int, metadata: dict[str, Any]) -> ArraySource:
     key = next((key for key in PATTERN_KEYS if key in names), PATTERN_KEYS[0])
     found = NpzArray.find(path, key, n_points)
     if found is None:
         refuse_missing_key(path, key)
+    axis = metadata.get(PATTERN_AXIS_KEY)
+    if is_axis_open(found.shape, n_points, metadata) and found.dtype.kind in "iuf":
+        # Only the values tell; a cube of equal sides is small.
+        axis = pattern_axis(read_npz(path, [key])[key])
+    if axis in (0, 2):
+        metadata[PATTERN_AXIS_KEY] = 0
+        if axis == 2 and len(found.shape) == 3 and found.header.shape[2] == n_points:
+            return replace(found, patterns_last=True)
     return Flattened(found) if len(found.shape) == 4 and found.shape[0] * found.shape[3] == n_points else found
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, IntArray
+from ptychopinn_backend.data.findings.layout import PATTERN_AXIS_KEY
 from ptychopinn_backend.data.readers.array_source import ArraySource
 
 
@@ -103,3 +106,15 @@ class OpenedScan:
     """Ground-truth patches (pattern, N, N[, 1]), or None."""
     notes: tuple[str, ...] = ()
     """What was decided, each a sentence with how to state it; logged where the scan is read, once."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Name of an array here -> name in the file, where they differ."""
+
+    def in_its_words(self, text: str) -> str:
+        """Return a message with the names the file has for what it is about."""
+        for ours, theirs in self.names.items():
+            text = re.sub(rf"\b{ours}\b", theirs, text)
+        return text
+
+    def pattern_first(self) -> dict[str, Any]:
+        """Return the metadata to check the scan with: only NPZ leave open which axis of a cube counts the patterns."""
+        return dict(self.metadata) if self.format_name == "npz" else {**self.metadata, PATTERN_AXIS_KEY: 0}

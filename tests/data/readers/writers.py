@@ -133,10 +133,15 @@ def write_ptyd(scan: SimulatedScan, folder: Path) -> Path:
     return folder / "scan.ptyd"
 
 
+def _without_hot_pixels(scan: SimulatedScan) -> np.ndarray:
+    """Return the counts as a format without a mask has them: what is bad counts nothing."""
+    return np.where(scan.bad_pixels, 0, scan.counts)
+
+
 def write_fold_slice(scan: SimulatedScan, folder: Path) -> Path:
     x, y = metres(scan)
     with h5py.File(folder / "data_roi0_dp.hdf5", "w") as file:
-        file.create_dataset("dp", data=scan.counts, chunks=(1, N, N), compression="gzip")
+        file.create_dataset("dp", data=_without_hot_pixels(scan), chunks=(1, N, N), compression="gzip")
     with h5py.File(folder / "data_roi0_para.hdf5", "w") as file:
         file["ppX"], file["ppY"] = x[np.newaxis], y[np.newaxis]
         file["dx"], file["lambda"], file["angle"] = [[PIXEL_M]], [[WAVELENGTH_M]], [[0.0]]
@@ -147,7 +152,7 @@ def write_nsls2(scan: SimulatedScan, folder: Path) -> Path:
     """As the nanoprobe saves it: amplitudes with the zero frequency in the corner."""
     x, y = metres(scan)
     with h5py.File(folder / "scan_1.h5", "w") as file:
-        file["diffamp"] = np.fft.fftshift(np.sqrt(scan.counts), axes=(1, 2))
+        file["diffamp"] = np.fft.fftshift(np.sqrt(_without_hot_pixels(scan)), axes=(1, 2))
         file["points"] = np.stack([x, y]) * 1e6
         file["lambda_nm"], file["z_m"], file["ccd_pixel_um"] = WAVELENGTH_M * 1e9, DISTANCE_M, DETECTOR_M * 1e6
         file["angle"] = 0.0

@@ -1,0 +1,228 @@
+"""The examination of a scan's patterns: what is wrong with their values, and what is done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array, IntArray
+from ptychopinn_backend.data.findings.brightness import (
+    dark_patterns,
+    described_patterns,
+    odd_patterns,
+    saturation,
+    totals_of,
+)
+from ptychopinn_backend.data.findings.finding import Finding
+from ptychopinn_backend.data.findings.outliers import (
+    OUT_OF_RANGE,
+    Proportion,
+    limit_values,
+    out_of_proportion,
+    stuck_pixels,
+)
+from ptychopinn_backend.data.findings.repair import REPEATED, REPEATED_SHARE, PatternRepair, Pieces, locate
+from ptychopinn_backend.data.findings.survey import PatternSurvey
+from ptychopinn_backend.data.findings.values import are_impossible, described_repair
+
+_BRIGHT: Final = 2.5
+"""Peaks this many times as high as usual may belong to a pattern that is too bright as a whole."""
+_FAINT: Final = 20.0
+"""Peaks this many times lower than usual may belong to one that is too dark."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """What an examination came to."""
+
+    repair: PatternRepair
+    """What is done."""
+    findings: tuple[Finding, ...]
+    """What was found, what is done about it included."""
+    sample: Float64Array
+    """Some patterns (pattern, N, N) as counts, without what is wrong in them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examiner:
+    """Looks for values out of all proportion, once it is known whether patterns are counts or amplitudes."""
+
+    survey: PatternSurvey
+    """Of the patterns."""
+    pieces: Pieces
+    """The patterns in the unit of the file; asked for only where something seems to be wrong."""
+    good: BoolArray
+    """Good pixels (N, N), as the file marks them."""
+    power: int
+    """2 where the patterns are amplitudes, else 1."""
+    probe: Complex64Array | None
+    """(mode, N, N), or None."""
+
+    def examine(self, values: PatternRepair) -> Examined:
+        """Examine the patterns.
+
+        Args:
+            values: what is done about impossible values already.
+
+        Returns:
+            What is done in addition, and all that was found.
+        """
+        good = self.good & ~values.bad_pixels
+        chosen = ~np.isin(self.survey.sample_points, values.left_out)
+        raw = self.survey.sample[chosen]
+        sample = _Sample(self.survey.sample_points[chosen], raw, _counts(raw, good, self.power))
+        if not sample.counts.any():
+            return Examined(values, (), sample.counts)
+        usual = Proportion.of(sample.counts, self.probe, good, _photon(sample.counts))
+        hot, marked, usual = self._hot_in_sample(sample, good, usual)
+        good = good & ~marked
+        looked = self._looked_at(values.left_out, good, usual, everywhere=bool(marked.any()))
+        odd = self._odd_patterns(
+            values.left_out, sample._replace(counts=np.where(hot | marked, 0, sample.counts)), looked, usual
+        )
+        left_out = np.union1d(values.left_out, odd.points)
+        pixels, largest = self._hot_pixels(left_out, good, usual, seen=bool(hot.any()))
+        largest = max(largest, float(sample.counts[hot].max(initial=0.0)))
+        bad = pixels.bad_pixels | marked
+        shown = PatternRepair(bad, left_out[:0], pixels.replaced)
+        findings = described_repair(shown, "hot-pixels", _out_of_proportion(largest, usual))
+        findings += self._described(odd, pixels.left_out, self.good & ~values.bad_pixels & ~bad)
+        repair = values.joined(shown).without(left_out).without(pixels.left_out)
+        looked.highest[repair.left_out] = 0
+        kept = ~np.isin(sample.points, repair.left_out)
+        is_good = self.good & ~repair.bad_pixels
+        saturated = saturation(sample.raw[kept], looked.highest, is_good, self.power, usual.unit)
+        findings += [] if saturated is None else [saturated]
+        return Examined(repair, tuple(findings), np.where(hot | ~is_good, 0, sample.counts)[kept])
+
+    def _hot_in_sample(
+        self, sample: _Sample, good: BoolArray, usual: Proportion
+    ) -> tuple[BoolArray, BoolArray, Proportion]:
+        """Return hot values of the sample, pixels that are hot again and again, and the proportion with its peak."""
+        counts = sample.counts
+        stuck = stuck_pixels(counts, good, usual)
+        hot = np.broadcast_to(stuck, counts.shape) | limit_values(counts, sample.raw, good)
+        usual = usual.with_peak(counts, hot)
+        hot = hot | out_of_proportion(np.where(hot, 0, counts), good, usual)
+        if hot.any():
+            usual = usual.with_peak(counts, hot)
+            hot |= out_of_proportion(np.where(hot, 0, counts), good, usual)
+        often = max(REPEATED, int(REPEATED_SHARE * len(counts)))
+        # In a short scan chance decides; there the places are counted like all others.
+        return hot, np.asarray(hot.sum(axis=0) >= often) if len(counts) >= often else stuck, usual
+
+    def _looked_at(self, left_out: IntArray, good: BoolArray, usual: Proportion, *, everywhere: bool) -> _LookedAt:
+        """Look at patterns one by one whose peaks are out of the ordinary; at all, where the survey saw bad pixels."""
+        peaks = self._peaks()
+        asked = (peaks > _BRIGHT * usual.peak) | ((peaks < usual.peak / _FAINT) & (peaks > 0))
+        asked |= everywhere
+        asked[left_out] = False
+        highest, totals = self.survey.highest.copy(), np.full(len(peaks), np.nan)
+        for rows, patterns in self._patterns(asked):
+            counts = _counts(patterns, good, self.power)
+            counts[out_of_proportion(counts, good, usual)] = 0
+            highest[rows] = counts.max(axis=(1, 2)) ** (1 / self.power)
+            totals[rows] = totals_of(counts)
+        return _LookedAt(highest, totals)
+
+    def _odd_patterns(self, left_out: IntArray, sample: _Sample, looked: _LookedAt, usual: Proportion) -> _OddPatterns:
+        """Return patterns that are left out for their brightness."""
+        is_empty = looked.highest == 0
+        is_empty[left_out] = False
+        totals = looked.totals.copy()
+        totals[sample.points] = totals_of(sample.counts)
+        totals[is_empty] = np.nan
+        lit = sample.points[~is_empty[sample.points]]
+        usual_total = float(np.median(totals[lit])) if len(lit) else 0.0
+        known = np.flatnonzero(np.isfinite(totals))
+        empty = dark_patterns(totals[known], np.flatnonzero(is_empty), len(totals), usual.unit)
+        bright, dark = odd_patterns(totals[known], known, usual_total, len(totals), usual.unit)
+        return _OddPatterns(bright, dark, empty, max(usual_total, usual.unit))
+
+    def _hot_pixels(
+        self, left_out: IntArray, good: BoolArray, usual: Proportion, *, seen: bool
+    ) -> tuple[PatternRepair, float]:
+        """Return what is done about hot values of the whole scan, and the largest of them in counts."""
+        concerned = self._peaks() > OUT_OF_RANGE * usual.peak
+        concerned[self.survey.sample_points] |= seen
+        concerned[left_out] = False
+        largest = 0.0
+
+        def wrong(patterns: AnyArray) -> BoolArray:
+            nonlocal largest
+            counts = _counts(patterns, good, self.power)
+            found = out_of_proportion(counts, good, usual) | limit_values(counts, patterns, good)
+            largest = max(largest, float(counts[found].max(initial=0.0)))
+            return found
+
+        return locate(self.pieces, concerned, wrong, ~good), largest
+
+    def _described(self, odd: _OddPatterns, hot: IntArray, good: BoolArray) -> list[Finding]:
+        """Return findings of patterns left out; `hot` ones hold many hot values, which make them bright."""
+        bright = np.union1d(odd.bright, hot)
+        concerned = np.isin(np.arange(len(self.survey.highest)), bright)
+        totals = [totals_of(_counts(patterns, good, self.power)) for _, patterns in self._patterns(concerned)]
+        factor = min((float(part.min()) for part in totals), default=np.inf) / odd.usual_total
+        return described_patterns(bright, odd.dark, odd.empty, factor)
+
+    def _peaks(self) -> Float64Array:
+        highest = self.survey.highest
+        return np.where(np.isfinite(highest), highest, np.inf) ** self.power
+
+    def _patterns(self, concerned: BoolArray) -> Iterator[tuple[IntArray, AnyArray]]:
+        """Yield numbers of the patterns concerned, and these patterns."""
+        first = 0
+        for piece in self.pieces() if concerned.any() else ():
+            rows = np.flatnonzero(concerned[first : first + len(piece)])
+            if len(rows):
+                yield rows + first, piece[rows]
+            first += len(piece)
+
+
+class _Sample(NamedTuple):
+    """Some patterns of the scan."""
+
+    points: IntArray
+    """Which ones (pattern,)."""
+    raw: AnyArray
+    """In the unit of the file (pattern, N, N)."""
+    counts: Float64Array
+    """As counts, same shape."""
+
+
+class _LookedAt(NamedTuple):
+    highest: Float64Array
+    """Largest value of every pattern (pattern,), in the unit of the file, without those out of proportion."""
+    totals: Float64Array
+    """Counts of the patterns looked at (pattern,), NaN for the others."""
+
+
+class _OddPatterns(NamedTuple):
+    bright: IntArray
+    dark: IntArray
+    empty: IntArray
+    usual_total: float
+    """Counts of a pattern that is none of them."""
+
+    @property
+    def points(self) -> IntArray:
+        return np.concatenate([self.bright, self.dark, self.empty])
+
+
+def _counts(patterns: AnyArray, good: BoolArray, power: int) -> Float64Array:
+    """Return counts of patterns (pattern, N, N), 0 where there are none."""
+    counts = np.where(good & ~are_impossible(patterns), patterns, 0).astype(np.float64)
+    return np.square(counts, out=counts) if power == 2 else counts
+
+
+def _photon(counts: Float64Array) -> float:
+    """Return the smallest number of the counts: a photon where they are counted, less where they are scaled."""
+    smallest = float(counts[counts > 0].min())
+    return min(1.0, smallest) if smallest > 0.5 else smallest
+
+
+def _out_of_proportion(largest: float, usual: Proportion) -> str:
+    return f"values out of all proportion (up to {largest:.10g} counts; the peak of a pattern is {usual.peak:.4g})"

@@ -1,0 +1,133 @@
+"""From the arrays of a scan to the fields of `RawData`: checked, examined, mended where values are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Float32Array, IntArray
+from ptychopinn_backend.data.findings.finding import Finding
+from ptychopinn_backend.data.findings.layout import PATTERN_AXIS_KEY, is_axis_open, pattern_axis, unclear_axis
+from ptychopinn_backend.data.findings.scan import ScanExaminer
+from ptychopinn_backend.data.measurement import (
+    COUNTS,
+    NORMALISED,
+    restoring_factor,
+    seen_measurement,
+    stated_measurement,
+    stated_photons,
+    to_amplitudes,
+)
+from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS, count_photons, pattern_slices
+from ptychopinn_backend.data.scan_checks import check_label_patches, check_scan_facts
+
+PER_POINT: Final = ("xcoords", "ycoords", "scan_index", "point_index", "Y", "xcoords_start", "ycoords_start")
+"""Fields of `RawData` with one entry for each scan point, the patterns apart."""
+
+
+def check_scan(
+    arrays: Mapping[str, AnyArray | None],
+    measurement: str | None,
+    metadata: Mapping[str, Any],
+    out: Float32Array | None = None,
+) -> dict[str, Any]:
+    """Check and examine all arrays of a scan, and turn its patterns into amplitudes.
+
+    Args:
+        arrays: by their names in the NPZ format; optional ones may be missing or None. Patterns are 'diffraction'.
+        measurement: 'counts', 'amplitudes' or None.
+        metadata: of the scan.
+        out: zeros (pattern, N, N) that take the amplitudes of counts; None takes new memory.
+
+    Returns:
+        The fields of `RawData`, findings among them.
+
+    Raises:
+        DataError: an array breaks the contract of specs/data.md.
+    """
+    name = "diffraction"
+    axis, unclear = axis_of_cube(name, arrays["diffraction"], arrays["xcoords"], metadata)
+    fields, patterns = check_scan_facts(arrays, {**metadata, **axis})
+    fields["metadata"] = dict(metadata)
+    fields["Y"] = check_label_patches(arrays.get("Y"), len(patterns), patterns.shape[1])
+    examiner = ScanExaminer(fields, len(patterns), patterns.shape[1])
+    for part in pattern_slices(patterns, IN_CACHE_ELEMENTS):
+        examiner.survey.look(patterns[part], part.start)
+
+    def pieces() -> Iterator[AnyArray]:
+        return (patterns[part] for part in pattern_slices(patterns))
+
+    values = examiner.impossible_values(name, pieces)
+    good = examiner.good & ~values.bad_pixels
+    kind = stated_measurement(measurement, metadata) or seen_measurement(
+        values.applied(pieces()), None if good.all() else good, stated_photons(metadata)
+    )
+    is_counted = kind == COUNTS or bool(metadata.get("measured_as_counts", False))
+    verdict = examiner.verdict(values, pieces, are_amplitudes=kind != COUNTS, are_counted=is_counted)
+    if verdict.bad_pixels is not None:
+        fields["bad_pixels"] = verdict.bad_pixels
+    keep_points(fields, verdict.kept)
+    good_pixels = None if fields["bad_pixels"] is None else ~fields["bad_pixels"]
+    if verdict.repair.changes_values:
+        rest = verdict.repair.applied(pieces())
+        fields["diff3d"] = _gathered(rest, (len(verdict.kept), *patterns.shape[1:]), kind, good_pixels, out)
+    else:
+        fields["diff3d"] = to_amplitudes(patterns, kind, good_pixels, out)
+    if kind == NORMALISED:
+        factor = restoring_factor(metadata, float(count_photons(fields["diff3d"]).mean()))
+        fields["diff3d"] = fields["diff3d"] * np.float32(factor)
+    fields["measured_as_counts"] = is_counted
+    found = (*fields["findings"], unclear, *verdict.findings)
+    fields["findings"] = tuple(finding for finding in found if finding is not None)
+    return fields
+
+
+def _gathered(
+    pieces: Iterator[AnyArray],
+    shape: tuple[int, ...],
+    kind: str,
+    good_pixels: BoolArray | None,
+    out: Float32Array | None,
+) -> Float32Array:
+    amplitudes = np.empty(shape, np.float32) if out is None else out[: shape[0]]
+    done = 0
+    for piece in pieces:
+        amplitudes[done : done + len(piece)] = to_amplitudes(piece, kind, good_pixels)
+        done += len(piece)
+    return amplitudes
+
+
+def keep_points(fields: dict[str, Any], kept: IntArray) -> None:
+    """Leave out scan points from the fields of a scan, the patterns apart.
+
+    Args:
+        fields: fields of `RawData`; changed in place.
+        kept: points that stay (point,), in rising order.
+    """
+    if len(kept) < len(fields["xcoords"]):
+        for name in PER_POINT:
+            if fields.get(name) is not None:
+                fields[name] = fields[name][kept]
+
+
+def axis_of_cube(
+    name: str, patterns: AnyArray | None, xcoords: AnyArray | None, metadata: Mapping[str, Any]
+) -> tuple[dict[str, int], Finding | None]:
+    """Decide which axis of patterns counts them where shape and metadata leave it open.
+
+    Args:
+        name: of the patterns in messages.
+        patterns: as in the file; only a cube is looked at.
+        xcoords: as in the file; their number must be that of all three axes.
+        metadata: of the scan.
+
+    Returns:
+        What is added to the metadata, and a finding where the patterns do not tell.
+    """
+    cube = np.asarray(patterns)
+    if not is_axis_open(cube.shape, np.asarray(xcoords).size, metadata) or cube.dtype.kind not in "iuf":
+        return {}, None
+    axis = pattern_axis(cube)
+    return {PATTERN_AXIS_KEY: axis or 0}, None if axis is not None else unclear_axis(name, cube.shape)
