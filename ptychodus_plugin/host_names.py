@@ -44,7 +44,6 @@ LIBRARY_NAMES: Final = (
     "ptychodus.api.probe:ProbeSequence.get_pixel_geometry",
     "ptychodus.api.product:LossValue",
     "ptychodus.api.product:Product(metadata, probe_positions, probes, object_, losses)",
-    "ptychodus.api.preprocess.diffraction:inpaint_bad_pixels",
 )
 """Used without a window; 'module:name(parameters that are given)'."""
 

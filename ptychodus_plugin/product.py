@@ -16,13 +16,13 @@ from typing import Any, Final
 
 import numpy as np
 from ptychodus.api.object import Object
-from ptychodus.api.preprocess.diffraction import inpaint_bad_pixels
 from ptychodus.api.probe import ProbeSequence
 from ptychodus.api.product import LossValue, Product
 from ptychodus.api.reconstruct import ReconstructInput
+from skimage.restoration import inpaint_biharmonic
 
 from ptychodus_plugin.product_checks import check_product
-from ptychopinn_backend.arrays import Complex64Array, ComplexArray, Float64Array
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, ComplexArray, Float64Array
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.files.npz import METADATA_KEY, write_npz
 from ptychopinn_backend.stitching.assembly import ObjectFrame
@@ -128,7 +128,7 @@ def save_training_data(file_path: Path, parameters: ReconstructInput) -> None:
         "ycoords": ycoords,
         "xcoords_start": xcoords,
         "ycoords_start": ycoords,
-        "diff3d": inpaint_bad_pixels(patterns, bad_pixels),
+        "diff3d": _filled(patterns, bad_pixels),
         "bad_pixels": np.zeros(patterns.shape[1:], bool) if bad_pixels is None else bad_pixels,
         "probeGuess": mean_modes(product.probes),
         "objectGuess": product.object_.get_layer(0),
@@ -136,6 +136,16 @@ def save_training_data(file_path: Path, parameters: ReconstructInput) -> None:
         METADATA_KEY: np.array(json.dumps({"measurement": "counts"})),
     }
     write_npz(file_path, members)
+
+
+def _filled(patterns: AnyArray, bad_pixels: BoolArray | None) -> AnyArray:
+    """Return patterns with bad pixels filled as the host fills them; its call for a stack is not in Ptychodus 1.6."""
+    if bad_pixels is None or not bad_pixels.any():
+        return patterns
+    last = np.moveaxis(patterns, 0, -1).astype(np.float64)
+    filled = np.moveaxis(inpaint_biharmonic(last, bad_pixels, channel_axis=-1), -1, 0)
+    whole = np.issubdtype(patterns.dtype, np.integer)
+    return np.asarray(np.rint(filled) if whole else filled).astype(patterns.dtype)
 
 
 def object_frame(object_: Object) -> ObjectFrame:

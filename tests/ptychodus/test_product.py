@@ -171,6 +171,8 @@ def test_losses_for_the_logarithmic_axis_of_the_host(history: list[float], expec
 
 def test_a_near_field_product_is_refused() -> None:
     parameters, _ = make_input(step_px=12.0)
+    if not hasattr(parameters.product.metadata, "far_field"):
+        pytest.skip("this version of Ptychodus knows the far field only")
     near = replace(parameters.product.metadata, far_field=False)
     parameters = replace(parameters, product=replace(parameters.product, metadata=near))
     with pytest.raises(DataError, match=r"far_field = False.* computes the far field only\. Choose another algorithm"):
