@@ -186,6 +186,7 @@ def _altered(name: str, change: Callable[[bytes], bytes]) -> bytes:
         (zipped({"x": b""}), "holds 0 pickles of PyTorch instead of one"),
         (b"\x80\x02", "its zip structure is broken"),
     ],
+    ids=["short array", "short pickle", "a list", "no pickle", "no zip"],
 )
 def test_a_damaged_state_is_named(tmp_path: Path, state: bytes, words: str) -> None:
     with pytest.raises(DamagedArchiveError, match=f"{words}.*Copy the file again"):
