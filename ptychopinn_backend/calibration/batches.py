@@ -31,6 +31,9 @@ def batch_count(positions_xy: Float64Array, probe: Complex64Array) -> int:
     side = np.sqrt(beam_px2)
     scanned_px2 = np.prod(np.ptp(positions_xy, axis=0) + side)
     overlap = len(positions_xy) * beam_px2 / scanned_px2
+    if not np.isfinite(overlap):
+        # A probe that came to nothing; what it explains is judged elsewhere.
+        return 1
     most = max(1, min(_MOST_BATCHES, len(positions_xy) // _FEWEST_IN_BATCH))
     return int(np.clip(round(_BATCHES_PER_OVERLAP * overlap), 1, most))
 
