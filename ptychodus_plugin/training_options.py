@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ptychodus_plugin.evidence_options import EVIDENCE_OPTIONS
 from ptychodus_plugin.options import Option, Selection, pinn
 from ptychopinn_backend.config import SCHEDULERS
 
@@ -102,15 +103,6 @@ _GROUPS: Final = (
         config="training.validation_fraction",
         minimum=0.0,
         maximum=0.9,
-    ),
-    Option(
-        "HeldOutFraction",
-        0.0,
-        "Held-out Fraction:",
-        "Part of the patterns, spread evenly, that training never sees and that judge the object; 0 trains on all.",
-        config="training.held_out_fraction",
-        minimum=0.0,
-        maximum=0.5,
     ),
     Option(
         "Seed",
@@ -358,16 +350,6 @@ _LOSS: Final = (
         "mean_deviation_weight",
     ),
     Option(
-        "TargetPhotonFraction",
-        0.0,
-        "Target Photon Fraction:",
-        "Part of the photons that only the loss sees, so that noise cannot be learned; 0 shows the network all.",
-        config="training.target_photon_fraction",
-        minimum=0.0,
-        maximum=0.9,
-        applies=pinn,
-    ),
-    Option(
         "NumPhotons",
         1e6,
         "Photons per Pattern:",
@@ -405,4 +387,4 @@ _LOSS: Final = (
     ),
 )
 
-TRAINING_OPTIONS: Final = (*_GROUPS, *_LOSS, *_PHASES, *_OPTIMISATION)
+TRAINING_OPTIONS: Final = (*_GROUPS, *EVIDENCE_OPTIONS, *_LOSS, *_PHASES, *_OPTIMISATION)

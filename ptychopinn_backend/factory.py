@@ -121,6 +121,21 @@ def installed_backends() -> dict[str, bool]:
     }
 
 
+def require_installed(name: str) -> None:
+    """Raise unless the framework of a backend is installed; imports none.
+
+    Args:
+        name: 'tensorflow' or 'pytorch'.
+
+    Raises:
+        BackendUnavailableError: says what to install.
+    """
+    provider = _PROVIDERS[name]
+    missing = [package for package in provider.packages if find_spec(package) is None]
+    if missing:
+        raise _unavailable(provider, missing[0])
+
+
 def backend_class(name: str) -> type[Backend]:
     """Import a backend.
 
@@ -140,9 +155,7 @@ def backend_class(name: str) -> type[Backend]:
         )
     provider = _PROVIDERS[name]
     # A package that is imported only to train must be missed here, not after hours of preparing data.
-    missing = [package for package in provider.packages if find_spec(package) is None]
-    if missing:
-        raise _unavailable(provider, missing[0])
+    require_installed(name)
     # Whoever loaded the framework before has decided how it computes.
     is_first = not any(package in sys.modules for package in provider.packages)
     if is_first:

@@ -89,6 +89,7 @@ def command(
     from ptychopinn_backend.config.inputs import TRAIN, reading_inputs
     from ptychopinn_backend.config.presets import DEFAULT_PRESET
     from ptychopinn_backend.config.yaml_file import given_options
+    from ptychopinn_backend.factory import require_installed
     from ptychopinn_backend.runs.planning import draft, prepare
     from ptychopinn_backend.runs.request import request_of_command
     from ptychopinn_backend.runs.scan_input import scan_input
@@ -99,6 +100,7 @@ def command(
         TRAIN, config_file, named, default_preset=DEFAULT_PRESET, backend=backend, output=output
     )
     asked, inputs = draft(request), request.inputs
+    require_installed(asked.training.backend)
     if started_processes(asked.execution, asked.training.backend):
         return
     if not inputs.scans and inputs.dataset is None:

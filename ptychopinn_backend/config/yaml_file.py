@@ -63,9 +63,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+\Z"), list("-+0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Writes text that `_Loader` would take for a number, such as '1e9', in quotes."""
+
+
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+\Z"), list("-+0123456789")
+    )
 
 
 def yaml_value(text: str) -> Any:
@@ -81,6 +86,19 @@ def yaml_value(text: str) -> Any:
         yaml.YAMLError: it is not valid.
     """
     return yaml.load(text, Loader=_Loader)
+
+
+def yaml_text(content: Mapping[str, Any], *, flow: bool | None = False) -> str:
+    """Return a mapping as YAML that `yaml_value` reads back as it is.
+
+    Args:
+        content: plain values.
+        flow: True writes everything in one line, None the innermost lists.
+
+    Returns:
+        The text.
+    """
+    return str(yaml.dump(dict(content), Dumper=_Dumper, default_flow_style=flow, allow_unicode=True, width=10_000))
 
 
 def load_yaml_config(path: str | Path) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 from scipy.special import xlogy
-from scipy.stats import poisson
 
 from ptychopinn_backend.arrays import BoolArray, Float64Array, FloatArray
 
@@ -91,6 +90,9 @@ class DevianceSum:
 @lru_cache(maxsize=1)
 def _expectations() -> tuple[Float64Array, Float64Array]:
     """Return logarithms of intensities and the expectation for each, summed over all counts that occur."""
+    # Half a second to import, which only a low dose needs.
+    from scipy.stats import poisson
+
     intensity = np.geomspace(LEAST_INTENSITY, _LARGEST_SUMMED, _TABLE_LENGTH)
     counts = np.arange(np.ceil(_LARGEST_SUMMED + 12 * np.sqrt(_LARGEST_SUMMED)))[:, np.newaxis]
     likely = np.asarray(poisson.pmf(counts, intensity))

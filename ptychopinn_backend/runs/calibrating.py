@@ -111,6 +111,8 @@ def reconstruct_calibrated(
 
 
 def _why_not(scan: RawData) -> str | None:
+    if scan.probeGuess is None:
+        return "it has no probe to begin with; 'ptychopinn calibrate --probe none' looks for one"
     if scan.n_patterns < FEWEST_PATTERNS:
         return f"{scan.n_patterns} patterns are too few to hold any out"
     objects = len(np.unique(scan.scan_index))

@@ -12,12 +12,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from ptychopinn_backend.archive import package_version
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.inputs import InputConfig
+from ptychopinn_backend.config.yaml_file import yaml_text
 from ptychopinn_backend.files.atomic_file import atomic_file
 
 PLAN_NAME: Final = "run.yaml"
@@ -181,7 +180,7 @@ def _yaml_lines(name: str, value: Any, comment: str) -> list[str]:
     plain = _plain(value)
     # Numbers of a list stand in one line; paths may be long, and have one each.
     flow = None if isinstance(plain, list) and not any(isinstance(item, str) for item in plain) else False
-    text = yaml.safe_dump({name: plain}, default_flow_style=flow, allow_unicode=True, width=10_000)
+    text = yaml_text({name: plain}, flow=flow)
     first, *rest = text.rstrip("\n").split("\n")
     return [first + comment, *rest]
 

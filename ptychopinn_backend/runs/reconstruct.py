@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,15 +93,38 @@ def reconstruct(
         require_non_negative_integer("polish_steps", polish_steps)
     require_choice("assembly", assembly, ASSEMBLIES)
     _require_one_object(scan)
+    asked = _Asked(n_groups, neighbor_count, batch_size, assembly, frame, seed, on_progress)
+    kept, rows = _without_held_out(scan) if held_out or polish_steps is None else (scan, np.zeros(0, np.intp))
+    made = _stitched_and_polished(model, scan, kept, rows, polish_steps, asked)
+    if not last_pass or not len(rows):
+        return made
+    again = _stitched_and_polished(model, scan, scan, np.zeros(0, np.intp), made.info["polish_steps"], asked)
+    judged = {name: made.info[name] for name in ("r_free", "free_deviance") if name in made.info}
+    return replace(again, info=again.info | judged)
+
+
+class _Asked(NamedTuple):
+    """Arguments of `reconstruct` that every pass shares."""
+
+    n_groups: int | None
+    neighbor_count: int | None
+    batch_size: int | None
+    assembly: str
+    frame: ObjectFrame | None
+    seed: int | None
+    on_progress: ProgressCallback | None
+
+
+def _stitched_and_polished(
+    model: TrainedModel, scan: RawData, kept: RawData, rows: IntArray, polish_steps: int | None, asked: _Asked
+) -> Reconstruction:
     started = perf_counter()
     model = model.one_by_one()
-    kept, rows = _without_held_out(scan) if held_out or polish_steps is None else (scan, np.zeros(0, np.intp))
     choice = choose_probe(model, kept)
-    source = _groups(model, choice.scan, n_groups, neighbor_count, seed)
+    source = _groups(model, choice.scan, asked.n_groups, asked.neighbor_count, asked.seed)
     N = model.model.N
-    frame = frame or ObjectFrame.covering(scan.positions_xy, N)
-    assembler = ObjectAssembler(frame, N, patch_weight(assembly, choice.probe, model.model))
-
+    frame = asked.frame or ObjectFrame.covering(scan.positions_xy, N)
+    assembler = ObjectAssembler(frame, N, patch_weight(asked.assembly, choice.probe, model.model))
     counts = count_photons(scan.diff3d)
 
     def so_far() -> Reconstruction:
@@ -110,29 +133,14 @@ def reconstruct(
 
     positions = group_positions(source)
     done = 0
-    for patches in model.backend.predict(source, _batch_size(model, batch_size)):
+    for patches in model.backend.predict(source, _batch_size(model, asked.batch_size)):
         count = len(patches)
         by_pattern = np.ascontiguousarray(np.moveaxis(patches, -1, 1)).reshape(-1, N, N)
         assembler.add(by_pattern, positions[done : done + count].reshape(-1, 2))
         done += count
-        if on_progress is not None:
-            on_progress(done, source.n_groups, so_far)
-    made = _polished(so_far(), scan, kept, rows, polish_steps, started)
-    if not last_pass or not len(rows):
-        return made
-    again = reconstruct(
-        model,
-        scan,
-        n_groups=n_groups,
-        neighbor_count=neighbor_count,
-        batch_size=batch_size,
-        assembly=assembly,
-        frame=frame,
-        polish_steps=made.info["polish_steps"],
-        seed=seed,
-    )
-    judged = {name: made.info[name] for name in ("r_free", "free_deviance") if name in made.info}
-    return replace(again, info=again.info | judged)
+        if asked.on_progress is not None:
+            asked.on_progress(done, source.n_groups, so_far)
+    return _polished(so_far(), scan, kept, rows, polish_steps, started)
 
 
 def _without_held_out(scan: RawData) -> tuple[RawData, IntArray]:

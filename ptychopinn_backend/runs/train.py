@@ -191,25 +191,22 @@ def train_locked(
     Returns:
         The trained model.
     """
-    name = config.backend
     if resume and checkpoint_folder is not None:
-        require_resumable(checkpoint_folder, name)
+        require_resumable(checkpoint_folder, config.backend)
     if config.target_photon_fraction > 0:
         training, config = _split_photons(training, config, execution.seed)
     intensity_scale = default_intensity_scale(config.nphotons, config.model.N)
     setup = BackendSetup(config.model, config, execution, intensity_scale, training.probes, log_folder)
-    computing = create_backend(name, setup)
-    logger.info("Training %s on %d groups of %d scan(s).", name, training.n_groups, len(training.probes))
+    computing = create_backend(config.backend, setup)
+    logger.info("Training %s on %d groups of %d scan(s).", config.backend, training.n_groups, len(training.probes))
     if start is not None:
         start_from(computing, start)
     snapshot = legacy_snapshot(config, setup.intensity_scale)
-    model = TrainedModel(computing, {}, snapshot, name, execution.seed, training.probes)
+    model = TrainedModel(computing, {}, snapshot, config.backend, execution.seed, training.probes)
     if best_archive is not None:
         best = BestEpoch(config, execution, loss_keys(config, validated=validation is not None))
         on_epoch = BestArchive(replace(model), best_archive, best, on_epoch)
-    if execution.recon_log_every_n_epochs is not None:
-        log = picture_log(execution, log_folder or checkpoint_folder)
-        on_epoch = ReconstructionLog(computing, training, log, on_epoch)
+    on_epoch = _with_pictures(model, training, log_folder or checkpoint_folder, on_epoch)
     judge = FreeFitJudge(model, held_out, on_epoch)
     # Processes of one training must not wait for one that judges.
     told = _Told(judge if held_out and not is_distributed(execution) else on_epoch)
@@ -234,6 +231,15 @@ class _Told:
     def __call__(self, report: EpochReport) -> bool | None:
         self.epochs += 1
         return None if self._on_epoch is None else self._on_epoch(report)
+
+
+def _with_pictures(
+    model: TrainedModel, training: GroupSource, folder: Path | None, on_epoch: EpochCallback | None
+) -> EpochCallback | None:
+    execution = model.backend.setup.execution
+    if execution.recon_log_every_n_epochs is None:
+        return on_epoch
+    return ReconstructionLog(model.backend, training, picture_log(execution, folder), on_epoch)
 
 
 def _split_photons(training: GroupSource, config: TrainingConfig, seed: int) -> tuple[GroupSource, TrainingConfig]:

@@ -20,6 +20,7 @@ from ptychopinn_backend.config.yaml_file import (
     load_run_config,
     load_yaml_config,
     run_config_from_mapping,
+    yaml_text,
 )
 from ptychopinn_backend.errors import ConfigError
 
@@ -138,7 +139,7 @@ def as_yaml(training: TrainingConfig, execution: ExecutionConfig, sections: bool
     model = plain.pop("model")
     options = asdict(execution)
     content = {"model": model, "training": plain, "execution": options} if sections else {**plain, **model, **options}
-    return yaml.safe_dump(content, allow_unicode=True)
+    return yaml_text(content)
 
 
 @given(training=trainings, execution=executions, sections=st.booleans())

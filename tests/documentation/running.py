@@ -119,7 +119,11 @@ def _run_command(words: list[str], block: Block, patch: pytest.MonkeyPatch) -> N
     if program == "ptychopinn":
         command = next((word for word in arguments if word in SHORTENED), "")
         asked = {"-h", "--help"} & set(arguments)
-        code = main(arguments if asked else [*arguments, *SHORTENED.get(command, ())])
+        shortened = SHORTENED.get(command, ())
+        if "--resume" in arguments:
+            # A page that resumes means a training with epochs left.
+            shortened = ("--epochs", "2")
+        code = main(arguments if asked else [*arguments, *shortened])
         assert code == 0, f"{block.place}: '{shlex.join(words)}' ends with exit code {code}"
     elif program == "python" and arguments[0].endswith(".py"):
         patch.setattr(sys, "argv", arguments)

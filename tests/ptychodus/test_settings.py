@@ -234,7 +234,8 @@ def test_batch_size_that_is_no_power_of_two_names_the_nearest(settings: LibraryS
 
 
 NOT_SETTINGS = {
-    "model": {"N", "model_type"},
+    # The last four are for networks of other programs, and come with their archives.
+    "model": {"N", "model_type", "border_maps", "border_width", "shared_decoder", "cnn_output_mode"},
     "training": {
         "model", "backend", "train_data_file", "test_data_file", "output_dir", "neighbor_count", "n_images",
         "subsample_seed", "n_subsample", "sequential_sampling", "neighbor_pool_size", "torch_loss_mode", "adam_beta1",
