@@ -156,8 +156,6 @@ def _checked(file: Any, name: str, path: Path) -> Any:
         raise DataError(f"'{name}' in {path} has shape {dataset.shape}; expected one number. Write the file again.")
     declared, stored = math.prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size()
     largest = max(declared, math.prod(dataset.chunks or ()) * dataset.dtype.itemsize)
-    if declared and not stored:
-        raise DataError(f"'{name}' in {path} declares {declared} bytes, and none was ever written. Write the values.")
     if largest > packing_limit(dataset) * (stored + 1024):
         raise DataError(
             f"'{name}' in {path} declares {largest / 2**30:.3g} GiB and stores {stored} bytes. Check where the file "
@@ -166,4 +164,6 @@ def _checked(file: Any, name: str, path: Path) -> Any:
     reason = why_unreadable(dataset)
     if reason is not None:
         raise DataError(f"'{name}' in {path} cannot be read: {reason}. Store it as a plain numeric array.")
+    if declared and not stored:
+        raise DataError(f"'{name}' in {path} declares {declared} bytes, and none was ever written. Write the values.")
     return dataset

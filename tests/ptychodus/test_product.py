@@ -46,6 +46,7 @@ def test_positions_and_frame_reproduce_the_measured_counts() -> None:
     assert relative_error(off, parameters.diffraction_patterns.astype(float)) > 0.02
 
 
+@pytest.mark.filterwarnings("ignore:The probe holds .* photons")
 def test_positions_agree_with_the_simulation_of_the_host() -> None:
     parameters, truth = make_input()
     product = parameters.product
