@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _GRACE_S: Final = 20.0
 """How long the others may take to notice that one has failed, or to stop after an interrupt."""
+_TIDY_S: Final = 5.0
+"""How long a process may take to end by itself once it has said all."""
 _MACHINE_FAILURE: Final = 1
 
 
@@ -92,16 +94,25 @@ def run_together(arguments: Sequence[str], count: int, num_nodes: int) -> None:
                 children.append(ChildProcess(_run_command, logs=False))
             children[-1].send((list(arguments), _variables(local_rank, count, num_nodes, shared)))
         failures = hear_all(children, endings.__setitem__, _GRACE_S)
+        _let_end(children)
     except KeyboardInterrupt as interrupt:
         number = signal.SIGTERM if isinstance(interrupt, TerminationRequest) else signal.SIGINT
         for child in children:
             child.ask(number)
         hear_all(children, endings.__setitem__, _GRACE_S, _GRACE_S)
+        _let_end(children)
         raise type(interrupt)(endings[0].sentence if 0 in endings else "") from None
     finally:
         end_all(children, 0.0)
     if failures or endings:
         raise click.exceptions.Exit(_say_failure(endings, failures, count))
+
+
+def _let_end(children: Sequence[ChildProcess]) -> None:
+    """Give processes that have said all they had to say the time to end by themselves, and to tidy up."""
+    until = time.monotonic() + _TIDY_S
+    for child in children:
+        child.wait_for_end(until)
 
 
 def _rendezvous(num_nodes: int) -> dict[str, str]:
