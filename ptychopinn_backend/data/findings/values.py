@@ -62,7 +62,8 @@ def are_impossible(patterns: AnyArray) -> BoolArray:
     """
     if patterns.dtype.kind == "u":
         return np.zeros(patterns.shape, np.bool_)
-    with np.errstate(invalid="ignore"):
+    # Half precision cannot hold the limit, which then is infinity: no value of that type lies above it.
+    with np.errstate(invalid="ignore", over="ignore"):
         return np.asarray(~((patterns >= 0) & (patterns <= LARGEST)))
 
 
