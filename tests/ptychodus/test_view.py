@@ -81,13 +81,13 @@ def test_rows_follow_the_backend(window: Window) -> None:
 
 def test_rows_follow_the_architecture(window: Window) -> None:
     window.pick(window.drop_down("Preset"), "custom")
-    assert "Encoder CBAM:" not in shown_rows(window)["Model"]
+    assert "Batch Normalisation:" not in shown_rows(window)["Model"]
     window.pick(window.drop_down("Backend"), "PyTorch")
-    assert "Encoder CBAM:" in shown_rows(window)["Model"]
+    assert "Batch Normalisation:" in shown_rows(window)["Model"]
     window.pick(window.drop_down("Architecture"), "hybrid_resnet")
     rows = shown_rows(window)["Model"]
     assert {"Fourier Modes:", "Bottleneck Width:"} <= set(rows)
-    assert not {"Encoder CBAM:", "Num. Filters Scale Factor:"} & set(rows)
+    assert not {"Batch Normalisation:", "Num. Filters Scale Factor:"} & set(rows)
     window.pick(window.drop_down("Architecture"), "backprojection_unet")
     rows = shown_rows(window)["Model"]
     assert not {"Fourier Modes:", "Amplitude Activation Function:", "Pad Object:", "Object Big:"} & set(rows)
