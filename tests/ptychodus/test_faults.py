@@ -141,7 +141,7 @@ def test_a_full_disk(scan: Scan, small_disk: DiskMaker) -> None:
 def test_a_folder_that_may_not_be_written(scan: Scan, small_disk: DiskMaker) -> None:
     disk = small_disk(100 * 2**10)
     make_read_only(disk)
-    with pytest.raises(OutputError, match=r"Read-only file system\. Check the path, and that you may .* write there"):
+    with pytest.raises(OutputError, match=r"Read-only file system\. Free space, or choose a folder you may write to"):
         scan.train(disk)
 
 
