@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import Complex64Array, Float32Array, Float64Array, FloatArray, IntArray
-from ptychopinn_backend.data.source import GroupBatch, GroupSource
+from ptychopinn_backend.arrays import Float64Array, FloatArray, IntArray
+from ptychopinn_backend.data.source import GroupBatch, GroupSource, SelectedGroups
 from ptychopinn_backend.errors import ConfigError, DataError
 
 DEFAULT_COPIES: Final = 16
@@ -22,7 +22,7 @@ _ROUNDING: Final = (0.05, 1e-5)
 """Counts, and part of a count, by which float32 amplitudes may miss a whole number."""
 
 
-class ThinnedGroups:
+class ThinnedGroups(SelectedGroups):
     """The groups of a source, each several times, with its counts split anew each time; a function of the seed."""
 
     def __init__(
@@ -52,7 +52,8 @@ class ThinnedGroups:
                 f"target_photon_fraction = {target_fraction}: a photon goes to either part. "
                 "Give a number between 0 and 1."
             )
-        self._source, self._fraction, self._seed, self._copies = source, 1 - target_fraction, seed, copies
+        super().__init__(source, np.tile(np.arange(source.n_groups), copies))
+        self._fraction, self._seed = 1 - target_fraction, seed
         self._factors = np.asarray(counts_factors, np.float64)
         first = self._counts(source.batch(np.arange(1)))
         missed = np.abs(first - np.rint(first))
@@ -61,41 +62,6 @@ class ThinnedGroups:
                 "target_photon_fraction splits counts, and the patterns hold values between whole numbers, for example "
                 f"{first.flat[np.argmax(missed)]:.4g}. Set it to 0, or give counts."
             )
-
-    @property
-    def n_groups(self) -> int:
-        """Groups of the source times the number of splits."""
-        return self._source.n_groups * self._copies
-
-    @property
-    def N(self) -> int:
-        """Pattern side in pixels."""
-        return self._source.N
-
-    @property
-    def channels(self) -> int:
-        """Patterns per group."""
-        return self._source.channels
-
-    @property
-    def probes(self) -> Complex64Array:
-        """Those of the source, (scan, mode, N, N)."""
-        return self._source.probes
-
-    @property
-    def valid_pixels(self) -> Float32Array:
-        """Those of the source, (scan, N, N)."""
-        return self._source.valid_pixels
-
-    @property
-    def max_local_offset_px(self) -> float:
-        """That of the source."""
-        return self._source.max_local_offset_px
-
-    @property
-    def has_labels(self) -> bool:
-        """Whether batches carry Y."""
-        return self._source.has_labels
 
     def batch(self, indices: IntArray) -> GroupBatch:
         """Return groups with their counts split, each part at the scale of the whole.
@@ -106,7 +72,7 @@ class ThinnedGroups:
         Returns:
             The groups: X is what goes into the network, `target` what the loss compares with.
         """
-        whole = self._source.batch(np.asarray(indices) % self._source.n_groups)
+        whole = super().batch(np.asarray(indices))
         factors = self._factors_of(whole)
         counts = np.rint(self._counts(whole)).astype(np.int64)
         first = np.empty_like(counts)
