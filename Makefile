@@ -83,7 +83,7 @@ $(VENV)-dist/.installed: constraints.txt
 	$(VENV)-dist/bin/pip install --quiet --constraint constraints.txt build twine pip-audit
 	touch $@
 
-# Libraries the offscreen GUI tests need; only where this user may install them.
+# Libraries of the offscreen GUI tests and the browser that looks at pages; only where this user may install them.
 system-packages:
 	@bash .ci/system-packages
 
