@@ -8,7 +8,9 @@ existing scripts expect before any bridge call.
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from ptychopinn_backend.errors import ConfigError, nearest_name
@@ -116,14 +118,58 @@ def set(key: str, value: Any) -> None:  # noqa: A001 - the legacy name
     if key in _DERIVED:
         raise ConfigError(f"{key} = {value!r} cannot be set: it is computed. Set N, gridsize or the offsets instead.")
     proposed = {**cfg, key: value}
-    if key == "data_source" and value not in DATA_SOURCES:
-        raise ConfigError(f"data_source = {value!r} is not one of {', '.join(DATA_SOURCES)}. Choose one of these.")
-    if (proposed.get("realspace_mae_weight") or 0) > 0 and not (proposed.get("realspace_weight") or 0) > 0:
-        raise ConfigError(
-            f"{key} = {value!r} leaves realspace_mae_weight above 0 with realspace_weight at 0, where it has no "
-            "effect. Set realspace_weight above 0 first."
-        )
+    if key != "data_source":
+        # An archive of another program may have brought one that is not known here.
+        proposed.pop("data_source", None)
+    _require_valid(proposed, f"{key} = {value!r} leaves")
     cfg[key] = value
+
+
+def validate() -> bool:
+    """Check the rules that `set` checks, for values that were written into `cfg` directly.
+
+    Returns:
+        True.
+
+    Raises:
+        ConfigError: a value breaks a rule.
+    """
+    _require_valid(cfg, "params.cfg has")
+    return True
+
+
+def print_params() -> None:
+    """Print every key of `cfg` with its value, and the derived ones; of arrays their shape and range."""
+    derived: dict[str, Any] = {}
+    for key, compute in _DERIVED.items():
+        with suppress(KeyError, TypeError):
+            derived[key] = compute(cfg)
+    lines = ["Current parameters:", "-" * 20]
+    lines += [f"{key}: {_text(value)}" for key, value in sorted({**cfg, **derived}.items())]
+    sys.stdout.write("\n".join([*lines, "-" * 20]) + "\n")
+
+
+def _require_valid(mapping: Mapping[str, Any], who: str) -> None:
+    source = mapping.get("data_source", DATA_SOURCES[0])
+    if source not in DATA_SOURCES:
+        raise ConfigError(f"data_source = {source!r} is not one of {', '.join(DATA_SOURCES)}. Choose one of these.")
+    if (mapping.get("realspace_mae_weight") or 0) > 0 and not (mapping.get("realspace_weight") or 0) > 0:
+        raise ConfigError(
+            f"{who} realspace_mae_weight above 0 with realspace_weight at 0, where it has no effect. Set "
+            "realspace_weight above 0 first."
+        )
+
+
+def _text(value: Any) -> str:
+    if not getattr(value, "shape", ()):
+        return str(value)
+    import numpy as np
+
+    array = np.asarray(value)
+    if array.size == 0:
+        return str(value)
+    magnitude = np.abs(array)
+    return f"array {array.shape} of {array.dtype}, magnitudes {magnitude.min():.3g} to {magnitude.max():.3g}"
 
 
 def snapshot() -> dict[str, Any]:

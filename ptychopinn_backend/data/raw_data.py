@@ -17,7 +17,6 @@ from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data.decisions import tell
 from ptychopinn_backend.data.findings.finding import Finding, warn_of
 from ptychopinn_backend.data.findings.layout import PATTERN_AXIS_KEY
-from ptychopinn_backend.data.grouped_dictionary import grouped_dictionary
 from ptychopinn_backend.data.grouping import GroupingOptions, Groups, group_positions
 from ptychopinn_backend.data.measurement import AMPLITUDES, STATED_PHOTONS
 from ptychopinn_backend.data.readers.array_source import read_whole, stand_in
@@ -25,6 +24,7 @@ from ptychopinn_backend.data.readers.door import open_scan
 from ptychopinn_backend.data.readers.own_files import LABELS, SMALL_KEYS
 from ptychopinn_backend.data.scaling import count_photons, counts_in_light
 from ptychopinn_backend.data.scan_arrays import PER_POINT, check_scan
+from ptychopinn_backend.data.scan_calls import ScanCalls
 from ptychopinn_backend.data.scan_checks import check_scan_facts, decisions
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.files.npz import METADATA_KEY, write_npz
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class RawData:
+class RawData(ScanCalls):
     """One file or one measurement; build it with `from_file`, `from_arrays` or `from_coords_without_pc`."""
 
     xcoords: Float64Array
@@ -295,51 +295,6 @@ class RawData:
                 logger.warning("n_subsample = %d is more than the scan's %d points; all are kept.", n, self.n_patterns)
             return self
         return self.select(subsampled_points(self.n_patterns, n, seed))
-
-    def generate_grouped_data(
-        self,
-        N: int,
-        K: int = 4,
-        nsamples: int = 1,
-        dataset_path: str | Path | None = None,
-        seed: int | None = None,
-        sequential_sampling: bool = False,
-        gridsize: int | None = None,
-        enable_oversampling: bool = False,
-        neighbor_pool_size: int | None = None,
-    ) -> dict[str, Any]:
-        """Group neighbouring scan points and gather their patterns (legacy dictionary of specs/data.md).
-
-        Args:
-            N: pattern side in pixels; must be the scan's.
-            K: nearest neighbours from which a group is drawn.
-            nsamples: number of groups.
-            dataset_path: file whose folder keeps the neighbour cache; None keeps none.
-            seed: makes the draw reproducible.
-            sequential_sampling: the first `nsamples` points in order, each with its nearest neighbours.
-            gridsize: neighbouring patterns along each side of a group; None means 1.
-            enable_oversampling: allows more groups than scan points.
-            neighbor_pool_size: neighbours from which oversampled groups are drawn; None means K.
-
-        Returns:
-            diffraction, X_full, Y (or None), nn_indices, coords_*, coords_start_* (or None) and objectGuess.
-
-        Raises:
-            DataError: N differs from the scan's, or the scan is too small for the groups asked for.
-        """
-        if self.N != N:
-            raise DataError(f"N = {N} for patterns of {self.N} x {self.N} pixels; they must agree. Set N to {self.N}.")
-        options = GroupingOptions(
-            n_groups=nsamples,
-            gridsize=1 if gridsize is None else gridsize,
-            neighbor_count=K,
-            seed=seed,
-            sequential_sampling=sequential_sampling,
-            enable_oversampling=enable_oversampling,
-            neighbor_pool_size=neighbor_pool_size,
-            dataset_path=dataset_path,
-        )
-        return grouped_dictionary(self, self.form_groups(options))
 
     def form_groups(self, options: GroupingOptions) -> Groups:
         """Group neighbouring scan points.

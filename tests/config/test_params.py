@@ -106,3 +106,22 @@ def test_restore_keeps_the_identity_of_the_mapping() -> None:
     assert held == saved
     held["label"] = "again"
     assert saved["label"] == ""
+
+
+def test_validate_looks_at_what_was_written_directly() -> None:
+    assert params.validate() is True
+    params.cfg["realspace_mae_weight"] = 0.5
+    with pytest.raises(ConfigError, match=r"params\.cfg has realspace_mae_weight above 0 .* Set realspace_weight"):
+        params.validate()
+    params.cfg.update(realspace_weight=0.5, data_source="moon")
+    with pytest.raises(ConfigError, match="data_source = 'moon' is not one of generic"):
+        params.validate()
+    params.set("N", 64)  # as with a model of another program
+
+
+def test_print_params_shows_every_key_and_arrays_by_their_shape(capsys: pytest.CaptureFixture[str]) -> None:
+    params.cfg["probe"] = np.full((2, 3), 4j)
+    params.print_params()
+    lines = capsys.readouterr().out.splitlines()
+    assert {"N: 128", "bigN: 132", "probe: array (2, 3) of complex128, magnitudes 4 to 4"} <= set(lines)
+    assert len([line for line in lines if ": " in line]) == len(params.cfg) + 3

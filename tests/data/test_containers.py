@@ -149,7 +149,7 @@ def test_model_of_another_size(raw):
         match=r"32 x 32 pixels and the model is made for N = 64.*Pad the patterns .*--size 64.* made for N = 32",
     ):
         PtychoDataContainer.from_raw_data(raw, ModelConfig(N=64))
-    grouped = raw.generate_grouped_data(32, nsamples=3)
+    grouped = raw.generate_grouped_data(32, nsamples=3, gridsize=1)
     with pytest.raises(DataError, match=r"diffraction has shape \(3, 32, 32, 1\); expected \(any, 32, 32, 4\)"):
         PtychoDataContainer.from_grouped_data(grouped, raw.probeGuess, MODEL)
 

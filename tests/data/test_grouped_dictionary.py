@@ -48,12 +48,12 @@ def test_recorded_normalisation_of_uint16_patterns(recorded):
     raw = RawData.from_coords_without_pc(
         recorded["in_xcoords"][:n], recorded["in_ycoords"][:n], recorded["in_diff3d_uint16_first4"], None, None
     )
-    grouped = raw.generate_grouped_data(16, nsamples=n, sequential_sampling=True)
+    grouped = raw.generate_grouped_data(16, nsamples=n, sequential_sampling=True, gridsize=1)
     np.testing.assert_allclose(grouped["X_full"], recorded["uint16_diff_gs1__X_full"], atol=1e-6)
 
 
 def test_recorded_labels_of_single_patterns(recorded, raw):
-    grouped = raw.generate_grouped_data(16, nsamples=6, sequential_sampling=True)
+    grouped = raw.generate_grouped_data(16, nsamples=6, sequential_sampling=True, gridsize=1)
     np.testing.assert_array_equal(grouped["nn_indices"], recorded["gs1_seq__nn_indices"])
     np.testing.assert_allclose(grouped["Y"], recorded["gs1_seq__Y"], atol=1e-3)
 
@@ -70,9 +70,9 @@ def test_recorded_labels_of_groups_lie_at_mirrored_positions(recorded, raw):
         np.testing.assert_array_equal(ours["Y"][..., channel], at_position)
 
 
-@pytest.mark.parametrize("gridsize", [None, 1, 2, 3])
+@pytest.mark.parametrize("gridsize", [1, 2, 3])
 def test_legacy_dictionary(raw, gridsize):
-    channels = (gridsize or 1) ** 2
+    channels = gridsize**2
     grouped = raw.generate_grouped_data(16, K=9, nsamples=7, seed=1, gridsize=gridsize)
     assert set(grouped) == KEYS
     for name, dtype in (("diffraction", np.float32), ("X_full", np.float32), ("Y", np.complex64)):
@@ -96,7 +96,7 @@ def test_given_patches_stay_complex_and_follow_the_groups(raw):
 
 def test_no_labels_without_ground_truth(raw):
     raw.objectGuess = None
-    assert raw.generate_grouped_data(16, nsamples=5)["Y"] is None
+    assert raw.generate_grouped_data(16, nsamples=5, gridsize=1)["Y"] is None
 
 
 def test_pattern_size_must_agree(raw):
