@@ -19,9 +19,9 @@ from benchmarks.turns import pass_on
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
-from ptychopinn_backend.runs.reconstruct import DEFAULT_INFERENCE_BATCH, reconstruct
+from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.train import train_source
-from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.trained_model import DEFAULT_INFERENCE_BATCH, TrainedModel
 from ptychopinn_backend.seam.interface import EpochReport
 
 SIZES = ((64, 1, 2), (64, 2, 2), (128, 1, 1), (128, 2, 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,25 @@ from ptychopinn_backend.arrays import FloatArray
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
+from ptychopinn_backend.data.counted_scan import CountedScan
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.factory import resolve_backend
+from ptychopinn_backend.legacy.arguments import training_from_arguments
 from ptychopinn_backend.legacy.params_bridge import update_legacy_dict
+from ptychopinn_backend.runs.group_objects import predict_groups
 from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.results import save_reconstruction, save_training
+from ptychopinn_backend.runs.stitched_groups import CentralStitching, stitched_groups
 from ptychopinn_backend.runs.train import fit_to_scans, measured_photons, train_scans, train_source
 from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.training_data import TrainingData, group_scans, grouped_in_memory
 from ptychopinn_backend.seam.epoch_log import write_history
 from ptychopinn_backend.seam.interface import EpochCallback
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 __all__ = [
+    "create_ptycho_data_container",
     "fit_to_scans",
     "load_inference_bundle",
     "measured_photons",
@@ -33,26 +41,61 @@ __all__ = [
     "save_outputs",
     "save_reconstruction",
     "save_training",
+    "setup_configuration",
     "train_cdi_model",
     "train_scans",
     "train_source",
     "write_history",
 ]
 
+ScanData = RawData | PtychoDataContainer | str | Path
+"""A scan, its groups, or a file of it."""
 
-def _as_scan(data: RawData | PtychoDataContainer | str | Path) -> RawData:
-    if isinstance(data, RawData):
+
+def create_ptycho_data_container(data: ScanData, config: TrainingConfig) -> PtychoDataContainer:
+    """Return the groups of a scan as a configuration draws them (legacy name).
+
+    Args:
+        data: the scan, or a file of it; groups are returned as they are.
+        config: decides N, gridsize, how many groups there are and how they are drawn.
+
+    Returns:
+        The groups.
+
+    Raises:
+        DataError: the scan does not fit the configuration, or `data` is something else.
+    """
+    if isinstance(data, PtychoDataContainer):
         return data
-    if isinstance(data, str | Path):
-        return RawData.from_file(data)
-    raise DataError(
-        f"Scan data of type {type(data).__name__} cannot be used here. Give a RawData or the path of an NPZ."
-    )
+    return grouped_in_memory([CountedScan.of(_as_scan(data))], config, _default_execution().seed)
+
+
+def setup_configuration(args: Any, yaml_path: str | Path | None = None) -> TrainingConfig:
+    """Join command-line arguments and a YAML file to a configuration, and write it into `params.cfg` (legacy name).
+
+    Args:
+        args: what `argparse` returns, or a mapping; attributes that are no option of model or training are left alone.
+        yaml_path: configuration file, or None.
+
+    Returns:
+        The configuration. Arguments win over the file; one that only repeats its default does not, because `argparse`
+        gives every option a value, whether a user typed it or not.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ConfigError: an unknown key of the file, or a value that breaks its rule.
+
+    Warns:
+        UserWarning: an argument repeats its default and the file says something else.
+    """
+    config = training_from_arguments(args, yaml_path)
+    update_legacy_dict(params.cfg, config)
+    return config
 
 
 def train_cdi_model(
-    train_data: RawData | str | Path,
-    test_data: RawData | str | Path | None,
+    train_data: ScanData,
+    test_data: ScanData | None,
     config: TrainingConfig,
     *,
     execution: ExecutionConfig | None = None,
@@ -62,22 +105,26 @@ def train_cdi_model(
     """Train the model of `config.backend`, and leave `params.cfg` as legacy readers expect it.
 
     Args:
-        train_data: scan to train on.
-        test_data: scan to validate on, or None.
+        train_data: scan to train on, or its groups.
+        test_data: scan to validate on, or its groups, or None.
         config: what to train; archive and checkpoints go to `config.output_dir`.
-        execution: run-time options.
+        execution: run-time options; None takes the defaults, with 'npseed' of `params.cfg` as the seed.
         on_epoch: called after every epoch; True stops training.
         init: archive of either backend to start from, or None.
 
     Returns:
-        'model' (`TrainedModel`), 'history' (dict of lists), 'backend' (name), 'intensity_scale'.
+        'model' (`TrainedModel`), 'history' (dict of lists), 'backend' (name), 'intensity_scale', 'train_container'
+        (`PtychoDataContainer`), and 'test_container', None without test data.
     """
     update_legacy_dict(params.cfg, config)
-    model = train_scans(
-        [_as_scan(train_data)],
+    execution = execution or _default_execution()
+    grouped = _grouped(train_data, test_data, config, execution.seed)
+    model = train_source(
+        grouped.training,
         config,
         execution,
-        validation=[_as_scan(test_data)] if test_data is not None else [],
+        validation=grouped.validation,
+        held_out=grouped.held_out,
         on_epoch=on_epoch,
         checkpoint_folder=Path(config.output_dir) / "checkpoints",
         init=init,
@@ -90,37 +137,84 @@ def train_cdi_model(
         "history": model.history,
         "backend": model.backend_name,
         "intensity_scale": model.intensity_scale,
+        "train_container": grouped.training,
+        "test_container": None if test_data is None else grouped.validation,
     }
 
 
 def run_cdi_example(
-    train_data: RawData | str | Path,
-    test_data: RawData | str | Path | None,
+    train_data: ScanData,
+    test_data: ScanData | None,
     config: TrainingConfig,
+    flip_x: bool = False,
+    flip_y: bool = False,
+    transpose: bool = False,
+    M: int = 20,
+    do_stitching: bool = False,
     *,
     execution: ExecutionConfig | None = None,
     on_epoch: EpochCallback | None = None,
 ) -> tuple[FloatArray | None, FloatArray | None, dict[str, Any]]:
     """Train, then reconstruct the test scan.
 
+    With `do_stitching`, or with one of the four options before it, the object is stitched from the central M pixels of
+    the test groups, in the frame of `reassemble_position`, and in the network's own scale. Without, a scan is
+    reconstructed as `reconstruct` does it: from every pattern, in the frame of the scan, at the scale of its counts.
+
     Args:
-        train_data: scan to train on.
-        test_data: scan to validate on and to reconstruct; None only trains.
+        train_data: scan to train on, or its groups.
+        test_data: scan to validate on and to reconstruct; None only trains. Groups are always stitched.
         config: what to train.
-        execution: run-time options.
+        flip_x: stitch with positions that run the other way along x.
+        flip_y: stitch with positions that run the other way along y.
+        transpose: stitch with rows and columns of every patch exchanged.
+        M: side in pixels of the centre that is kept of each patch.
+        do_stitching: stitch the centres of the test groups.
+        execution: run-time options; None takes the defaults, with 'npseed' of `params.cfg` as the seed.
         on_epoch: called after every epoch; True stops training.
 
     Returns:
         Amplitude (row, column), phase (row, column) in radians, both None without a test scan; and results: those of
-        `train_cdi_model`, 'reconstruction' (`Reconstruction`) and 'obj_tensor_full' (the complex object).
+        `train_cdi_model`, and with a test scan 'obj_tensor_full' and 'reconstructed_obj' (the objects of the test
+        groups, (group, N, N, 1)), 'pred_amp' (their far-field amplitudes (group, N, N, channel)), 'global_offsets'
+        (their positions (group, 1, 2, 1)), 'recon_amp' and 'recon_phase' (as returned), and 'reconstruction'
+        (`Reconstruction`).
+
+    Raises:
+        ConfigError: M is not in 1..N, or a flag is neither True nor False.
+
+    Warns:
+        UserWarning: there is no test scan to stitch.
     """
+    how = CentralStitching(M, flip_x, flip_y, transpose)
+    how.require_fitting(config.model.N)
+    stitches = do_stitching or how != CentralStitching() or isinstance(test_data, PtychoDataContainer)
     results = train_cdi_model(train_data, test_data, config, execution=execution, on_epoch=on_epoch)
     if test_data is None:
+        if stitches:
+            warnings.warn(
+                "test_data = None: there is no test scan to stitch, so no object is returned. Give test_data.",
+                UserWarning,
+                stacklevel=2,
+            )
         return None, None, results
-    reconstruction = reconstruct(results["model"], _as_scan(test_data))
-    results["reconstruction"] = reconstruction
-    results["obj_tensor_full"] = reconstruction.object
-    return np.abs(reconstruction.object), np.angle(reconstruction.object), results
+    model, test = results["model"], results["test_container"]
+    predicted = predict_groups(model.backend, test, model.inference_batch())
+    if stitches:
+        reconstruction = stitched_groups(model, test, predicted.objects, how)
+    else:
+        reconstruction = reconstruct(model, _as_scan(test_data))
+    amplitude, phase = np.abs(reconstruction.object), np.angle(reconstruction.object)
+    results |= {
+        "reconstruction": reconstruction,
+        "reconstructed_obj": predicted.objects,
+        "obj_tensor_full": predicted.objects,
+        "pred_amp": predicted.amplitudes,
+        "global_offsets": test.global_offsets,
+        "recon_amp": amplitude,
+        "recon_phase": phase,
+    }
+    return amplitude, phase, results
 
 
 def save_outputs(
@@ -170,10 +264,44 @@ def load_inference_bundle(
         execution: run-time options.
 
     Returns:
-        The model, and the restored legacy parameters.
+        The model, whose `predict([X * intensity_scale, local_offsets])` gives the objects of groups, and the restored
+        legacy parameters.
     """
     content = read_archive(model_path)
     name = resolve_backend(explicit=backend, archive=content.backend)
     model = TrainedModel.from_content(content, name, execution)
     params.restore(content.params)
     return model, params.snapshot()
+
+
+def _as_scan(data: ScanData) -> RawData:
+    if isinstance(data, RawData):
+        return data
+    if isinstance(data, str | Path):
+        return RawData.from_file(data)
+    raise DataError(
+        f"Scan data of type {type(data).__name__} cannot be used here. Give a RawData, a PtychoDataContainer, or the "
+        "path of a scan file."
+    )
+
+
+def _default_execution() -> ExecutionConfig:
+    return ExecutionConfig(seed=params.get("npseed", ExecutionConfig.seed))
+
+
+def _grouped(train: ScanData, test: ScanData | None, config: TrainingConfig, seed: int) -> TrainingData:
+    """Return what a training sees, of scans that are grouped here or were grouped by the caller."""
+    config = replace(config, n_images=None)
+    if not isinstance(train, PtychoDataContainer) and not isinstance(test, PtychoDataContainer):
+        return group_scans([_as_scan(train)], [] if test is None else [_as_scan(test)], config, seed)
+    if test is None:
+        validation = None
+    elif isinstance(test, PtychoDataContainer):
+        validation = test
+    else:
+        validation = grouped_in_memory([CountedScan.of(_as_scan(test))], config, seed + 1)
+    if not isinstance(train, PtychoDataContainer):
+        whole = group_scans([_as_scan(train)], [], replace(config, validation_fraction=0.0), seed)
+        return whole._replace(validation=validation)
+    training, kept = (train, validation) if validation is not None else train.split(config.validation_fraction, seed)
+    return TrainingData(training, kept, float("nan"))

@@ -28,10 +28,12 @@ class ScanCalls:
     if TYPE_CHECKING:
 
         @classmethod
-        def from_file(cls, *given: Any, **more: Any) -> Self: ...
+        def from_file(cls, *given: Any, **more: Any) -> Self:
+            """Read a scan."""
 
         @classmethod
-        def from_arrays(cls, *given: Any, **more: Any) -> Self: ...
+        def from_arrays(cls, *given: Any, **more: Any) -> Self:
+            """Build a scan."""
 
     @classmethod
     def from_files(cls, train_data_file_path: str | Path, test_data_file_path: str | Path) -> tuple[Self, Self]:
@@ -68,7 +70,7 @@ class ScanCalls:
             xcoords: columns of the scan positions (pattern,), pixels of `objectGuess`.
             ycoords: rows of the scan positions (pattern,).
             probeGuess: (N, N) or (mode, N, N) complex.
-            objectGuess: (H, W) complex; scan coordinate (0, 0) is its pixel (0, 0), and a position the centre of a patch.
+            objectGuess: (H, W) complex; pixel (0, 0) is scan coordinate (0, 0), a position the centre of its patch.
             scan_index: object every scan point belongs to (pattern,); None means one object.
             nphotons: mean photon count of a pattern; None takes that of `params.cfg`.
             seed: of the photon noise; None leaves the noise out.

@@ -36,8 +36,6 @@ from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 logger = logging.getLogger(__name__)
 
-# More would leave the cache of a CPU: with 64 groups of 128 x 128 pixels a pass takes half as long again.
-DEFAULT_INFERENCE_BATCH = 8
 DEFAULT_POLISH_STEPS = 8
 """Steps of the last polish; docs/fidelity.md has what they do."""
 ASSEMBLIES = ("probe", "central")
@@ -133,7 +131,7 @@ def _stitched_and_polished(
 
     positions = group_positions(source)
     done = 0
-    for patches in model.backend.predict(source, _batch_size(model, asked.batch_size)):
+    for patches in model.backend.predict(source, model.inference_batch(asked.batch_size)):
         count = len(patches)
         by_pattern = np.ascontiguousarray(np.moveaxis(patches, -1, 1)).reshape(-1, N, N)
         assembler.add(by_pattern, positions[done : done + count].reshape(-1, 2))
@@ -185,7 +183,7 @@ def predict(
         Patches and their positions.
     """
     source = _groups(model, choose_probe(model, scan).scan, n_groups, neighbor_count, seed)
-    batches = list(model.backend.predict(source, _batch_size(model, batch_size)))
+    batches = list(model.backend.predict(source, model.inference_batch(batch_size)))
     return PredictedPatches(np.concatenate(batches), group_positions(source))
 
 
@@ -215,10 +213,6 @@ def _groups(
 def group_positions(source: PtychoDataContainer) -> Float64Array:
     """Return the centre of every patch of every group (group, channel, 2), axis 2 = (x, y), object pixels."""
     return source.coords_true[:, 0].transpose(0, 2, 1)
-
-
-def _batch_size(model: TrainedModel, given: int | None) -> int:
-    return given or model.backend.setup.execution.inference_batch_size or DEFAULT_INFERENCE_BATCH
 
 
 def patch_weight(assembly: str, probe: Complex64Array, model: ModelConfig) -> Float32Array:

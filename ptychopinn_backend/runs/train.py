@@ -89,23 +89,21 @@ def train_scans(
         DataError: scans that do not fit the configuration.
         TrainingError: training cannot go on, or another one holds the folder.
     """
-    name = resolve_backend(explicit=backend, setting=config.backend)
-    config = replace(config, backend=name, n_images=None)
     execution = execution or ExecutionConfig()
-    sources = group_scans(scans, validation, config, execution.seed, every_point=every_point)
-    with training_lock(checkpoint_folder if is_first_process(execution) else None):
-        return train_locked(
-            sources.training,
-            sources.validation,
-            config,
-            execution,
-            on_epoch=on_epoch,
-            checkpoint_folder=checkpoint_folder,
-            best_archive=best_archive,
-            resume=resume,
-            start=None if init is None else StartArchive.read(init),
-            held_out=sources.held_out,
-        )
+    sources = group_scans(scans, validation, replace(config, n_images=None), execution.seed, every_point=every_point)
+    return train_source(
+        sources.training,
+        config,
+        execution,
+        validation=sources.validation,
+        held_out=sources.held_out,
+        backend=backend,
+        on_epoch=on_epoch,
+        checkpoint_folder=checkpoint_folder,
+        best_archive=best_archive,
+        resume=resume,
+        init=init,
+    )
 
 
 def train_source(
@@ -114,6 +112,7 @@ def train_source(
     execution: ExecutionConfig | None = None,
     *,
     validation: GroupSource | None = None,
+    held_out: Sequence[HeldOut] = (),
     backend: str | None = None,
     on_epoch: EpochCallback | None = None,
     checkpoint_folder: Path | None = None,
@@ -128,6 +127,7 @@ def train_source(
         config: what to train; options that say how groups are drawn have no effect here.
         execution: run-time options; None takes the defaults.
         validation: groups to validate on, or None.
+        held_out: patterns that judge the training; see `free_fit.FreeFitJudge`.
         backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then `config.backend`.
         on_epoch: called after every epoch; True stops training.
         checkpoint_folder: as for `train_scans`.
@@ -156,6 +156,7 @@ def train_source(
             best_archive=best_archive,
             resume=resume,
             start=None if init is None else StartArchive.read(init),
+            held_out=held_out,
         )
 
 

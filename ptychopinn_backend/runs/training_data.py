@@ -70,8 +70,8 @@ def group_scans(
     counted = _counted(scans)
     parted = [scan.parted(config.held_out_fraction) for scan in counted]
     judges = tuple(HeldOut(scan.raw, rows) for scan, (_, rows) in zip(counted, parted, strict=True) if len(rows))
-    training = _in_memory([kept for kept, _ in parted], config, seed, every_point)
-    held_out = _in_memory(_counted(validation), config, seed + 1, every_point) if validation else None
+    training = grouped_in_memory([kept for kept, _ in parted], config, seed, every_point)
+    held_out = grouped_in_memory(_counted(validation), config, seed + 1, every_point) if validation else None
     if held_out is None:
         training, held_out = training.split(config.validation_fraction, seed)
     return TrainingData(training, held_out, mean_photons(counted), judges)
@@ -143,9 +143,23 @@ def _counted(scans: Sequence[RawData | CountedScan]) -> list[CountedScan]:
     return [scan if isinstance(scan, CountedScan) else CountedScan.of(scan) for scan in scans]
 
 
-def _in_memory(
-    scans: Sequence[CountedScan], config: TrainingConfig, seed: int, every_point: bool
+def grouped_in_memory(
+    scans: Sequence[CountedScan], config: TrainingConfig, seed: int, every_point: bool = False
 ) -> PtychoDataContainer:
+    """Group scans in memory, and keep none of the groups aside.
+
+    Args:
+        scans: at least one.
+        config: says how many groups and how they are drawn.
+        seed: of the run.
+        every_point: every scan contributes one group for each of its points.
+
+    Returns:
+        The groups of all scans.
+
+    Raises:
+        DataError: a scan does not fit the configuration.
+    """
     options = DatasetOptions.from_training(config, seed, every_point=every_point)
     containers = []
     for scan in scans:

@@ -61,6 +61,22 @@ class ObjectFrame:
         rows, columns = corners.max(axis=0) - first + N + 1
         return cls(shape=(int(rows), int(columns)), origin_rc=(float(-first[0]), float(-first[1])))
 
+    @classmethod
+    def centred(cls, positions_xy: FloatArray, M: int) -> ObjectFrame:
+        """Return the square frame of `reassemble_position`, whose centre is the mean position.
+
+        Args:
+            positions_xy: positions (pattern, 2), axis 1 = (x, y), pixels.
+            M: side in pixels of what is placed at each.
+
+        Returns:
+            The frame, of side M + 2 * c: c is the largest distance of a position from the mean along an axis, rounded
+            up to an even number.
+        """
+        mean = positions_xy.mean(axis=0, dtype=np.float64)
+        side = M + 2 * 2 * int(np.ceil(np.abs(positions_xy - mean).max() / 2))
+        return cls(shape=(side, side), origin_rc=(side / 2 - float(mean[1]), side / 2 - float(mean[0])))
+
 
 @dataclass(frozen=True)
 class StitchedObject:
@@ -293,12 +309,12 @@ def reassemble_position(patches: ComplexArray, global_offsets: FloatArray, M: in
     require_shape("patches", patches, (None, N, N), "(pattern, N, N)")
     require_shape("global_offsets", global_offsets, (len(patches), 2), "(pattern, 2)")
     _require_crop(M, N)
+    frame = ObjectFrame.centred(global_offsets, M)
     centred = global_offsets - global_offsets.mean(axis=0, dtype=np.float64)
-    side = M + 2 * 2 * int(np.ceil(np.abs(centred).max() / 2))
     first = (N - M) // 2
     crops = patches[:, first : first + M, first : first + M].astype(np.complex64)
-    origin = (side / 2, side / 2)
-    canvas, ones = np.zeros((side, side), np.complex64), np.zeros((side, side), np.float32)
+    origin = (frame.shape[0] / 2, frame.shape[1] / 2)
+    canvas, ones = np.zeros(frame.shape, np.complex64), np.zeros(frame.shape, np.float32)
     add_patches(canvas, crops, origin, centred)
     add_patches(ones, np.broadcast_to(np.float32(1), crops.shape), origin, centred)
     return canvas / (ones + np.float32(1e-9))

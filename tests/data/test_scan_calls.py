@@ -70,7 +70,7 @@ def test_what_cannot_be_simulated_is_refused(given: tuple[object, ...]) -> None:
     x, y, probe, obj = given
     with pytest.raises(DataError, match="39 xcoords and 40 ycoords are given; each position has one of both"):
         RawData.from_simulation(x[1:], y, probe, obj)  # type: ignore[index]
-    with pytest.raises(DataError, match="give 0.0 photons to a pattern on average.*pixels of objectGuess"):
+    with pytest.raises(DataError, match=r"give 0\.0 photons to a pattern on average.*pixels of objectGuess"):
         RawData.from_simulation(x + 1e4, y, probe, obj)  # type: ignore[operator]
     with pytest.raises(ConfigError, match="nphotons = -1 must be a finite number above 0"):
         RawData.from_simulation(x, y, probe, obj, nphotons=-1)
