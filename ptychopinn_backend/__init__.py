@@ -39,6 +39,8 @@ _HOMES = {
     "train_source": "workflows",
     "train_cdi_model": "workflows",
     "run_cdi_example": "workflows",
+    "setup_configuration": "workflows",
+    "create_ptycho_data_container": "workflows",
     "save_outputs": "workflows",
     "load_inference_bundle": "workflows",
     "PtychoModel": "model_api",

@@ -198,23 +198,8 @@ def run_cdi_example(
                 stacklevel=2,
             )
         return None, None, results
-    model, test = results["model"], results["test_container"]
-    predicted = predict_groups(model.backend, test, model.inference_batch())
-    if stitches:
-        reconstruction = stitched_groups(model, test, predicted.objects, how)
-    else:
-        reconstruction = reconstruct(model, _as_scan(test_data))
-    amplitude, phase = np.abs(reconstruction.object), np.angle(reconstruction.object)
-    results |= {
-        "reconstruction": reconstruction,
-        "reconstructed_obj": predicted.objects,
-        "obj_tensor_full": predicted.objects,
-        "pred_amp": predicted.amplitudes,
-        "global_offsets": test.global_offsets,
-        "recon_amp": amplitude,
-        "recon_phase": phase,
-    }
-    return amplitude, phase, results
+    results |= _reconstructed(results["model"], results["test_container"], None if stitches else test_data, how)
+    return results["recon_amp"], results["recon_phase"], results
 
 
 def save_outputs(
@@ -272,6 +257,23 @@ def load_inference_bundle(
     model = TrainedModel.from_content(content, name, execution)
     params.restore(content.params)
     return model, params.snapshot()
+
+
+def _reconstructed(
+    model: TrainedModel, test: PtychoDataContainer, scan: ScanData | None, how: CentralStitching
+) -> dict[str, Any]:
+    """Return what is known of the test scan; without a scan its groups are stitched."""
+    predicted = predict_groups(model.backend, test, model.inference_batch())
+    made = stitched_groups(model, test, predicted.objects, how) if scan is None else reconstruct(model, _as_scan(scan))
+    return {
+        "reconstruction": made,
+        "reconstructed_obj": predicted.objects,
+        "obj_tensor_full": predicted.objects,
+        "pred_amp": predicted.amplitudes,
+        "global_offsets": test.global_offsets,
+        "recon_amp": np.abs(made.object),
+        "recon_phase": np.angle(made.object),
+    }
 
 
 def _as_scan(data: ScanData) -> RawData:
