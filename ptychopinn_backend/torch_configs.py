@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
@@ -20,6 +20,13 @@ from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.errors import ConfigError, nearest_name
 from ptychopinn_backend.files.atomic_file import atomic_file
 from ptychopinn_backend.legacy import option_sets as torch_config_sets
+from ptychopinn_backend.legacy.option_fates import TORCH
+from ptychopinn_backend.legacy.option_files import (
+    SETS,
+    known_options,
+    read_content,
+    sections_of,
+)
 from ptychopinn_backend.legacy.option_sets import (
     ARRAY_OPTIONS,
     DataConfig,
@@ -28,6 +35,20 @@ from ptychopinn_backend.legacy.option_sets import (
     ModelConfig,
     TrainingConfig,
     default_options,
+)
+from ptychopinn_backend.legacy.result_options import (
+    reconstruct_options,
+    require_covered,
+    scan_of_experiment,
+    simulation_plan,
+)
+from ptychopinn_backend.legacy.translation import (
+    SAME_NAME_MODEL,
+    SAME_NAME_TRAINING,
+    execution_fields,
+    gridsize,
+    model_fields,
+    training_fields,
 )
 
 __all__ = [
@@ -45,6 +66,8 @@ __all__ = [
     "to_execution_config",
     "to_inference_config",
     "to_model_config",
+    "to_reconstruct_options",
+    "to_simulation_plan",
     "to_training_config",
 ]
 
@@ -52,19 +75,6 @@ logger = logging.getLogger(__name__)
 
 Options = TypeVar("Options")
 
-_MODEL_TYPES: Final = {"Unsupervised": "pinn", "Supervised": "supervised"}
-_LOSS_MODES: Final = {"Poisson": "poisson", "MAE": "mae"}
-_SAME_NAME_MODEL: Final = tuple(
-    item.name
-    for item in fields(ModelConfig)
-    if item.name in {target.name for target in fields(config.ModelConfig)} and item.name not in ARRAY_OPTIONS
-)
-_SAME_NAME_TRAINING: Final = tuple(
-    item.name
-    for item in fields(TrainingConfig)
-    if item.name in {target.name for target in fields(config.TrainingConfig)}
-)
-_STAGES: Final = ("stage_1_epochs", "stage_2_epochs", "stage_3_epochs")
 _EXECUTION_OPTIONS: Final = ("device", "strategy", "n_devices", "learning_rate", "num_workers", "accum_steps")
 
 
@@ -98,17 +108,11 @@ def to_model_config(data: Any, model: Any, overrides: Mapping[str, Any] | None =
         ConfigError: the grid is not square, or a value breaks its rule.
     """
     data_set, model_set = _adopt(DataConfig, data), _adopt(ModelConfig, model)
-    values = {name: getattr(model_set, name) for name in _SAME_NAME_MODEL}
-    values.update(
-        N=data_set.N,
-        probe_scale=data_set.probe_scale,
-        model_type=_MODEL_TYPES[model_set.mode],
-        probe_mask=_has_mask(model_set.probe_mask) or model_set.probe_mask_tensor is not None,
-    )
+    values = model_fields(vars(data_set), vars(model_set))
     given = _checked_overrides(config.ModelConfig, overrides)
     if "gridsize" not in given:
-        values["gridsize"] = _gridsize(data_set.grid_size)
-    carried = [*_SAME_NAME_MODEL, "mode", "intensity_scale_trainable", "loss_function"]
+        values["gridsize"] = gridsize(data_set.grid_size)
+    carried = [*SAME_NAME_MODEL, "mode", "intensity_scale_trainable", "loss_function", "use_shared_decoder"]
     if isinstance(model_set.probe_mask, bool):
         carried.append("probe_mask")
     _log_left_out(model_set, carried)
@@ -138,17 +142,7 @@ def to_training_config(
     data_set, model_set = _adopt(DataConfig, data), _adopt(ModelConfig, pt_model)
     training_set = _adopt(TrainingConfig, training)
     given = _checked_overrides(config.TrainingConfig, overrides)
-    values = {name: getattr(training_set, name) for name in _SAME_NAME_TRAINING}
-    values.update(
-        nepochs=sum(getattr(training_set, name) for name in _STAGES) or training_set.epochs,
-        nll_weight=1.0 if training_set.nll else 0.0,
-        torch_loss_mode=_LOSS_MODES[model_set.loss_function],
-        intensity_scale_trainable=model_set.intensity_scale_trainable,
-        nphotons=data_set.nphotons,
-        neighbor_count=data_set.K,
-        subsample_seed=data_set.subsample_seed,
-        backend="pytorch",
-    )
+    values = {**training_fields(vars(data_set), vars(model_set), vars(training_set)), "backend": "pytorch"}
     values.update(given)
     _require_given(values, "n_groups", "n_groups=512")
     _require_given(values, "train_data_file", "train_data_file='train.npz'")
@@ -166,7 +160,7 @@ def to_training_config(
             stacklevel=2,
         )
     _log_left_out(data_set, ("nphotons", "N", "C", "K", "subsample_seed", "grid_size", "probe_scale"))
-    _log_left_out(training_set, (*_SAME_NAME_TRAINING, "epochs", "nll", *_EXECUTION_OPTIONS))
+    _log_left_out(training_set, (*SAME_NAME_TRAINING, "epochs", "nll", "torch_loss_mode", *_EXECUTION_OPTIONS))
     return config.TrainingConfig(model=model, **values)
 
 
@@ -183,7 +177,8 @@ def to_inference_config(
             be given here.
 
     Returns:
-        The inference as this package describes it, with backend 'pytorch'.
+        The inference as this package describes it, with backend 'pytorch'. Where `test_data_file` is a folder,
+        `experiment_number` chooses the scan. How patches are put together is in `to_reconstruct_options`.
 
     Raises:
         UnknownOptionError: an override has an unknown name.
@@ -198,7 +193,8 @@ def to_inference_config(
     }
     _require_given(values, "model_path", "model_path='training_outputs'")
     _require_given(values, "test_data_file", "test_data_file='scan.npz'")
-    _log_left_out(inference_set, ("batch_size",))
+    require_covered(inference_set)
+    values["test_data_file"] = scan_of_experiment(Path(values["test_data_file"]), inference_set.experiment_number)
     return config.InferenceConfig(model=model, **values)
 
 
@@ -220,15 +216,42 @@ def to_execution_config(
         ConfigError: a value breaks its rule.
     """
     options = _adopt(TrainingConfig, training)
-    values: dict[str, Any] = {
-        "accelerator": options.device,
-        "devices": options.n_devices,
-        "strategy": options.strategy if options.n_devices > 1 else "auto",
-        **{name: getattr(options, name) for name in ("learning_rate", "num_workers", "accum_steps")},
-    }
-    if inference is not None:
-        values["inference_batch_size"] = _adopt(InferenceConfig, inference).batch_size
+    batch = {} if inference is None else {"batch_size": _adopt(InferenceConfig, inference).batch_size}
+    values = execution_fields(vars(options), batch)
     return ExecutionConfig(**{**values, **_checked_overrides(ExecutionConfig, overrides)})
+
+
+def to_reconstruct_options(inference: Any) -> dict[str, Any]:
+    """Translate how patches become an object.
+
+    Args:
+        inference: `InferenceConfig` of the option sets, or an object with its attributes.
+
+    Returns:
+        Arguments of `reconstruct` and `PtychoModel.infer`: assembly, crop_px and batch_size. `window` is for
+        `Reconstruction.without_edge`.
+
+    Raises:
+        ConfigError: `pad_eval` is False, or a value breaks its rule.
+    """
+    return reconstruct_options(_adopt(InferenceConfig, inference))
+
+
+def to_simulation_plan(data: Any, datagen: Any) -> dict[str, Any]:
+    """Translate a simulation.
+
+    Args:
+        data: `DataConfig`, or an object with its attributes.
+        datagen: `DatagenConfig`, or an object with its attributes.
+
+    Returns:
+        What the YAML file of 'ptychopinn simulate' holds: objects_per_probe scans for each probe, of diff_per_object
+        patterns each, whose step fills image_size.
+
+    Raises:
+        ConfigError: a value breaks its rule.
+    """
+    return simulation_plan(_adopt(DataConfig, data), _adopt(DatagenConfig, datagen))
 
 
 def options_from_mapping(cls: type[Options], mapping: Mapping[str, Any]) -> Options:
@@ -236,17 +259,19 @@ def options_from_mapping(cls: type[Options], mapping: Mapping[str, Any]) -> Opti
 
     Args:
         cls: one of the five option sets.
-        mapping: option name -> value; absent options have their default.
+        mapping: option name -> value, of any branch; absent options have their default. Those that have no effect here
+            are named in one warning.
 
     Returns:
         The option set.
 
     Raises:
         UnknownOptionError: an unknown name; the nearest is suggested.
-        ConfigError: a value breaks its rule.
+        ConfigError: a value breaks its rule, or an option is refused (docs/migration.md).
     """
-    _refuse_unknown(mapping, [item.name for item in fields(cls)], f"an option of {cls.__name__}")  # type: ignore[arg-type]
-    return cls(**mapping)
+    known, left_out = known_options(_section_of(cls), mapping)
+    _warn_of({cls.__name__: left_out})
+    return _built(cls, known)
 
 
 def options_to_mapping(options: Any) -> dict[str, Any]:
@@ -263,7 +288,8 @@ def load_option_sets(path: str | Path) -> OptionSets:
 
     Args:
         path: a JSON object with sections 'data', 'model', 'training', 'inference', 'datagen'; each may be absent, and
-            each may be called '<name>_config' instead.
+            be called '<name>_config' or '<Name>Config' instead. Without sections an option is in the first set that
+            knows it. Options of any branch are read; those that have no effect here are named in one warning.
 
     Returns:
         The five sets; absent ones have their defaults.
@@ -273,19 +299,25 @@ def load_option_sets(path: str | Path) -> OptionSets:
         UnknownOptionError: a section or an option has an unknown name.
         ConfigError: the file is not such a JSON object, or a value breaks its rule.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"Option file '{file}' does not exist. Check the path.")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"'{file}' is not valid JSON ({error}). Correct the file.") from error
-    if not isinstance(content, dict) or not all(isinstance(section, dict) for section in content.values()):
-        raise ConfigError(f"'{file}' must hold an object of sections. Write {{\"data\": {{...}}, ...}}.")
-    classes = {name: type(default) for name, default in OptionSets()._asdict().items()}
-    sections = {name.removesuffix("_config"): section for name, section in content.items()}
-    _refuse_unknown(sections, classes, "a section of option sets")
-    return OptionSets(**{name: options_from_mapping(classes[name], section) for name, section in sections.items()})
+    sections = sections_of(read_content(path))
+    parted = {name: known_options(name, section) for name, section in sections.items()}
+    _warn_of({f"section '{name}'": left_out for name, (_, left_out) in parted.items()})
+    return OptionSets(**{name: _built(SETS[name], known) for name, (known, _) in parted.items()})
+
+
+def _built(cls: type[Options], known: Mapping[str, Any]) -> Options:
+    _refuse_unknown(known, [item.name for item in fields(cls)], f"an option of {cls.__name__}")  # type: ignore[arg-type]
+    return cls(**known)
+
+
+def _warn_of(left_out: Mapping[str, Sequence[str]]) -> None:
+    listed = [f"{', '.join(options)} ({where})" for where, options in left_out.items() if options]
+    if listed:
+        warnings.warn(
+            f"Options without effect here: {'; '.join(listed)}. docs/migration.md says of each why.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def save_option_sets(path: str | Path, sets: OptionSets) -> None:
@@ -302,24 +334,24 @@ def save_option_sets(path: str | Path, sets: OptionSets) -> None:
 
 def _adopt(cls: type[Options], source: Any) -> Options:
     """Return `source` as an option set, checked, whatever class with the same attributes it is."""
-    defaults = default_options(cls)
-    return cls(**{name: getattr(source, name, default) for name, default in defaults.items()})
+    section = _section_of(cls)
+    own = default_options(cls)
+    if isinstance(source, cls):
+        return cls(**{name: getattr(source, name) for name in own})
+    told = {name: getattr(source, name) for name in (*own, *TORCH[section]) if hasattr(source, name)}
+    known, left_out = known_options(section, told)
+    changed = [option for option in left_out if " = " in option]
+    if changed:
+        logger.warning("Options of %s without effect here: %s", type(source).__name__, ", ".join(changed))
+    return cls(**{name: value for name, value in known.items() if name in own})
+
+
+def _section_of(cls: type[Any]) -> str:
+    return next(section for section, known in SETS.items() if known is cls)
 
 
 def _list_of(value: Any) -> Any:
     return [_list_of(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _gridsize(grid_size: tuple[int, int]) -> int:
-    if grid_size[0] != grid_size[1]:
-        raise ConfigError(
-            f"grid_size = {grid_size} is not square, but gridsize is one number. Use ({grid_size[0]}, {grid_size[0]})."
-        )
-    return grid_size[0]
-
-
-def _has_mask(probe_mask: Any) -> bool:
-    return probe_mask if isinstance(probe_mask, bool) else probe_mask is not None
 
 
 def _refuse_unknown(names: Iterable[str], valid_names: Iterable[str], what: str) -> None:

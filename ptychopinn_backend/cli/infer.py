@@ -46,6 +46,12 @@ _USAGE_ERROR: Final = 2
     help="Weigh patches by the probe's intensity, or average their centres.",
 )
 @click.option(
+    "--crop",
+    "crop_px",
+    type=click.IntRange(min=1),
+    help="Side in pixels of the centre of each patch that is put together.  [N/2 with central, all with probe]",
+)
+@click.option(
     "--polish",
     "polish_steps",
     type=click.IntRange(min=0),

@@ -15,14 +15,15 @@ from ptychopinn_backend.config.inputs import InputConfig
 from ptychopinn_backend.config.training import ModelConfig, TrainingConfig
 from ptychopinn_backend.errors import ConfigError, nearest_name
 
-_SECTIONS: Final[dict[str, type[Any]]] = {
+SECTIONS: Final[dict[str, type[Any]]] = {
     "model": ModelConfig,
     "training": TrainingConfig,
     "execution": ExecutionConfig,
     "run": InputConfig,
 }
+"""Section of a file -> what its keys set."""
 _HOMES: Final[dict[str, type[Any]]] = {
-    item.name: owner for owner in _SECTIONS.values() for item in fields(owner) if item.name not in _SECTIONS
+    item.name: owner for owner in SECTIONS.values() for item in fields(owner) if item.name not in SECTIONS
 }
 
 
@@ -132,11 +133,16 @@ def load_yaml_config(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def is_option(name: Any) -> bool:
+    """Return whether a name is that of an option."""
+    return isinstance(name, str) and name in _HOMES
+
+
 def _owner_of(name: Any, section: str | None) -> type[Any]:
     owner = _HOMES.get(name) if isinstance(name, str) else None
-    if owner is None or (section is not None and _SECTIONS[section] is not owner):
+    if owner is None or (section is not None and SECTIONS[section] is not owner):
         where = f" in section '{section}'" if section else ""
-        valid = [known for known, home in _HOMES.items() if section is None or home is _SECTIONS[section]]
+        valid = [known for known, home in _HOMES.items() if section is None or home is SECTIONS[section]]
         raise ConfigError(
             f"'{name}' is not a configuration key{where}.{nearest_name(str(name), valid)} See specs/config.md."
         )
@@ -166,7 +172,7 @@ def options_from_mapping(content: Mapping[str, Any]) -> dict[str, Any]:
         options[name] = value
 
     for name, value in content.items():
-        if name not in _SECTIONS:
+        if name not in SECTIONS:
             place(name, value, None)
             continue
         if value is not None and not isinstance(value, dict):
@@ -188,7 +194,7 @@ def run_config(options: Mapping[str, Any]) -> RunConfig:
     Raises:
         ConfigError: an unknown name, or an invalid value.
     """
-    values: dict[type[Any], dict[str, Any]] = {owner: {} for owner in _SECTIONS.values()}
+    values: dict[type[Any], dict[str, Any]] = {owner: {} for owner in SECTIONS.values()}
     for name, value in options.items():
         values[_owner_of(name, None)][name] = value
     return RunConfig(

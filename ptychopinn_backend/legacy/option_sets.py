@@ -22,6 +22,18 @@ from ptychopinn_backend.config.checks import (
     unwrap_numpy_scalars,
 )
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.legacy.option_checks import check, check_list, to_pairs
+from ptychopinn_backend.legacy.result_sets import DatagenConfig, InferenceConfig
+
+__all__ = [
+    "ARRAY_OPTIONS",
+    "DataConfig",
+    "DatagenConfig",
+    "InferenceConfig",
+    "ModelConfig",
+    "TrainingConfig",
+    "default_options",
+]
 
 ARRAY_OPTIONS = ("probe_mask", "probe_mask_tensor")
 """Options that may hold an array."""
@@ -79,20 +91,20 @@ class DataConfig:
             ConfigError: an option breaks its rule.
         """
         unwrap_numpy_scalars(self)
-        _to_pairs(self, ("grid_size", "x_bounds", "y_bounds"))
+        to_pairs(self, ("grid_size", "x_bounds", "y_bounds"))
         if self.normalize == "None":
             object.__setattr__(self, "normalize", None)
-        _check(self, require_positive, ("nphotons", "probe_scale"))
-        _check(self, require_positive_integer, ("N", "C", "K", "K_quadrant", "n_subsample"))
+        check(self, require_positive, ("nphotons", "probe_scale"))
+        check(self, require_positive_integer, ("N", "C", "K", "K_quadrant", "n_subsample"))
         for length in self.grid_size:
             require_positive_integer("grid_size", length)
         if self.subsample_seed is not None:
             require_non_negative_integer("subsample_seed", self.subsample_seed)
         require_choice("neighbor_function", self.neighbor_function, ("Nearest", "Min_dist", "4_quadrant"))
-        _check(self, require_non_negative, ("min_neighbor_distance", "max_neighbor_distance"))
+        check(self, require_non_negative, ("min_neighbor_distance", "max_neighbor_distance"))
         require_choice("scan_pattern", self.scan_pattern, ("Isotropic", "Rectangular"))
         require_choice("normalize", self.normalize, ("Group", "Batch", None))
-        _check(self, require_bool, ("probe_normalize", "phase_subtraction"))
+        check(self, require_bool, ("probe_normalize", "phase_subtraction"))
         require_choice("data_scaling", self.data_scaling, ("Parseval", "Max"))
         domains = ("count_intensity", "normalized_amplitude", None)
         require_choice("measurement_domain", self.measurement_domain, domains)
@@ -123,6 +135,10 @@ class ModelConfig:
     """Mask on the probe: True, False or None, or an array (row, column)."""
     probe_mask_tensor: Any = None
     """The mask as an array (row, column), where a configuration keeps the flag apart."""
+    probe_mask_sigma: float = 1.0
+    """Width of the mask's soft edge in pixels."""
+    probe_mask_diameter: float | None = None
+    """Diameter of the mask in pixels; None means N/2."""
     edge_pad: int = 10
     """Pixels of padding at the patch's edge."""
     decoder_last_c_outer_fraction: float = 0.125
@@ -183,6 +199,16 @@ class ModelConfig:
     """Convolutional blocks of hybrid generators."""
     fno_input_transform: str = "none"
     """Transform of the input of Fourier-operator generators."""
+    generator_output_mode: str = "real_imag"
+    """How those generators express a patch: real_imag, amp_phase, amp_phase_logits."""
+    max_hidden_channels: int | None = None
+    """Upper limit of feature maps in hybrid generators."""
+    resnet_width: int | None = None
+    """Feature maps of the residual bottleneck of 'hybrid_resnet'."""
+    cnn_output_mode: str = "amp_phase"
+    """How 'cnn' expresses a patch: amp_phase or real_imag."""
+    use_shared_decoder: bool = False
+    """Amplitude and phase of 'cnn' stand on the same decoder."""
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -196,13 +222,17 @@ class ModelConfig:
         for name in ("amp_loss", "phase_loss"):
             require_choice(name, getattr(self, name), (None, "Total_Variation", "Mean_Deviation"))
         attention = ("eca_encoder", "cbam_encoder", "cbam_bottleneck", "cbam_decoder", "eca_decoder", "spatial_decoder")
-        _check(self, require_bool, ("batch_norm", *attention, "object_big", "probe_big", "pad_object"))
-        _check(self, require_bool, ("intensity_scale_trainable",))
-        _check(self, require_non_negative_integer, ("edge_pad", "offset", "max_position_jitter"))
-        _check(self, require_positive_integer, ("C_model", "C_forward", "num_datasets", "decoder_spatial_kernel"))
+        check(
+            self,
+            require_bool,
+            ("batch_norm", "use_shared_decoder", *attention, "object_big", "probe_big", "pad_object"),
+        )
+        check(self, require_bool, ("intensity_scale_trainable",))
+        check(self, require_non_negative_integer, ("edge_pad", "offset", "max_position_jitter"))
+        check(self, require_positive_integer, ("C_model", "C_forward", "num_datasets", "decoder_spatial_kernel"))
         require_fraction_below_one("decoder_last_c_outer_fraction", self.decoder_last_c_outer_fraction)
         require_positive("intensity_scale", self.intensity_scale)
-        _check(self, require_non_negative, ("amp_loss_coeff", "phase_loss_coeff"))
+        check(self, require_non_negative, ("amp_loss_coeff", "phase_loss_coeff"))
 
 
 @dataclass(frozen=True)
@@ -215,8 +245,8 @@ class TrainingConfig:
     """cuda, cpu, mps, or auto."""
     strategy: str = "ddp"
     """Strategy for several devices."""
-    n_devices: int = 1
-    """Number of devices."""
+    n_devices: int | str = 1
+    """Number of devices, or 'auto' for all."""
     learning_rate: float = 1e-3
     """Initial learning rate."""
     epochs: int = 50
@@ -229,14 +259,38 @@ class TrainingConfig:
     """Factor on the learning rate in them."""
     scheduler: str = "Default"
     """Learning-rate schedule."""
+    lr_warmup_epochs: int = 0
+    """Linear warm-up of WarmupCosine."""
+    lr_min_ratio: float = 0.1
+    """Final over initial learning rate of WarmupCosine."""
+    plateau_factor: float = 0.5
+    """Factor by which ReduceLROnPlateau lowers the learning rate."""
+    plateau_patience: int = 2
+    """Epochs without improvement ReduceLROnPlateau waits."""
+    plateau_min_lr: float = 5e-5
+    """Lower limit of ReduceLROnPlateau."""
+    plateau_threshold: float = 0.0
+    """Relative improvement that counts for ReduceLROnPlateau."""
     num_workers: int = 4
     """Data loading processes."""
     accum_steps: int = 1
     """Batches whose gradients are averaged before a step."""
     gradient_clip_val: float | None = None
     """Gradient limit; None is no clipping."""
+    gradient_clip_algorithm: str = "norm"
+    """How gradients are limited: norm, value, agc."""
     optimizer: str = "adam"
     """adam, adamw or sgd; only newer configurations hold it."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    weight_decay: float = 0.0
+    """Decay of weights."""
+    adam_beta1: float = 0.9
+    """First moment decay of adam and adamw."""
+    adam_beta2: float = 0.999
+    """Second moment decay of adam and adamw."""
+    torch_loss_mode: str = "poisson"
+    """poisson or mae; newer configurations hold it beside `loss_function`."""
     stage_1_epochs: int = 0
     """Epochs on normalised patterns."""
     stage_2_epochs: int = 0
@@ -272,100 +326,19 @@ class TrainingConfig:
         """
         unwrap_numpy_scalars(self)
         require_bool("nll", self.nll)
-        _check(self, require_positive_integer, ("n_devices", "epochs", "accum_steps"))
+        check(self, require_positive_integer, ("epochs", "accum_steps"))
+        if self.n_devices != "auto":
+            require_positive_integer("n_devices", self.n_devices)
+        require_choice("torch_loss_mode", self.torch_loss_mode, ("poisson", "mae"))
         stages = ("stage_1_epochs", "stage_2_epochs", "stage_3_epochs")
-        _check(self, require_non_negative_integer, ("num_workers", "epochs_fine_tune", *stages))
-        _check(self, require_positive, ("learning_rate", "fine_tune_gamma", "stage_3_lr_factor"))
+        check(self, require_non_negative_integer, ("num_workers", "epochs_fine_tune", *stages))
+        check(self, require_positive, ("learning_rate", "fine_tune_gamma", "stage_3_lr_factor"))
         schedules = ("linear", "cosine", "exponential")
         require_choice("physics_weight_schedule", self.physics_weight_schedule, schedules)
-        _check_list(self, "training_directories")
-
-
-@dataclass(frozen=True)
-class InferenceConfig:
-    """How existing PyTorch configurations reconstruct."""
-
-    middle_trim: int = 32
-    """Side in pixels of the central part of each patch that is stitched."""
-    batch_size: int = 1000
-    """Groups per pass."""
-    experiment_number: int = 0
-    """Scan of a set that is reconstructed."""
-    pad_eval: bool = True
-    """Pad the object to the extent of the scan."""
-    window: int = 20
-    """Pixels cut from the stitched object's edge for evaluation."""
-    patch_weighting: str = "probe"
-    """Weights of overlapping patches: probe or uniform."""
-
-    def __post_init__(self) -> None:
-        """Check the options.
-
-        Raises:
-            ConfigError: an option breaks its rule.
-        """
-        unwrap_numpy_scalars(self)
-        _check(self, require_positive_integer, ("middle_trim", "batch_size"))
-        _check(self, require_non_negative_integer, ("experiment_number", "window"))
-        require_bool("pad_eval", self.pad_eval)
-        require_choice("patch_weighting", self.patch_weighting, ("probe", "uniform"))
-
-
-@dataclass(frozen=True)
-class DatagenConfig:
-    """How existing PyTorch configurations simulate."""
-
-    objects_per_probe: int = 4
-    """Objects simulated with each probe."""
-    diff_per_object: int = 7000
-    """Patterns of each object."""
-    object_class: str = "dead_leaves"
-    """Kind of object."""
-    image_size: tuple[int, int] = (250, 250)
-    """Object size (row, column) in pixels."""
-    probe_paths: list[str] = field(default_factory=list)
-    """Files with probes."""
-    beamstop_diameter: int = 4
-    """Diameter of the beam stop in pixels; 0 is none."""
-
-    def __post_init__(self) -> None:
-        """Check the options.
-
-        Raises:
-            ConfigError: an option breaks its rule.
-        """
-        unwrap_numpy_scalars(self)
-        _to_pairs(self, ("image_size",))
-        _check(self, require_positive_integer, ("objects_per_probe", "diff_per_object"))
-        for length in self.image_size:
-            require_positive_integer("image_size", length)
-        if not isinstance(self.object_class, str) or not self.object_class:
-            raise ConfigError(f"object_class = {self.object_class!r} must name a kind of object. Use 'dead_leaves'.")
-        require_non_negative_integer("beamstop_diameter", self.beamstop_diameter)
-        _check_list(self, "probe_paths")
+        check_list(self, "training_directories")
 
 
 def default_options(cls: type[Any]) -> dict[str, Any]:
     """Return option name -> default of one of the option sets."""
     defaults = cls()
     return {item.name: getattr(defaults, item.name) for item in fields(cls)}
-
-
-def _check(options: Any, rule: Any, names: tuple[str, ...]) -> None:
-    for name in names:
-        rule(name, getattr(options, name))
-
-
-def _check_list(options: Any, name: str) -> None:
-    value = getattr(options, name)
-    if not isinstance(value, (list, tuple)):
-        raise ConfigError(f"{name} = {value!r} must be a list of paths. Write [{value!r}] for a single one.")
-    object.__setattr__(options, name, [str(path) for path in value])
-
-
-def _to_pairs(options: Any, names: tuple[str, ...]) -> None:
-    for name in names:
-        value = getattr(options, name)
-        if not isinstance(value, (list, tuple)) or len(value) != 2:
-            raise ConfigError(f"{name} = {value!r} must be two numbers. Write for example (2, 2).")
-        object.__setattr__(options, name, tuple(value))

@@ -31,6 +31,7 @@ from ptychopinn_backend.stitching.assembly import (
     counts_scale,
     light_on,
     probe_weight,
+    require_crop,
 )
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
@@ -52,6 +53,7 @@ def reconstruct(
     neighbor_count: int | None = None,
     batch_size: int | None = None,
     assembly: str = "probe",
+    crop_px: int | None = None,
     frame: ObjectFrame | None = None,
     polish_steps: int | None = DEFAULT_POLISH_STEPS,
     held_out: bool = False,
@@ -67,7 +69,9 @@ def reconstruct(
         n_groups: groups to reconstruct from; None takes one for every scan point, more than that several for each.
         neighbor_count: nearest neighbours a group is drawn from; None takes the training value.
         batch_size: groups per pass; None takes the execution option, then 8.
-        assembly: 'probe' weighs patches by the probe's intensity, 'central' averages their central N/2.
+        assembly: 'probe' weighs patches by the probe's intensity, 'central' averages their centres.
+        crop_px: side of the centre of each patch that is put together, 1 to N; None takes N/2 for 'central', and all of
+            the patch for 'probe'.
         frame: array the object is returned in; None covers the scan.
         polish_steps: data-consistency steps on the stitched object (`polish.polish`); 0 leaves it as the network and
             stitching made it. None takes as many as held-out patterns ask for, and the law of noise that suits the
@@ -85,13 +89,15 @@ def reconstruct(
 
     Raises:
         DataError: the scan does not fit the model, shows several objects, or has no probe and the archive none either.
-        ConfigError: unknown assembly, or a number of steps below 0.
+        ConfigError: unknown assembly, a crop larger than a patch, or a number of steps below 0.
     """
     if polish_steps is not None:
         require_non_negative_integer("polish_steps", polish_steps)
     require_choice("assembly", assembly, ASSEMBLIES)
     _require_one_object(scan)
-    asked = _Asked(n_groups, neighbor_count, batch_size, assembly, frame, seed, on_progress)
+    if crop_px is not None:
+        require_crop(crop_px, model.model.N)
+    asked = _Asked(n_groups, neighbor_count, batch_size, assembly, crop_px, frame, seed, on_progress)
     kept, rows = _without_held_out(scan) if held_out or polish_steps is None else (scan, np.zeros(0, np.intp))
     made = _stitched_and_polished(model, scan, kept, rows, polish_steps, asked)
     if not last_pass or not len(rows):
@@ -108,6 +114,7 @@ class _Asked(NamedTuple):
     neighbor_count: int | None
     batch_size: int | None
     assembly: str
+    crop_px: int | None
     frame: ObjectFrame | None
     seed: int | None
     on_progress: ProgressCallback | None
@@ -122,7 +129,7 @@ def _stitched_and_polished(
     source = _groups(model, choice.scan, asked.n_groups, asked.neighbor_count, asked.seed)
     N = model.model.N
     frame = asked.frame or ObjectFrame.covering(scan.positions_xy, N)
-    assembler = ObjectAssembler(frame, N, patch_weight(asked.assembly, choice.probe, model.model))
+    assembler = ObjectAssembler(frame, N, patch_weight(asked.assembly, choice.probe, model.model, asked.crop_px))
     counts = count_photons(scan.diff3d)
 
     def so_far() -> Reconstruction:
@@ -215,18 +222,21 @@ def group_positions(source: PtychoDataContainer) -> Float64Array:
     return source.coords_true[:, 0].transpose(0, 2, 1)
 
 
-def patch_weight(assembly: str, probe: Complex64Array, model: ModelConfig) -> Float32Array:
+def patch_weight(assembly: str, probe: Complex64Array, model: ModelConfig, crop_px: int | None = None) -> Float32Array:
     """Return the weight of every patch pixel when patches are put together.
 
     Args:
-        assembly: 'probe' weighs by the probe's intensity, 'central' takes the central N/2.
+        assembly: 'probe' weighs by the probe's intensity, 'central' takes the centre.
         probe: (mode, N, N).
         model: decides which part of a patch the network fills.
+        crop_px: side of the centre; None is N/2 for 'central', N for 'probe'.
 
     Returns:
         (N, N).
     """
-    weight = probe_weight(probe) if assembly == "probe" else central_weight(model.N, model.N // 2)
+    side = crop_px or (model.N if assembly == "probe" else model.N // 2)
+    centre = central_weight(model.N, side)
+    weight = probe_weight(probe) * centre if assembly == "probe" else centre
     if uses_back_projection(model.architecture):
         return weight
     return np.asarray(weight * overlap_weights(model, probe[np.newaxis])[0], dtype=np.float32)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ptychopinn_backend.config.inputs import PRETRAIN, TRAIN, InputConfig
-from ptychopinn_backend.config.yaml_file import given_options, load_yaml_config, options_from_mapping
+from ptychopinn_backend.config.yaml_file import given_options
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.legacy.option_files import read_option_file
 
 COMMAND_LINE: Final = "command line"
 _INPUT_NAMES: Final = frozenset(item.name for item in fields(InputConfig))
@@ -113,7 +114,7 @@ def request_of_command(
 
     Args:
         command: 'train' or 'pretrain'.
-        config_file: YAML file, or None.
+        config_file: YAML file, or a file of options of an existing installation, or None.
         named: options and inputs by name; None, or an empty tuple, is not given.
         default_preset: preset where none and no architecture is given.
         backend: argument of --backend.
@@ -128,7 +129,7 @@ def request_of_command(
     """
     layers = [Layer(COMMAND_LINE, given_options(named))]
     if config_file is not None:
-        options = options_from_mapping(load_yaml_config(config_file))
+        options = _options_of(config_file)
         layers.append(Layer(config_file.name, _from_folder(config_file.parent, options)))
     given, inputs, givers = asked_options(layers)
     _require_of_command(command, inputs, config_file)
@@ -150,6 +151,12 @@ def request_of_command(
         output=folder,
         givers=givers,
     )
+
+
+def _options_of(config_file: Path) -> Mapping[str, Any]:
+    file = read_option_file(config_file)
+    file.warn(config_file, to_train=True)
+    return file.options
 
 
 def _from_folder(folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:

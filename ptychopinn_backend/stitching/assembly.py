@@ -124,7 +124,7 @@ def central_weight(N: int, M: int) -> Float32Array:
     Raises:
         ConfigError: M is not in 1..N.
     """
-    _require_crop(M, N)
+    require_crop(M, N)
     weight = np.zeros((N, N), np.float32)
     first = (N - M) // 2
     weight[first : first + M, first : first + M] = 1
@@ -308,7 +308,7 @@ def reassemble_position(patches: ComplexArray, global_offsets: FloatArray, M: in
     N = patches.shape[-1]
     require_shape("patches", patches, (None, N, N), "(pattern, N, N)")
     require_shape("global_offsets", global_offsets, (len(patches), 2), "(pattern, 2)")
-    _require_crop(M, N)
+    require_crop(M, N)
     frame = ObjectFrame.centred(global_offsets, M)
     centred = global_offsets - global_offsets.mean(axis=0, dtype=np.float64)
     first = (N - M) // 2
@@ -320,7 +320,8 @@ def reassemble_position(patches: ComplexArray, global_offsets: FloatArray, M: in
     return canvas / (ones + np.float32(1e-9))
 
 
-def _require_crop(M: int, N: int) -> None:
+def require_crop(M: int, N: int) -> None:
+    """Raise unless the central M x M pixels of a patch of side N exist."""
     if not 1 <= M <= N:
         raise ConfigError(
             f"M = {M} pixels cannot be cropped from a patch of N = {N}; M must be in 1..N. Choose such an M."

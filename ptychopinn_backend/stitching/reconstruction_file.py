@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,6 +79,33 @@ class Reconstruction:
                 raise DataError(
                     f"{name} holds NaN or infinity; a reconstruction must be finite. Check how it was made."
                 )
+
+    def without_edge(self, width_px: int) -> Reconstruction:
+        """Return the reconstruction without the pixels at the edges of its object.
+
+        Args:
+            width_px: pixels cut from each edge.
+
+        Returns:
+            The same in a smaller array, at the same place of the scan.
+
+        Raises:
+            DataError: nothing would be left.
+        """
+        height, width = self.object.shape
+        if not 0 <= width_px < min(height, width) / 2:
+            raise DataError(
+                f"window = {width_px} leaves nothing of an object of {height} x {width} pixels. "
+                f"Choose at most {(min(height, width) - 1) // 2}."
+            )
+        kept = np.s_[width_px : height - width_px, width_px : width - width_px]
+        row, column = self.origin_rc
+        return replace(
+            self,
+            object=self.object[kept],
+            origin_rc=(row - width_px, column - width_px),
+            weight=None if self.weight is None else self.weight[kept],
+        )
 
     def save_npz(self, path: str | Path) -> None:
         """Write the NPZ file atomically.

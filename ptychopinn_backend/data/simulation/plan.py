@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ptychopinn_backend.config.checks import require_non_negative_integer, require_positive_integer
-from ptychopinn_backend.config.yaml_file import load_yaml_config
 from ptychopinn_backend.data.simulation.spec import SimulationConfig
 from ptychopinn_backend.errors import ConfigError, nearest_name
+from ptychopinn_backend.legacy.option_files import read_content, section_name
+from ptychopinn_backend.legacy.result_options import core_simulation_plan, is_core_simulation
+from ptychopinn_backend.torch_configs import load_option_sets, to_simulation_plan
 
 MAX_SCANS: Final = 100_000
 """Scans one file may describe."""
@@ -39,7 +41,8 @@ def read_plan(path: str | Path | None, overrides: Mapping[str, Any]) -> tuple[li
 
     Args:
         path: YAML file with fields of `SimulationConfig`, `seed`, and optionally `scans:`, a list of mappings with the
-            same keys, `name` and `repeat`; None means defaults.
+            same keys, `name` and `repeat`; or a file of an existing installation with a section 'datagen' or a
+            `SimulationConfig` of its core; None means defaults.
         overrides: explicit values by field name, which win; None means "not given".
 
     Returns:
@@ -50,7 +53,7 @@ def read_plan(path: str | Path | None, overrides: Mapping[str, Any]) -> tuple[li
         FileNotFoundError: the file does not exist.
         ConfigError: not YAML, an unknown key, a value that breaks a rule, or two scans of one name.
     """
-    content = load_yaml_config(path) if path is not None else {}
+    content = _content_of(Path(path)) if path is not None else {}
     entries = content.pop("scans", None)
     common = _checked(content, _COMMON_KEYS, "")
     given = {name: value for name, value in overrides.items() if value is not None}
@@ -71,6 +74,17 @@ def read_plan(path: str | Path | None, overrides: Mapping[str, Any]) -> tuple[li
     if doubled is not None:
         raise ConfigError(f"name = '{doubled}' is given to two scans, which would overwrite each other. Rename one.")
     return scans, True
+
+
+def _content_of(path: Path) -> dict[str, Any]:
+    """Return the content of a file in the terms of this package."""
+    content = read_content(path)
+    if is_core_simulation(content):
+        return core_simulation_plan(content)
+    if any(section_name(str(name)) == "datagen" for name in content):
+        sets = load_option_sets(path)
+        return to_simulation_plan(sets.data, sets.datagen)
+    return content
 
 
 def _planned(name: Any, values: dict[str, Any], repeat: int, seed_offset: int) -> list[PlannedScan]:
