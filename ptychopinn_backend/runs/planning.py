@@ -255,7 +255,8 @@ def _plan(request: RunRequest, scans: ScanInput, chosen: _Chosen, preset: Fitted
         shown = Decision("n_groups", "every point", DEFAULT, "one group for each scan point")
         decisions = [shown if item.name == "n_groups" else item for item in decisions]
     dataset = scans.dataset
-    inputs = replace(request.inputs, command=request.command, dataset=dataset).absolute()
+    # What was in force, since the command line and arrays have other defaults.
+    inputs = replace(request.inputs, command=request.command, dataset=dataset, calibrate=scans.calibrate).absolute()
     return RunPlan(request.command, inputs, config.training, config.execution, every_point, tuple(decisions))
 
 

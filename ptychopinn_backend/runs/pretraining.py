@@ -14,6 +14,7 @@ from ptychopinn_backend.data.counted_scan import CountedScan, mean_photons
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation.groups import SimulatedGroups
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.runs.calibrating import NEVER
 from ptychopinn_backend.runs.train import train_source
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.runs.training_data import TrainingData
@@ -31,6 +32,7 @@ class Instruments:
     """Scans whose probes, positions, doses and bad pixels are trained on, but not their patterns; a `ScanInput`."""
 
     dataset = None
+    calibrate = NEVER
 
     def __init__(self, scans: Sequence[RawData], n_objects: int | None = None) -> None:
         """Sum the patterns, which gives the dose.

@@ -48,6 +48,10 @@ class ScanInput(Protocol):
     def dataset(self) -> Path | None:
         """Folder of the data set on disk, or None in memory."""
 
+    @property
+    def calibrate(self) -> str:
+        """Whether probe and positions were refined: 'auto', 'always' or 'never'."""
+
     def group(self, config: TrainingConfig, seed: int, *, every_point: bool) -> TrainingData:
         """Group the scans.
 
@@ -124,6 +128,7 @@ class _InMemory:
         read = read_all(scans, reading)
         self.sizes = [CountedScan.of(calibrated_for_training(scan, calibrate, place)) for scan in read]
         self.fixed: dict[str, int] = {}
+        self.calibrate = calibrate
         self._validation, self._reading = validation, reading
 
     def group(self, config: TrainingConfig, seed: int, *, every_point: bool) -> TrainingData:
@@ -132,6 +137,8 @@ class _InMemory:
 
 
 class _OnDisk:
+    calibrate = NEVER
+
     def __init__(self, scans: Sequence[Path], validation: Scans | None, folder: Path, reading: Reading) -> None:
         self.sizes = [read_scan_file(path, reading) for path in list_sources(scans, reading)]
         self.fixed: dict[str, int] = {}
@@ -151,6 +158,8 @@ class _OnDisk:
 
 
 class _WholeDataset:
+    calibrate = NEVER
+
     def __init__(self, dataset: ScanDataset, validation: Scans | None, reading: Reading) -> None:
         self.sizes = [dataset]
         self.fixed = {"N": dataset.N, "gridsize": round(dataset.channels**0.5)}

@@ -45,6 +45,7 @@ CASES = (
         "have little in common",
         scan_with(objectGuess=lambda old: np.exp(1j * np.random.default_rng(0).random(old.shape))),
         exit_code=0,
+        has_computed_numbers=True,
     ),
     Case("The reconstruction is damaged", EVALUATE, "cut short", cut("result/reconstruction.npz", 1000)),
     Case("The reconstruction does not exist", ("evaluate", "absent.npz", "scan.npz"), "absent.npz does not exist"),

@@ -65,6 +65,8 @@ def page(outcomes: Mapping[str, Mapping[str, Outcome]]) -> str:
 def _cell(words: str, case: Case) -> str:
     if case.has_foreign_words:
         words = re.sub(r"\((?:[^()]|\([^()]*\))*\)", "(...)", words)
+    if case.has_computed_numbers:
+        words = re.sub(r"\d+\.\d+", "0.…", words)
     return re.sub(r"([|<>*_])", r"\\\1", words)
 
 

@@ -50,6 +50,8 @@ class Case:
     """Package that the run finds missing."""
     has_foreign_words: bool = False
     """What stands in brackets comes from a library and differs between its versions."""
+    has_computed_numbers: bool = False
+    """Its decimal fractions come from a trained network and differ between machines."""
 
 
 @dataclass(frozen=True)
