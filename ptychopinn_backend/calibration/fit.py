@@ -22,6 +22,8 @@ class Fit:
     log_likelihood: float
     """Poisson log-likelihood of a pattern, relative to that of a model that hits every count; minus half the deviance
     of a pattern."""
+    each: tuple[float, ...] = ()
+    """Deviance of every pattern over the number of valid pixels."""
 
 
 class FitSum:
@@ -36,8 +38,8 @@ class FitSum:
         """
         self._every, self._parts = every, 0
         self._measured = measured
-        self._difference = self._total = self._deviance = 0.0
-        self._patterns = 0
+        self._difference = self._total = 0.0
+        self._deviances: list[float] = []
 
     def add(self, rows: IntArray, predicted: Float32Array) -> None:
         """Add patterns.
@@ -58,13 +60,13 @@ class FitSum:
             amplitudes = amplitudes * valid
         self._difference += float(difference.sum(dtype=np.float64))
         self._total += float(amplitudes.sum(dtype=np.float64))
-        self._deviance += float(poisson_deviance(amplitudes, predicted, valid).sum())
-        self._patterns += len(rows)
+        self._deviances += poisson_deviance(amplitudes, predicted, valid).tolist()
 
     def value(self) -> Fit:
         """Return the misfit of what was added; NaN of nothing."""
-        if not self._patterns:
+        if not self._deviances:
             return Fit(np.nan, np.nan, np.nan)
-        each = self._deviance / self._patterns
+        mean = float(np.mean(self._deviances))
         r_factor = self._difference / self._total if self._total else np.nan
-        return Fit(r_factor, each / self._measured.n_valid, -each / 2)
+        n_valid = self._measured.n_valid
+        return Fit(r_factor, mean / n_valid, -mean / 2, tuple(deviance / n_valid for deviance in self._deviances))

@@ -68,6 +68,10 @@ def judged(before: Fit | None, after: Fit, refinement: Refinement) -> tuple[bool
     )
     if not after.deviance < before.deviance:
         return False, f"The held-out patterns are not better explained than with what was given: {change}."
+    if float(measured.mean_pattern().sum()) / measured.n_valid >= LOW_COUNTS and (
+        after.r_factor > _TOLERATED_R * before.r_factor
+    ):
+        return False, f"Likelihood and R-factor of the held-out patterns contradict each other: {change}."
     return True, f"The held-out patterns are better explained: {change}."
 
 

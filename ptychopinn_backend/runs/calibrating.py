@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from scipy.stats import ttest_rel
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.calibration import Calibration, CalibrationOptions, calibrate, calibrated_scan
@@ -31,6 +32,8 @@ AUTO, NEVER, ALWAYS = CALIBRATE
 
 LEAST_GAIN: Final = 0.02
 """Part of the deviance of held-out patterns that refined probe and positions have to take away."""
+MOST_DOUBT: Final = 0.02
+"""Chance, by a paired t-test over the logarithms of the held-out patterns' deviances, that the gain is none."""
 MISFIT: Final = 1.3
 """R-factor over that of photon noise from which on a reconstruction asks for calibration."""
 _LOOKED_AT: Final = 64
@@ -65,7 +68,7 @@ def calibrated_for_training(scan: RawData, choice: str, folder: Path | None) -> 
     # Evened patterns would be no counts any more, and neither split nor have a Poisson likelihood.
     with fast_transforms():
         found = calibrate(scan, CalibrationOptions(probe=start, strengths=False))
-    taken, reason = _judged(found) if choice == AUTO else (found.believed, found.reason)
+    taken, reason = worth_taking(found) if choice == AUTO else (found.believed, found.reason)
     if not taken:
         logger.info("Probe and positions stay as given. %s", reason)
         return scan
@@ -123,9 +126,16 @@ def _why_not(scan: RawData) -> str | None:
 
 def _judged(found: Calibration) -> tuple[bool, str]:
     """Return whether the gain over the given probe and positions is worth their place, and why."""
-    if not found.believed or found.before is None:
+    before, after = found.before, found.after
+    if not found.believed or before is None:
         return found.believed, found.reason
-    return found.after.deviance < (1 - LEAST_GAIN) * found.before.deviance, found.reason
+    if not after.deviance < (1 - LEAST_GAIN) * before.deviance:
+        return False, f"{found.reason} That is less than {LEAST_GAIN:.0%}."
+    # Ratios, since patterns of unequal light have unequal deviances.
+    doubt = float(ttest_rel(np.log(before.each), np.log(after.each), alternative="greater").pvalue)
+    if not doubt < MOST_DOUBT:
+        return False, f"{found.reason} {len(after.each)} patterns differ too much to tell (chance {doubt:.2g})."
+    return True, found.reason
 
 
 def _asks(made: Reconstruction, scan: RawData) -> bool:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ptychopinn_backend.calibration import CalibrationOptions, calibrate
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.model_api import PtychoModel
-from ptychopinn_backend.runs.calibrating import calibrated_for_training, reconstruct_calibrated
+from ptychopinn_backend.runs.calibrating import calibrated_for_training, reconstruct_calibrated, worth_taking
 from ptychopinn_backend.runs.scan_input import scan_input
 
 
@@ -76,3 +77,15 @@ def test_trainings_take_scans_as_they_are_unless_asked(displaced: RawData) -> No
 def test_another_choice_is_refused(exact: RawData) -> None:
     with pytest.raises(ConfigError, match=r"calibrate = 'maybe' is not one of 'auto', 'never', 'always'"):
         calibrated_for_training(exact, "maybe", None)
+
+
+def test_one_pattern_of_three_is_no_evidence(displaced: RawData) -> None:
+    found = calibrate(displaced, CalibrationOptions(strengths=False, most_sweeps=8))
+    assert found.before is not None
+    assert worth_taking(found)[0]
+    # Three patterns of a scan of few positions: one gains much, the others nothing.
+    before = replace(found.before, each=(1.289, 2.217, 1.317), deviance=1.608)
+    after = replace(found.after, each=(1.26, 1.814, 1.277), deviance=1.45)
+    taken, reason = worth_taking(replace(found, before=before, after=after))
+    assert not taken
+    assert "3 patterns differ too much to tell (chance 0.1" in reason
