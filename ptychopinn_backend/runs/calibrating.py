@@ -124,8 +124,15 @@ def _why_not(scan: RawData) -> str | None:
     return None
 
 
-def _judged(found: Calibration) -> tuple[bool, str]:
-    """Return whether the gain over the given probe and positions is worth their place, and why."""
+def worth_taking(found: Calibration) -> tuple[bool, str]:
+    """Return whether refined probe and positions are worth the place of the given ones, and why.
+
+    Args:
+        found: a calibration.
+
+    Returns:
+        Whether, and one or two sentences.
+    """
     before, after = found.before, found.after
     if not found.believed or before is None:
         return found.believed, found.reason
