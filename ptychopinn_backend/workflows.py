@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from ptychopinn_backend.runs.results import save_reconstruction, save_training
 from ptychopinn_backend.runs.stitched_groups import CentralStitching, stitched_groups
 from ptychopinn_backend.runs.train import fit_to_scans, measured_photons, train_scans, train_source
 from ptychopinn_backend.runs.trained_model import TrainedModel
-from ptychopinn_backend.runs.training_data import TrainingData, group_scans, grouped_in_memory
+from ptychopinn_backend.runs.training_data import TrainingData, group_scans, grouped_in_memory, require_made_for
 from ptychopinn_backend.seam.epoch_log import write_history
 from ptychopinn_backend.seam.interface import EpochCallback
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
@@ -35,6 +35,7 @@ from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 __all__ = [
     "create_ptycho_data_container",
     "fit_to_scans",
+    "last_model",
     "load_inference_bundle",
     "measured_photons",
     "run_cdi_example",
@@ -50,6 +51,8 @@ __all__ = [
 
 ScanData = RawData | PtychoDataContainer | str | Path
 """A scan, its groups, or a file of it."""
+_remembered: Final[dict[str, TrainedModel]] = {}
+"""The last model, for scripts that keep none by a name of their own."""
 
 
 def create_ptycho_data_container(data: ScanData, config: TrainingConfig) -> PtychoDataContainer:
@@ -132,6 +135,7 @@ def train_cdi_model(
     params.cfg["backend"] = model.backend_name
     params.cfg["intensity_scale"] = model.intensity_scale
     model.params = params.snapshot()
+    _remembered.update(model=model)
     return {
         "model": model,
         "history": model.history,
@@ -256,7 +260,22 @@ def load_inference_bundle(
     name = resolve_backend(explicit=backend, archive=content.backend)
     model = TrainedModel.from_content(content, name, execution)
     params.restore(content.params)
+    _remembered.update(model=model)
     return model, params.snapshot()
+
+
+def last_model() -> TrainedModel:
+    """Return the model that `train_cdi_model`, `run_cdi_example` or `load_inference_bundle` made last.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: there is none in this process.
+    """
+    if "model" not in _remembered:
+        raise ConfigError("No model was trained or loaded in this process. Train one, or give the model that is meant.")
+    return _remembered["model"]
 
 
 def _reconstructed(
@@ -294,6 +313,9 @@ def _default_execution() -> ExecutionConfig:
 def _grouped(train: ScanData, test: ScanData | None, config: TrainingConfig, seed: int) -> TrainingData:
     """Return what a training sees, of scans that are grouped here or were grouped by the caller."""
     config = replace(config, n_images=None)
+    for data in (train, test):
+        if isinstance(data, PtychoDataContainer):
+            require_made_for(data, config.model)
     if not isinstance(train, PtychoDataContainer) and not isinstance(test, PtychoDataContainer):
         return group_scans([_as_scan(train)], [] if test is None else [_as_scan(test)], config, seed)
     if test is None:

@@ -7,17 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ptychopinn_backend.arrays import IntArray
-from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.counted_scan import CountedScan, mean_photons
-from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset
+from ptychopinn_backend.data.dataset import DatasetOptions, ScanDataset, create_dataset
 from ptychopinn_backend.data.dataset.sources import Sources
 from ptychopinn_backend.data.pattern_size import require_network_size
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.physics.probe import normalised_for
 
 
 class HeldOut(NamedTuple):
@@ -114,6 +117,26 @@ def group_scans_on_disk(
         held_out = create_dataset(validation, beside, config.model, options(seed + 1))
         return TrainingData(dataset, held_out, dataset.mean_photons)
     return TrainingData(*dataset.split(config.validation_fraction, seed), dataset.mean_photons)
+
+
+def require_made_for(groups: PtychoDataContainer, model: ModelConfig) -> None:
+    """Raise unless the probes of groups are normalised as a model wants them; a data set may have its own scale.
+
+    Args:
+        groups: made for this model, or for another.
+        model: gives the generator and probe_scale.
+
+    Raises:
+        DataError: another scale.
+    """
+    for scan in () if isinstance(groups, ScanDataset) else groups.scans:
+        ratio = float(np.linalg.norm(normalised_for(model, scan.probe)) / np.linalg.norm(scan.probe))
+        if not np.isclose(ratio, 1, rtol=1e-3):
+            raise DataError(
+                f"The probe of the groups would have to be {ratio:.4g} times as large for this model (architecture = "
+                f"'{model.architecture}', probe_scale = {model.probe_scale:g}): the groups were made for another one. "
+                "Group the scan with this configuration, or call update_legacy_dict(params.cfg, config) before."
+            )
 
 
 def fit_to_data(config: TrainingConfig, N: int, photons: float | None, given: Set[str]) -> TrainingConfig:
