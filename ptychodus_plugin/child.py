@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
+import numpy as np
 from ptychodus.api.reconstruct import ReconstructOutput, TrainOutput
 
 from ptychodus_plugin.configuration import ReconstructPayload, TrainPayload, check_patterns
-from ptychodus_plugin.messages import RECONSTRUCT_GOAL, Goal, ModelSaved
+from ptychodus_plugin.messages import RECONSTRUCT_GOAL, Chosen, Goal, Judged, ModelSaved
 from ptychodus_plugin.product import drawable_losses, losses_of, object_frame, product_of, raw_data_of
-from ptychodus_plugin.training_folder import BEST_MODEL_FILE, CHECKPOINT_FOLDER, MODEL_FILE
-from ptychopinn_backend.errors import warnings_passed_to
+from ptychodus_plugin.training_folder import BEST_MODEL_FILE, CHECKPOINT_FOLDER, MODEL_FILE, results_folder
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.errors import DataError, warnings_passed_to
+from ptychopinn_backend.evaluation import scan_r_factors
 from ptychopinn_backend.files.training_lock import training_lock
+from ptychopinn_backend.runs.calibrating import NEVER, reconstruct_calibrated
 from ptychopinn_backend.runs.planning import prepare
-from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.scan_input import scan_input
 from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.two_halves import half_data_resolution_px
 from ptychopinn_backend.seam.child_process import ParentLink
 from ptychopinn_backend.seam.interface import EpochReport
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
@@ -26,13 +31,15 @@ logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
 PARTIAL_STEP: Final = 10
 """Per cent of the groups between two partial objects: stitching them costs time, and a batch run writes a file each."""
+MOST_JUDGED: Final = 1024
+"""Patterns, spread evenly, that are asked how well the object explains them."""
 
 
 def run_reconstruct(host: ParentLink) -> None:
     """Reconstruct one scan; sends partial products while patches are predicted, and the complete one at the end.
 
     Args:
-        host: gives a `ReconstructPayload`, takes the host's `ReconstructOutput`.
+        host: gives a `ReconstructPayload`, takes the host's `ReconstructOutput` and at the end `Judged`.
     """
     with warnings_passed_to(logger.warning):
         _reconstruct(host)
@@ -46,7 +53,7 @@ def _reconstruct(host: ParentLink) -> None:
     losses = drawable_losses(model.history)
 
     def send(reconstruction: Reconstruction, progress: int) -> None:
-        output = product_of(product, reconstruction.object, reconstruction.probe, losses)
+        output = product_of(product, reconstruction, scan, losses)
         host.put(ReconstructOutput(output, progress=progress))
 
     sent = groups = 0
@@ -60,13 +67,16 @@ def _reconstruct(host: ParentLink) -> None:
             send(so_far(), progress)
 
     many = payload.groups_per_position > 1 and model.model.gridsize > 1
-    reconstruction = reconstruct(
+    reconstruction = reconstruct_calibrated(
         model,
         scan,
+        payload.calibrate,
+        results_folder(payload.archive),
         n_groups=scan.n_patterns * payload.groups_per_position if many else None,
         neighbor_count=min(payload.neighbor_count, max(scan.n_patterns - 1, 1)),
         assembly=payload.assembly,
         polish_steps=payload.polish_steps,
+        last_pass=payload.use_all_patterns,
         frame=object_frame(product.object_),
         on_progress=on_progress,
     )
@@ -74,13 +84,46 @@ def _reconstruct(host: ParentLink) -> None:
         "Reconstructed with %s from %d groups around %d positions.", reconstruction.backend, groups, scan.n_patterns
     )
     send(reconstruction, RECONSTRUCT_GOAL)
+    _judge(host, model, scan, reconstruction, payload)
+
+
+def _judge(
+    host: ParentLink, model: TrainedModel, scan: RawData, made: Reconstruction, payload: ReconstructPayload
+) -> None:
+    """Tell how good a reconstruction is: what is known at once, then the resolution, which takes as long again."""
+    places = scan.positions_xy if made.positions_xy is None else made.positions_xy
+    used = replace(scan, xcoords=places[:, 0], ycoords=places[:, 1], probeGuess=made.probe)
+    rows = np.unique(np.linspace(0, scan.n_patterns - 1, min(scan.n_patterns, MOST_JUDGED)).astype(np.intp))
+    try:
+        found, noise = scan_r_factors(made, used if len(rows) == scan.n_patterns else used.select(rows))
+    except DataError as error:
+        logger.info("The reconstruction is not judged: %s", error)
+        return
+    judged = Judged(
+        r_factor=found,
+        noise_r_factor=noise,
+        r_free=made.info.get("r_free"),
+        elapsed_s=made.info["elapsed_s"],
+        polish_steps=made.info["polish_steps"],
+        refined=places is not scan.positions_xy and not np.array_equal(places, scan.positions_xy),
+        pixel_nm=1e9 * payload.parameters.product.object_.get_pixel_geometry().width_m,
+    )
+    host.put(judged)
+    if not payload.halves_resolution:
+        return
+    try:
+        resolution = half_data_resolution_px(model, used, judged.polish_steps)
+    except DataError as error:
+        logger.info("No resolution from two halves of the patterns: %s", error)
+        return
+    host.put(judged._replace(resolution_px=resolution))
 
 
 def run_train(host: ParentLink) -> None:
     """Train one model; sends both loss curves after every epoch and the archive's path at the end.
 
     Args:
-        host: gives a `TrainPayload`, takes `Goal`, `ModelSaved` and the host's `TrainOutput`.
+        host: gives a `TrainPayload`, takes `Chosen`, `Goal`, `ModelSaved` and the host's `TrainOutput`.
     """
     with warnings_passed_to(logger.warning):
         _train(host)
@@ -89,10 +132,17 @@ def run_train(host: ParentLink) -> None:
 def _train(host: ParentLink) -> None:
     payload: TrainPayload = host.take()
     inputs, output = payload.request.inputs, payload.output_path
-    scans = scan_input(inputs.scans, validation=inputs.validation or None, place=output)
+    scans = scan_input(
+        inputs.scans if payload.parameters is None else [raw_data_of(payload.parameters)],
+        validation=inputs.validation or None,
+        place=output,
+        calibrate=inputs.calibrate or NEVER,
+    )
     for size in scans.sizes:
         check_patterns((size.n_patterns, size.N, size.N), size.N, 1)
     run = prepare(payload.request, scans)
+    preset = run.plan.decision("preset")
+    host.put(Chosen(str(preset.value), preset.why))
     history: dict[str, list[float]] = {}
     checkpoints = output / CHECKPOINT_FOLDER
     best = checkpoints / BEST_MODEL_FILE

@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ptychodus_plugin.options import CUSTOM, PRESET_CHOICES, Selection
+from ptychodus_plugin.inference_options import BY_EVIDENCE
+from ptychodus_plugin.options import CUSTOM, FOLDER, PRESET_CHOICES, PRODUCT, TRAIN_ON, Selection
+from ptychodus_plugin.product_checks import check_product
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.config import PATTERN_SIZES, TrainingConfig
 from ptychopinn_backend.config.checks import require_choice
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.generators import uses_back_projection
-from ptychopinn_backend.config.inputs import InputConfig
+from ptychopinn_backend.config.inputs import CALIBRATE, InputConfig
+from ptychopinn_backend.config.presets import AUTO
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.runs.planning import draft
 from ptychopinn_backend.runs.request import Layer, RunRequest
@@ -23,6 +26,8 @@ from ptychopinn_backend.runs.request import Layer, RunRequest
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
 TRAINING_FILES: Final = ("train_data.npz", "train_data.h5")
+HOST_FILES: Final = ("diffraction.h5", "product.h5")
+"""All that a batch run of the host has, and all that it sends to another machine."""
 VALIDATION_FILES: Final = ("test_data.npz", "test_data.h5")
 DEFAULT_PHOTONS: Final = 1e6
 """The host's default, which its own view never showed and every settings file holds: it stands for 'measure'."""
@@ -41,7 +46,11 @@ class ReconstructPayload:
     neighbor_count: int
     groups_per_position: int
     assembly: str
-    polish_steps: int
+    calibrate: str
+    polish_steps: int | None
+    """None takes as many as held-out patterns ask for."""
+    use_all_patterns: bool
+    halves_resolution: bool
     parameters: Any
     """The host's `ReconstructInput`."""
 
@@ -53,6 +62,8 @@ class TrainPayload:
     request: RunRequest
     """What is asked for; the child makes the plan of it, once it has seen the scans."""
     output_path: Path
+    parameters: Any = None
+    """The host's `ReconstructInput` to train on; None trains on the scans of the request."""
 
 
 def execution_config(settings: LibrarySettings, reconstructor: str) -> ExecutionConfig:
@@ -131,7 +142,7 @@ def _request(
         inputs=replace(inputs or InputConfig(), preset=preset),
         settings=Layer(SETTINGS, options),
         output=output,
-        givers=dict.fromkeys(("scans", "validation", "preset", "init", "output"), SETTINGS),
+        givers=dict.fromkeys(("scans", "validation", "preset", "calibrate", "init", "output"), SETTINGS),
     )
 
 
@@ -171,6 +182,8 @@ def reconstruct_payload(
         ArchiveError: the archive cannot be used.
     """
     archive = require_model(archive)
+    calibrate = settings.value("Inference", "Calibrate")
+    require_choice("Calibrate", calibrate, CALIBRATE)
     metadata = read_metadata(archive)
     N, gridsize = metadata["model"]["N"], metadata["model"]["gridsize"]
     alone = uses_back_projection(metadata["model"]["architecture"])
@@ -182,7 +195,10 @@ def reconstruct_payload(
         neighbor_count=neighbor_count(settings.value("Inference", "NumNearestNeighbors"), gridsize**2),
         groups_per_position=settings.value("Inference", "NumSamples"),
         assembly=settings.value("Inference", "PatchAssembly"),
-        polish_steps=settings.value("Inference", "PolishSteps"),
+        calibrate=calibrate,
+        polish_steps=None if (steps := settings.value("Inference", "PolishSteps")) == BY_EVIDENCE else steps,
+        use_all_patterns=settings.value("Inference", "UseAllPatterns"),
+        halves_resolution=settings.value("Inference", "HalvesResolution"),
         parameters=parameters,
     )
 
@@ -237,7 +253,12 @@ def check_patterns(shape: tuple[int, ...], N: int, gridsize: int) -> None:
 
 
 def train_payload(
-    settings: LibrarySettings, reconstructor: str, input_path: Path, output_path: Path, model: Path | None = None
+    settings: LibrarySettings,
+    reconstructor: str,
+    input_path: Path,
+    output_path: Path,
+    model: Path | None = None,
+    parameters: Any = None,
 ) -> TrainPayload:
     """Find the training data, check the settings and put both together for the child.
 
@@ -247,34 +268,64 @@ def train_payload(
         input_path: folder with the training data.
         output_path: folder for the model.
         model: the model in use, or None.
+        parameters: the host's `ReconstructInput` of the chosen product, or None.
 
     Returns:
         The payload.
 
     Raises:
         ConfigError: a setting breaks its rule, or training shall start from a model and there is none.
-        DataError: the folder holds no training data.
+        DataError: the folder holds no training data and no product takes its place, or the product cannot be used.
     """
-    training, validation = find_training_files(input_path)
+    training, validation = training_files(input_path)
+    source = _source(settings.value("Training", "TrainOn"), input_path, training, parameters)
     init = require_model(model) if settings.value("Training", "StartFromModel") else None
-    inputs = InputConfig(scans=training, validation=validation, init=init)
+    inputs = InputConfig(
+        scans=() if source == PRODUCT else training,
+        validation=validation,
+        calibrate=settings.value("Training", "Calibrate"),
+        init=init,
+    )
     request = training_request(settings, reconstructor, inputs, output_path)
     draft(request)
-    return TrainPayload(request, output_path)
+    if source == FOLDER:
+        return TrainPayload(request, output_path)
+    check_product(parameters.product)
+    shape = parameters.diffraction_patterns.shape
+    check_patterns(shape, shape[-1], 1)
+    logger.info("Training on the chosen product, %d patterns; the folder takes the model.", shape[0])
+    return TrainPayload(request, output_path, parameters)
 
 
-def find_training_files(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+def _source(train_on: str, folder: Path, training: tuple[Path, ...], parameters: Any) -> str:
+    """Return what is trained on: 'product' or 'folder'."""
+    require_choice("TrainOn", train_on, TRAIN_ON)
+    if train_on == PRODUCT and parameters is None:
+        raise ConfigError(
+            "TrainOn = 'product', and no product is at hand: this Ptychodus does not pass it on. Export it into the "
+            "folder with 'Export Training Data...' in the Action menu, and set TrainOn = folder."
+        )
+    if train_on == PRODUCT or (train_on == AUTO and not training and parameters is not None):
+        return PRODUCT
+    if not training:
+        raise DataError(
+            f"The folder '{folder}' holds no training data; looked for {' and '.join(TRAINING_FILES)}, for any other "
+            f"*.npz, and for {' with '.join(HOST_FILES)}. Write one with 'Export Training Data...' in the Action menu, "
+            f"for example as {TRAINING_FILES[0]}."
+        )
+    return FOLDER
+
+
+def training_files(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """Return the scans to train on and to validate on.
 
     Args:
         folder: holds `train_data` and perhaps `test_data`, as NPZ or as the host's training HDF5; or any NPZ files,
-            which are all trained on except `test_data.npz`.
+            which are all trained on except `test_data.npz`; or the host's `diffraction.h5` with `product.h5`.
 
     Returns:
-        (training files, validation files); the second is empty without `test_data`.
-
-    Raises:
-        DataError: there is nothing to train on; says how to export it.
+        (training files, validation files); the first is empty where there is nothing to train on, the second without
+        `test_data`.
     """
     validation = _first_there(folder, VALIDATION_FILES)
     training = _first_there(folder, TRAINING_FILES)
@@ -285,12 +336,9 @@ def find_training_files(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...
         for path in sorted(folder.glob("*.npz"))
         if path.name not in VALIDATION_FILES and not path.name.endswith(NEIGHBOR_CACHE_SUFFIX)
     )
-    if not scans:
-        raise DataError(
-            f"The folder '{folder}' holds no training data; looked for {' and '.join(TRAINING_FILES)} and for any "
-            f"other *.npz. Write one with 'Export Training Data...' in the Action menu, for example as "
-            f"{TRAINING_FILES[0]}."
-        )
+    if not scans and all((folder / name).is_file() for name in HOST_FILES):
+        # The reader of the patterns finds the product beside them.
+        scans = (folder / HOST_FILES[0],)
     return scans, validation
 
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from ptychodus_plugin.options import Option, pinn
+from ptychopinn_backend.config.inputs import CALIBRATE
 
 EVIDENCE_OPTIONS: Final = (
+    Option(
+        "Calibrate",
+        "auto",
+        "Calibrate:",
+        "Probe and positions are refined first: 'auto' takes what explains held-out patterns better than the given "
+        "ones, 'always' what calibration believes in, 'never' changes nothing.",
+        choices=CALIBRATE,
+    ),
     Option(
         "HeldOutFraction",
         0.0,

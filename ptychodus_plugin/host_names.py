@@ -42,10 +42,18 @@ LIBRARY_NAMES: Final = (
     "ptychodus.api.probe:ProbeSequence.get_array",
     "ptychodus.api.probe:ProbeSequence.get_opr_weights_or_none",
     "ptychodus.api.probe:ProbeSequence.get_pixel_geometry",
+    "ptychodus.api.probe_positions:ProbePosition(index, x_m, y_m)",
+    "ptychodus.api.probe_positions:ProbePositionSequence",
     "ptychodus.api.product:LossValue",
     "ptychodus.api.product:Product(metadata, probe_positions, probes, object_, losses)",
 )
 """Used without a window; 'module:name(parameters that are given)'."""
+
+TASK_NAMES: Final = (
+    "ptychodus.model.processing.api:TrainBackgroundTask(trainer, reconstruct_input)",
+    "ptychodus.model.processing.monitor:TrainBackgroundTask.__call__",
+)
+"""Used to train on the product that is chosen; without them a folder is trained on."""
 
 VIEW_NAMES: Final = (
     "ptychodus.api.observer:Observable.add_observer(observer)",
@@ -72,7 +80,6 @@ READER_NAMES: Final = (
     "ptychodus.api.diffraction:DiffractionDataset",
     "ptychodus.api.plugins:PluginChooser",
     "ptychodus.api.plugins:PluginRegistry.load_plugins",
-    "ptychodus.api.probe_positions:ProbePositionSequence",
 )
 """Used where scans are read with the readers of the host, on the command line."""
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from ptychodus_plugin.options import Option
+from ptychopinn_backend.config.inputs import CALIBRATE
+
+BY_EVIDENCE: Final = -1
+"""Stands for as many steps as held-out patterns ask for."""
 
 INFERENCE_OPTIONS: Final = (
     Option(
@@ -37,11 +41,33 @@ INFERENCE_OPTIONS: Final = (
         choices=("probe", "central"),
     ),
     Option(
+        "Calibrate",
+        "auto",
+        "Calibrate:",
+        "Probe and positions: 'auto' takes those training refined for this scan, or refines them where the fit is far "
+        "above photon noise; 'always' refines, 'never' takes them as given.",
+        choices=CALIBRATE,
+    ),
+    Option(
         "PolishSteps",
-        8,
+        BY_EVIDENCE,
         "Polish Steps:",
-        "Steps that bring the finished object closer to the measured counts; 0 leaves it as the network made it.",
-        minimum=0,
+        "Steps that bring the finished object closer to the measured counts; -1 takes as many as held-out patterns ask "
+        "for, 0 leaves it as the network made it.",
+        minimum=BY_EVIDENCE,
+        at_minimum="by held-out patterns",
+    ),
+    Option(
+        "UseAllPatterns",
+        False,
+        "Use All Patterns:",
+        "A last pass uses the patterns that were held out to judge the object too.",
+    ),
+    Option(
+        "HalvesResolution",
+        True,
+        "Resolution from Halves:",
+        "Reconstructs the even and the odd patterns by themselves at the end, and tells to what resolution both agree.",
     ),
     Option(
         "BatchSize",

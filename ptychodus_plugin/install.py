@@ -11,12 +11,14 @@ from typing import Final
 
 import wrapt
 
-from ptychodus_plugin.host_names import LIBRARY_NAMES, TESTED, VIEW_NAMES, host_version, what_is_missing
+from ptychodus_plugin.host_names import LIBRARY_NAMES, TASK_NAMES, TESTED, VIEW_NAMES, host_version, what_is_missing
 
 logger = logging.getLogger(__name__)
 
 LIBRARY_MODULE: Final = "ptychodus.model.core"
 LIBRARY_NAME: Final = "PtychoPINNReconstructorLibrary"
+TASK_MODULE: Final = "ptychodus.model.processing.api"
+TASK_NAME: Final = "TrainBackgroundTask"
 VIEW_MODULE: Final = "ptychodus.controller.core"
 VIEW_NAME: Final = "PtychoPINNViewControllerFactory"
 
@@ -56,6 +58,24 @@ def _replace_library(module: ModuleType) -> None:
         _tell_of_another(getattr(module, LIBRARY_NAME))
         return
     setattr(module, LIBRARY_NAME, import_module("ptychodus_plugin.library").PtychoPINNLibrary)
+    _replace_task()
+
+
+def _replace_task() -> None:
+    """Let a training see the product that is chosen; a task of another plugin stays."""
+    missing = what_is_missing(TASK_NAMES)
+    if missing:
+        logger.warning(
+            "In Ptychodus %s PtychoPINN trains on the scans of a folder only, not on the chosen product: %s.",
+            host_version(),
+            missing,
+        )
+        return
+    module = import_module(TASK_MODULE)
+    if _is_foreign(getattr(module, TASK_NAME)):
+        _tell_of_another(getattr(module, TASK_NAME))
+        return
+    setattr(module, TASK_NAME, import_module("ptychodus_plugin.train_task").TrainTask)
 
 
 def _replace_view(module: ModuleType) -> None:

@@ -16,6 +16,10 @@ from ptychopinn_backend.config.presets import AUTO, PRESETS
 
 CUSTOM: Final = "custom"
 """The preset that leaves every option to the user."""
+PRODUCT: Final = "product"
+FOLDER: Final = "folder"
+TRAIN_ON: Final = (AUTO, PRODUCT, FOLDER)
+"""What training takes its patterns from."""
 Value: TypeAlias = bool | int | float | str
 PRESET_CHOICES: Final = (AUTO, CUSTOM, "fast", "fine")
 _DECIDED: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({**PRESETS, CUSTOM: {}, AUTO: PRESETS["fast"]})
@@ -96,6 +100,8 @@ class Option:
     power_of_two: bool = False
     zero_is_none: bool = False
     """0 in the settings file is None in the configuration."""
+    at_minimum: str = ""
+    """What a number's widget shows instead of its smallest value; empty for the value itself."""
     applies: Callable[[Selection], bool] = always
     """Whether the option has any effect for a selection, presets apart."""
 

@@ -11,21 +11,25 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from ptychodus.api.object import Object
 from ptychodus.api.probe import ProbeSequence
+from ptychodus.api.probe_positions import ProbePositionSequence
 from ptychodus.api.product import LossValue, Product
 from ptychodus.api.reconstruct import ReconstructInput
 from skimage.restoration import inpaint_biharmonic
 
 from ptychodus_plugin.product_checks import check_product
-from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, ComplexArray, Float64Array
+from ptychopinn_backend.arrays import AnyArray, BoolArray, ComplexArray, Float64Array
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.files.npz import METADATA_KEY, write_npz
+from ptychopinn_backend.physics.probe import mean_modes as mean_of_probe
 from ptychopinn_backend.stitching.assembly import ObjectFrame
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
@@ -61,7 +65,6 @@ def mean_modes(probes: ProbeSequence) -> ComplexArray:
         (mode, N, N).
     """
     coherent = probes.get_array()
-    modes: ComplexArray = coherent[0].copy()
     weights = probes.get_opr_weights_or_none()
     if weights is not None:
         logger.info(
@@ -69,7 +72,7 @@ def mean_modes(probes: ProbeSequence) -> ComplexArray:
             len(coherent),
             len(weights),
         )
-        modes[0] = np.tensordot(weights.mean(axis=0), coherent[:, 0], axes=1)
+    modes: ComplexArray = mean_of_probe(coherent, weights)
     return modes
 
 
@@ -160,13 +163,13 @@ def object_frame(object_: Object) -> ObjectFrame:
     return ObjectFrame(shape=(object_.height_px, object_.width_px), origin_rc=(0.0, 0.0))
 
 
-def product_of(product: Product, obj: Complex64Array, probe: Complex64Array, losses: Sequence[LossValue]) -> Product:
-    """Return the host's product with a reconstruction in place of the object it came with.
+def product_of(product: Product, made: Reconstruction, scan: RawData, losses: Sequence[LossValue]) -> Product:
+    """Return the host's product with a reconstruction in place of what it came with.
 
     Args:
-        product: the input product, whose metadata, positions and geometry are kept.
-        obj: the object (row, column) in the frame of the input object.
-        probe: (mode, N, N).
+        product: the input product, whose metadata and geometry are kept.
+        made: object in the frame of the input object, probe (mode, N, N), and positions, refined or as they were.
+        scan: what `raw_data_of` made of the input.
         losses: training history of the model.
 
     Returns:
@@ -177,11 +180,38 @@ def product_of(product: Product, obj: Complex64Array, probe: Complex64Array, los
         logger.info("The object of %d layers is reconstructed as one layer.", object_in.num_layers)
     return Product(
         metadata=product.metadata,
-        probe_positions=product.probe_positions,
-        probes=ProbeSequence(probe, None, product.probes.get_pixel_geometry()),
-        object_=Object(obj, object_in.get_pixel_geometry(), object_in.get_center()),
+        probe_positions=_positions_of(product, made, scan),
+        probes=ProbeSequence(made.probe, None, product.probes.get_pixel_geometry()),
+        object_=Object(made.object, object_in.get_pixel_geometry(), object_in.get_center()),
         losses=losses,
     )
+
+
+def _positions_of(product: Product, made: Reconstruction, scan: RawData) -> ProbePositionSequence:
+    """Return the positions in metres; those that were not refined stay as they are, to the last bit."""
+    given = product.probe_positions
+    refined, before = made.positions_xy, scan.positions_xy
+    if refined is None or refined.shape != before.shape or np.array_equal(refined, before):
+        return given
+    pixel = product.object_.get_pixel_geometry()
+    moved_m = (refined - before) * (pixel.width_m, pixel.height_m)
+    places = list(given)
+    for row, (x_m, y_m) in zip(_rows_of(product, scan), moved_m, strict=True):
+        places[row] = replace(places[row], x_m=places[row].x_m + float(x_m), y_m=places[row].y_m + float(y_m))
+    return ProbePositionSequence(places)
+
+
+def _rows_of(product: Product, scan: RawData) -> Sequence[int]:
+    """Return which positions of the product the scan kept: patterns without a photon, for example, are left out."""
+    given = np.stack(scan_positions_px(product), axis=1)
+    if len(given) == scan.n_patterns:
+        return range(scan.n_patterns)
+    rows: list[int] = []
+    kept = scan.positions_xy
+    for row, place in enumerate(given):
+        if len(rows) < scan.n_patterns and np.array_equal(place, kept[len(rows)]):
+            rows.append(row)
+    return rows
 
 
 def losses_of(history: Mapping[str, Sequence[float]], name: str = "loss") -> list[Any]:

@@ -7,12 +7,21 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ptychodus.api.reconstruct import ReconstructInput, ReconstructOutput, TrainableReconstructor, TrainOutput
 
 from ptychodus_plugin.configuration import reconstruct_payload, require_model, train_payload
-from ptychodus_plugin.messages import RECONSTRUCT_GOAL, Goal, ModelSaved
+from ptychodus_plugin.messages import (
+    RECONSTRUCT_GOAL,
+    Chosen,
+    Failed,
+    Goal,
+    Judged,
+    ModelChanged,
+    ModelSaved,
+    in_words,
+)
 from ptychodus_plugin.options import decided_by
 from ptychodus_plugin.product_checks import check_product
 from ptychodus_plugin.settings import LibrarySettings
@@ -30,10 +39,9 @@ logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
 MODEL_FILE_FILTER: Final = "PtychoPINN Model (*.zip *.ckpt)"
 """Of the window's file dialogs: archives, and checkpoints of the host's other PtychoPINN library."""
-FailureListener = Callable[[str, Exception], None]
-"""Called with what failed ('Train' or 'Infer') and the error, in the thread that runs the task."""
-ModelListener = Callable[[], None]
-"""Called when another model is in use, in the thread that runs the task."""
+Notice: TypeAlias = Failed | ModelChanged | Chosen | Judged | TrainOutput
+Listener: TypeAlias = Callable[[Notice], None]
+"""Called in the thread that runs the task."""
 
 
 class PtychoPINNReconstructor(TrainableReconstructor):
@@ -53,8 +61,8 @@ class PtychoPINNReconstructor(TrainableReconstructor):
         self._goal = RECONSTRUCT_GOAL
         self._stop = threading.Event()
         self._closing = False
-        self._failure_listeners: list[FailureListener] = []
-        self._model_listeners: list[ModelListener] = []
+        self._listeners: list[Listener] = []
+        self._offered: ReconstructInput | None = None
 
     @property
     def name(self) -> str:
@@ -77,15 +85,21 @@ class PtychoPINNReconstructor(TrainableReconstructor):
         """Return what the host's dialogs show of training data."""
         return "NumPy Zipped Archive (*.npz)"
 
-    def add_listeners(self, on_failure: FailureListener, on_model: ModelListener) -> None:
-        """Let a view hear of failed tasks and of new models.
+    def add_listener(self, listener: Listener) -> None:
+        """Let a view hear of failed tasks, new models, losses, what the preset became, and how good results are.
 
         Args:
-            on_failure: called when training or reconstruction fails.
-            on_model: called when another model is in use.
+            listener: called with each.
         """
-        self._failure_listeners.append(on_failure)
-        self._model_listeners.append(on_model)
+        self._listeners.append(listener)
+
+    def offer(self, parameters: ReconstructInput) -> None:
+        """Take the product that is chosen while *Train* is pressed, which the host does not pass on.
+
+        Args:
+            parameters: counts, bad pixels and product; the next training may train on them.
+        """
+        self._offered = parameters
 
     def reconstruct(self, parameters: ReconstructInput) -> Iterator[ReconstructOutput]:
         """Reconstruct the whole scan with the loaded model in a child process.
@@ -115,14 +129,15 @@ class PtychoPINNReconstructor(TrainableReconstructor):
         Raises:
             PtychoPINNError: what went wrong, in one sentence.
         """
+        offered, self._offered = self._offered, None
         preset = decided_by(self._settings.selection(self.name.lower()).preset)
         self._goal = preset.get("nepochs", self._settings.value("Training", "NumEpochs"))
         before = self._archive
         try:
-            yield from self._readable("Train", self._train(input_path, output_path))
+            yield from self._readable("Train", self._train(input_path, output_path, offered))
         finally:
             if self._archive != before:
-                self._tell_model()
+                self._tell(ModelChanged())
 
     def stop(self) -> None:
         """End the call that runs, within the grace period of its process; may be called from any thread.
@@ -170,7 +185,7 @@ class PtychoPINNReconstructor(TrainableReconstructor):
         )
         self._archive = file_path
         self._settings.inference.model_path.set_value(file_path)
-        self._tell_model()
+        self._tell(ModelChanged())
 
     def save_model(self, file_path: Path) -> None:
         """Write the archive of the model in use; a model of another program becomes one of ours.
@@ -211,12 +226,18 @@ class PtychoPINNReconstructor(TrainableReconstructor):
 
         check_product(parameters.product)
         payload = reconstruct_payload(self._settings, self.name.lower(), parameters, self._model())
-        yield from self._messages(run_reconstruct, payload)
+        for message in self._messages(run_reconstruct, payload):
+            if isinstance(message, Judged):
+                logger.info("%s", in_words(message))
+                self._tell(message)
+            else:
+                yield message
 
-    def _train(self, input_path: Path, output_path: Path) -> Iterator[TrainOutput]:
+    def _train(self, input_path: Path, output_path: Path, offered: ReconstructInput | None) -> Iterator[TrainOutput]:
         from ptychodus_plugin.child import run_train
 
-        payload = train_payload(self._settings, self.name.lower(), input_path, output_path, self._model())
+        kind = self.name.lower()
+        payload = train_payload(self._settings, kind, input_path, output_path, self._model(), offered)
         earlier, told = best_model_time_ns(output_path), False
         try:
             for message in self._messages(run_train, payload):
@@ -225,7 +246,9 @@ class PtychoPINNReconstructor(TrainableReconstructor):
                 elif isinstance(message, ModelSaved):
                     self._archive, told = message.archive, True
                 else:
-                    yield message
+                    self._tell(message)
+                    if not isinstance(message, Chosen):
+                        yield message
         finally:
             # A child may be killed when it has written its first model and not yet said so.
             if not told and best_model_time_ns(output_path) != earlier:
@@ -255,12 +278,11 @@ class PtychoPINNReconstructor(TrainableReconstructor):
 
     def _tell_failure(self, action: str, error: Exception) -> None:
         logger.error("%s failed: %s", action, error)
-        for listener in self._failure_listeners:
-            listener(action, error)
+        self._tell(Failed(action, error))
 
-    def _tell_model(self) -> None:
-        for listener in self._model_listeners:
-            listener()
+    def _tell(self, notice: Notice) -> None:
+        for listener in self._listeners:
+            listener(notice)
 
 
 def _explained(cause: Exception) -> Exception:

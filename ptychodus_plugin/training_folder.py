@@ -16,6 +16,19 @@ MODEL_FILE: Final = "model.zip"
 """What a batch run looks for in its input folder."""
 
 
+def results_folder(model: Path) -> Path:
+    """Return the folder that a training left its results in, where refined probes and positions are kept.
+
+    Args:
+        model: its archive, the last one or the best one among the checkpoints.
+
+    Returns:
+        The folder.
+    """
+    folder = model.parent
+    return folder.parent if folder.name == CHECKPOINT_FOLDER else folder
+
+
 def best_model_time_ns(folder: Path) -> int | None:
     """Return when the best model of a training was last written, in nanoseconds; None where there is none.
 

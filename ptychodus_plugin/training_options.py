@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from ptychodus_plugin.evidence_options import EVIDENCE_OPTIONS
-from ptychodus_plugin.options import Option, Selection, pinn
+from ptychodus_plugin.options import TRAIN_ON, Option, Selection, pinn
 from ptychopinn_backend.config import SCHEDULERS
+from ptychopinn_backend.config.presets import AUTO
 
 
 def _warmup_cosine(selection: Selection) -> bool:
@@ -40,6 +41,14 @@ def _weight(key: str, label: str, text: str, field: str, default: float = 0.0, *
 
 
 _GROUPS: Final = (
+    Option(
+        "TrainOn",
+        AUTO,
+        "Train on:",
+        "'product' is the product that is chosen, and the folder only takes the model; 'folder' are the scans in the "
+        "folder; 'auto' takes those of the folder where it has any, else the product.",
+        choices=TRAIN_ON,
+    ),
     Option(
         "StartFromModel",
         False,

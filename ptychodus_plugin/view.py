@@ -27,8 +27,9 @@ from PyQt5.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QWidget
 
 from ptychodus_plugin.choices import Choice, choices_of
 from ptychodus_plugin.library import PtychoPINNLibrary
+from ptychodus_plugin.messages import Failed, ModelChanged
 from ptychodus_plugin.options import DECISIVE_KEYS, Option
-from ptychodus_plugin.reconstructor import MODEL_FILE_FILTER, PtychoPINNReconstructor
+from ptychodus_plugin.reconstructor import MODEL_FILE_FILTER, Notice, PtychoPINNReconstructor
 from ptychopinn_backend.config.presets import AUTO
 from ptychopinn_backend.factory import ENVIRONMENT_VARIABLE
 
@@ -83,7 +84,7 @@ class PtychoPINNViewFactory(PtychoPINNViewControllerFactory):
                 if option.key in DECISIVE_KEYS or option.decided(AUTO):
                     table.parameter(option.key).add_observer(widget.applicability)
         widget.notices = _Notices(widget, self._library.reconstructor(kind))
-        widget.model_named = _Relay(widget.notices.model_changed.emit)
+        widget.model_named = _Relay(lambda: widget.notices.told.emit(ModelChanged()))
         settings.tables[1].parameter("ModelPath").add_observer(widget.model_named)
         return cast(QWidget, widget)
 
@@ -200,24 +201,25 @@ class _Relay(Observer):
 class _Notices(QObject):
     """Brings a reconstructor's notices, which come from the task thread, into the window."""
 
-    failed = pyqtSignal(str, object)
-    model_changed = pyqtSignal()
+    told = pyqtSignal(object)
 
     def __init__(self, widget: QWidget, reconstructor: PtychoPINNReconstructor) -> None:
         super().__init__(widget)
         self._widget = widget
         self._reconstructor = reconstructor
-        self.failed.connect(self._show_failure)
-        self.model_changed.connect(self._enable_infer)
+        self.told.connect(self._show)
         self._follows_stop = False
-        reconstructor.add_listeners(self.failed.emit, self.model_changed.emit)
+        reconstructor.add_listener(self.told.emit)
         widget.installEventFilter(self)
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(reconstructor.close)
 
-    def _show_failure(self, action: str, error: Exception) -> None:
-        ExceptionDialog.show_exception(f"{action} ({self._reconstructor.name})", error)
+    def _show(self, notice: Notice) -> None:
+        if isinstance(notice, Failed):
+            ExceptionDialog.show_exception(f"{notice.action} ({self._reconstructor.name})", notice.error)
+        elif isinstance(notice, ModelChanged):
+            self._enable_infer()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Follow the Stop button of the window the widget is shown in: the host itself waits for the next output."""

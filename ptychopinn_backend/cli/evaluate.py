@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-import numpy as np
 
 from ptychopinn_backend.cli.options import reading_options
 from ptychopinn_backend.errors import DataError
@@ -115,15 +114,13 @@ def command(
 
 
 def _half_data_frc_px(archive: Path, raw: RawData, whole: Reconstruction) -> float:
-    from ptychopinn_backend.evaluation import half_data_frc_px
-    from ptychopinn_backend.runs.reconstruct import DEFAULT_POLISH_STEPS, reconstruct
+    from ptychopinn_backend.runs.reconstruct import DEFAULT_POLISH_STEPS
     from ptychopinn_backend.runs.trained_model import TrainedModel
+    from ptychopinn_backend.runs.two_halves import half_data_resolution_px
 
-    trained = TrainedModel.load(archive)
     stated = whole.info.get("polish_steps")
     steps = stated if isinstance(stated, int) and stated >= 0 else DEFAULT_POLISH_STEPS
-    even, odd = (reconstruct(trained, raw.select(np.arange(k, raw.n_patterns, 2)), polish_steps=steps) for k in (0, 1))
-    return half_data_frc_px(even, odd, raw.positions_xy)
+    return half_data_resolution_px(TrainedModel.load(archive), raw, steps)
 
 
 def _tell_of_other_scan(measured: Reconstruction, positions_xy: Float64Array, path: Path) -> None:

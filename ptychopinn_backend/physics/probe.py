@@ -41,6 +41,23 @@ def as_mode_stack(probe: AnyArray) -> Complex64Array:
     return stack
 
 
+def mean_modes(coherent: AnyArray, weights: AnyArray | None) -> AnyArray:
+    """Return the incoherent modes of a probe that varies over the scan, as their mean over the positions.
+
+    Args:
+        coherent: (coherent mode, incoherent mode, N, N); the probe varies in its first incoherent mode.
+        weights: of every coherent mode at every position (pattern, coherent mode); None where the probe is the same
+            everywhere.
+
+    Returns:
+        (incoherent mode, N, N), a copy.
+    """
+    modes: AnyArray = coherent[0].copy()
+    if weights is not None:
+        modes[0] = np.tensordot(weights.mean(axis=0), coherent[:, 0], axes=1)
+    return modes
+
+
 def pixel_distance(N: int) -> Float64Array:
     """Return the distance of every pixel centre from the array centre, (N, N) in pixels."""
     axis = np.arange(N) - N / 2 + 0.5

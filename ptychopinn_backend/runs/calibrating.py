@@ -37,6 +37,8 @@ MOST_DOUBT: Final = 0.02
 MISFIT: Final = 1.3
 """R-factor over that of photon noise from which on a reconstruction asks for calibration."""
 _LOOKED_AT: Final = 64
+_STEPS_A_PIXEL: Final = 100
+_OFF_ROUND: Final = 0.3183
 _NAME: Final = "calibration-{}.npz"
 _ARRAYS: Final = ("probe", "positions_xy")
 
@@ -159,8 +161,13 @@ def _asks(made: Reconstruction, scan: RawData) -> bool:
 
 
 def _digest(scan: RawData) -> str:
-    """Return what tells a scan from others: positions, probe and some patterns."""
-    parts: list[AnyArray] = [scan.positions_xy, scan.diff3d[[0, scan.n_patterns // 2, -1]]]
+    """Return what tells a scan from others: positions to a hundredth of a pixel, probe and some patterns.
+
+    One scan that is read from its files and one that Ptychodus hands over differ in the last bits of their positions;
+    the offset keeps positions on round numbers away from the edge between two steps.
+    """
+    steps = np.floor(scan.positions_xy * _STEPS_A_PIXEL + _OFF_ROUND).astype(np.int64)
+    parts: list[AnyArray] = [steps, scan.diff3d[[0, scan.n_patterns // 2, -1]]]
     if scan.probeGuess is not None:
         parts.append(scan.probeGuess)
     digest = hashlib.sha256(str(scan.diff3d.shape).encode())

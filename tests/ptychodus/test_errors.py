@@ -17,7 +17,7 @@ from ptychodus.api.probe_positions import ProbePositionSequence
 from ptychodus.api.reconstruct import ReconstructInput
 from ptychodus.model import ModelCore
 
-from ptychodus_plugin.configuration import find_training_files
+from ptychodus_plugin.configuration import training_files
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.errors import (
     ArchiveError,
@@ -100,6 +100,8 @@ def test_unknown_backend(host: ModelCore, archive: Path, tmp_path: Path) -> None
 def test_training_folder_without_data(host: ModelCore, tmp_path: Path) -> None:
     parameters, _ = make_input(step_px=12.0)
     product = product_in(host, parameters, tmp_path)
+    host.settings_registry["PtychoPINNTraining"].parameters()["TrainOn"].set_value("folder")
+    (tmp_path / "product.h5").unlink()
     with pytest.raises(DataError, match=r"holds no training data.*'Export Training Data...' in the Action menu"):
         product.train_reconstructor_local(tmp_path, tmp_path, block=True)
 
@@ -153,18 +155,27 @@ def test_model_named_in_the_settings_counts_as_loaded(host: ModelCore, archive: 
 def test_training_files_of_a_folder(tmp_path: Path) -> None:
     for name in ("b.npz", "a.npz", "test_data.npz", "a.g2k7.groups_cache.npz", "notes.txt"):
         (tmp_path / name).touch()
-    training, validation = find_training_files(tmp_path)
+    training, validation = training_files(tmp_path)
     assert [path.name for path in training] == ["a.npz", "b.npz"]
     assert [path.name for path in validation] == ["test_data.npz"]
     (tmp_path / "train_data.npz").touch()
-    training, _ = find_training_files(tmp_path)
+    training, _ = training_files(tmp_path)
     assert [path.name for path in training] == ["train_data.npz"]
+
+
+def test_patterns_and_product_of_the_host_are_trained_on_where_nothing_was_exported(tmp_path: Path) -> None:
+    (tmp_path / "diffraction.h5").touch()
+    assert training_files(tmp_path) == ((), ())
+    (tmp_path / "product.h5").touch()
+    assert training_files(tmp_path) == ((tmp_path / "diffraction.h5",), ())
+    (tmp_path / "monday.npz").touch()
+    assert training_files(tmp_path) == ((tmp_path / "monday.npz",), ())
 
 
 def test_training_hdf5_of_the_host_is_trained_on(tmp_path: Path) -> None:
     for name in ("train_data.h5", "test_data.h5", "diffraction.h5", "product.h5"):
         (tmp_path / name).touch()
-    training, validation = find_training_files(tmp_path)
+    training, validation = training_files(tmp_path)
     assert [path.name for path in (*training, *validation)] == ["train_data.h5", "test_data.h5"]
 
 

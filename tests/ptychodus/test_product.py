@@ -28,12 +28,19 @@ from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.physics.object_patches import extract_patches
 from ptychopinn_backend.physics.scan_model import scan_intensities
 from ptychopinn_backend.stitching.assembly import ObjectAssembler, probe_weight
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 from tests.ptychodus.scenes import CENTRE, PIXEL_M, make_input, shift_px
 
 
 def relative_error(predicted: np.ndarray, measured: np.ndarray) -> float:
     scale = np.sum(predicted * measured) / np.sum(predicted**2)
     return float(np.linalg.norm(scale * predicted - measured) / np.linalg.norm(measured))
+
+
+def made_of(obj: np.ndarray, scan: RawData) -> Reconstruction:
+    """A reconstruction that kept probe and positions."""
+    assert scan.probeGuess is not None
+    return Reconstruction(obj.astype(np.complex64), (0.0, 0.0), scan.probeGuess, positions_xy=scan.positions_xy)
 
 
 def test_positions_and_frame_reproduce_the_measured_counts() -> None:
@@ -88,7 +95,7 @@ def test_patches_of_the_truth_stitch_to_the_truth_in_the_frame_of_the_input(shap
     positions = np.round(scan.positions_xy)
     assembler.add(extract_patches(truth.astype(np.complex64), frame.origin_rc, positions, scan.N), positions)
     stitched = assembler.result()
-    product = product_of(parameters.product, stitched.object, scan.probeGuess, [])
+    product = product_of(parameters.product, made_of(stitched.object, scan), scan, [])
     obj = product.object_
     assert obj.get_geometry() == parameters.product.object_.get_geometry()
     covered = stitched.weight > 0.01 * stitched.weight.max()
@@ -102,7 +109,7 @@ def test_all_probe_modes_go_in_and_out() -> None:
     scan = raw_data_of(parameters)
     assert scan.probeGuess is not None
     assert scan.probeGuess.shape == (3, 32, 32)
-    product = product_of(parameters.product, truth.astype(np.complex64), scan.probeGuess, [])
+    product = product_of(parameters.product, made_of(truth, scan), scan, [])
     np.testing.assert_allclose(product.probes.get_array()[0], parameters.product.probes.get_array()[0], rtol=1e-6)
     assert product.probes.get_pixel_geometry() == parameters.product.probes.get_pixel_geometry()
 
@@ -110,10 +117,28 @@ def test_all_probe_modes_go_in_and_out() -> None:
 def test_metadata_and_positions_are_kept() -> None:
     parameters, truth = make_input()
     losses = losses_of({"loss": [2.0, 1.0], "val_loss": [3.0, 2.5]})
-    product = product_of(parameters.product, truth.astype(np.complex64), raw_data_of(parameters).probeGuess, losses)
+    scan = raw_data_of(parameters)
+    product = product_of(parameters.product, made_of(truth, scan), scan, losses)
     assert product.metadata == parameters.product.metadata
     assert product.probe_positions is parameters.product.probe_positions
     assert [(loss.epoch, loss.value) for loss in product.losses] == [(1, 2.0), (2, 1.0)]
+
+
+@pytest.mark.filterwarnings("ignore:Pattern 2 is without a photon")
+def test_refined_positions_come_back_in_metres() -> None:
+    parameters, truth = make_input(step_px=12.0)
+    dark = parameters.diffraction_patterns.copy()
+    dark[2] = 0  # a pattern without a photon is left out, and keeps its position
+    parameters = replace(parameters, diffraction_patterns=dark)
+    scan = raw_data_of(parameters)
+    assert scan.n_patterns == len(dark) - 1
+    moved = scan.positions_xy + np.random.default_rng(0).normal(0, 1.5, (scan.n_patterns, 2))
+    product = product_of(parameters.product, replace(made_of(truth, scan), positions_xy=moved), scan, [])
+    places, given = list(product.probe_positions), list(parameters.product.probe_positions)
+    assert places[2] == given[2]
+    assert [place.index for place in places] == [place.index for place in given]
+    again = raw_data_of(replace(parameters, product=product))
+    np.testing.assert_allclose(again.positions_xy, moved, atol=1e-6)
 
 
 def test_multi_layer_object_becomes_one_layer_of_the_same_shape() -> None:
@@ -126,7 +151,8 @@ def test_multi_layer_object_becomes_one_layer_of_the_same_shape() -> None:
         object_=layered,
         losses=[],
     )
-    result = product_of(product, truth.astype(np.complex64), raw_data_of(parameters).probeGuess, [])
+    scan = raw_data_of(parameters)
+    result = product_of(product, made_of(truth, scan), scan, [])
     assert result.object_.get_array().shape == (1, *truth.shape)
 
 

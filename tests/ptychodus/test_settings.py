@@ -15,7 +15,13 @@ from ptychodus.model.ptychopinn.settings import (
     PtychoPINNTrainingSettings,
 )
 
-from ptychodus_plugin.configuration import execution_config, neighbor_count, training_config, training_request
+from ptychodus_plugin.configuration import (
+    execution_config,
+    neighbor_count,
+    reconstruct_payload,
+    training_config,
+    training_request,
+)
 from ptychodus_plugin.model_options import MODEL_OPTIONS
 from ptychodus_plugin.options import Option, Value
 from ptychodus_plugin.product import raw_data_of
@@ -29,7 +35,6 @@ from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.factory import DEFAULT_BACKEND
 from ptychopinn_backend.runs.plan import RunPlan
 from ptychopinn_backend.runs.planning import prepare
-from ptychopinn_backend.runs.reconstruct import DEFAULT_POLISH_STEPS
 from ptychopinn_backend.runs.scan_input import scan_input
 from tests.ptychodus.scenes import make_input
 
@@ -155,8 +160,16 @@ def test_defaults_of_new_keys_are_those_of_the_engine(settings: LibrarySettings)
     assert different == {"neighbor_count", "subsample_seed"}
 
 
-def test_default_of_the_polish_is_that_of_the_engine(settings: LibrarySettings) -> None:
-    assert settings.value("Inference", "PolishSteps") == DEFAULT_POLISH_STEPS
+def test_evidence_decides_by_default_as_on_the_command_line(settings: LibrarySettings, archive: Path) -> None:
+    request = training_request(settings, "pinn", InputConfig(calibrate=settings.value("Training", "Calibrate")))
+    assert request.inputs.calibrate == "auto"
+    parameters, _ = make_input(step_px=10.0)
+    payload = reconstruct_payload(settings, "pinn", parameters, archive)
+    assert (payload.calibrate, payload.polish_steps, payload.use_all_patterns) == ("auto", None, False)
+    for key, value in (("Calibrate", "never"), ("PolishSteps", 0), ("UseAllPatterns", True)):
+        settings.tables[1].parameter(key).set_value(value)
+    payload = reconstruct_payload(settings, "pinn", parameters, archive)
+    assert (payload.calibrate, payload.polish_steps, payload.use_all_patterns) == ("never", 0, True)
 
 
 def test_network_to_start_from_wins_over_preset_and_settings(settings: LibrarySettings, archive: Path) -> None:

@@ -15,16 +15,20 @@ from ptychopinn_backend.config.reading import Reading
 from ptychopinn_backend.data.measurement import COUNTS
 from ptychopinn_backend.data.readers.array_source import Hdf5Array, NpzArray
 from ptychopinn_backend.data.readers.content import Content
+from ptychopinn_backend.data.readers.far_field import require_far_field
 from ptychopinn_backend.data.readers.parts import Instrument, PatternPart, PositionPart
 from ptychopinn_backend.data.training_hdf5 import is_hdf5
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.files.linked_hdf5 import LinkedHdf5
 from ptychopinn_backend.files.npz import read_npz
+from ptychopinn_backend.physics.probe import mean_modes
 
+_FAR_FIELD: Final = "far_field"
 _POSITIONS: Final = ("probe_position_indexes", "probe_position_x_m", "probe_position_y_m")
 _ARRAYS: Final = (*_POSITIONS, "probe", "object", "opr_weights")
 _FURTHER_FACTS: Final = ("probe_photon_count", "exposure_time_s", "tomography_angle_deg", "tilt_angle_deg")
-_FACTS: Final = ("photon_energy_eV", "probe_energy_eV", "detector_object_distance_m", *_FURTHER_FACTS)
+_FACTS: Final = ("photon_energy_eV", "probe_energy_eV", "detector_object_distance_m", _FAR_FIELD, *_FURTHER_FACTS)
+_PIXEL: Final = ("pixel_width_m", "pixel_height_m")
 _OF_OBJECT: Final = ("center_x_m", "center_y_m", "pixel_width_m", "pixel_height_m")
 
 
@@ -84,20 +88,35 @@ def read_positions(path: Path, reading: Reading) -> PositionPart:
         Positions in metres, probe, and the first layer of the object.
 
     Raises:
-        DataError: the file is damaged or lacks them.
+        DataError: the file is damaged or lacks them, or says what no far field on equal pixels can be.
     """
     arrays, facts = _product_of_hdf5(path) if is_hdf5(path) else _product_of_npz(path)
     for name in _POSITIONS:
         if name not in arrays:
             raise DataError(f"{path} lacks '{name}', which a product of Ptychodus has. Save the product again.")
+    try:
+        require_far_field(
+            # Ptychodus 1.6 knows the far field only, and says nothing of it.
+            far_field=bool(facts.get(_FAR_FIELD, True)),
+            probe_pixel_m=_pixel_of("probe", facts),
+            object_pixel_m=_pixel_of("object", facts),
+        )
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     notes = []
     obj, probe = arrays.get("object"), arrays.get("probe")
     if obj is not None and obj.ndim == 3:
         if len(obj) > 1:
             notes.append(f"the object has {len(obj)} layers; the first is taken.")
         obj = obj[0] if len(obj) else None
-    if "opr_weights" in arrays:
-        notes.append("the probe varies over the scan; its first set of modes is used at every position.")
+    weights = arrays.get("opr_weights")
+    if probe is not None and probe.ndim == 4 and len(probe):
+        fits = weights is not None and weights.ndim == 2 and weights.shape[1] == len(probe) and len(weights) > 0
+        if fits:
+            notes.append("the probe varies over the scan; its mean over the positions is used at each of them.")
+        elif len(probe) > 1:
+            notes.append("the probe varies over the scan; its first set of modes is used at every position.")
+        probe = mean_modes(probe, weights if fits else None)
     centre = facts.get("object_center_x_m"), facts.get("object_center_y_m")
     return PositionPart(
         (path,),
@@ -125,15 +144,22 @@ def _product_of_hdf5(path: Path) -> tuple[dict[str, AnyArray], dict[str, float]]
         facts = {name: file.attribute_number("/", name) for name in _FACTS}
         for name in _OF_OBJECT:
             facts[f"object_{name}"] = file.attribute_number("object", name)
+        for name in _PIXEL:
+            facts[f"probe_{name}"] = file.attribute_number("probe", name)
     return arrays, {name: value for name, value in facts.items() if value is not None}
 
 
 def _product_of_npz(path: Path) -> tuple[dict[str, AnyArray], dict[str, float]]:
-    names = (*_FACTS, *(f"object_{name}" for name in _OF_OBJECT))
+    names = (*_FACTS, *(f"object_{name}" for name in _OF_OBJECT), *(f"probe_{name}" for name in _PIXEL))
     found = read_npz(path, (*_ARRAYS, *names))
     numbers = {name: values for name, values in found.items() if name in names and values.size == 1}
     facts = {name: float(values.reshape(-1)[0]) for name, values in numbers.items() if values.dtype.kind in "biuf"}
     return {name: found[name] for name in _ARRAYS if name in found}, facts
+
+
+def _pixel_of(array: str, facts: dict[str, float]) -> tuple[float, float] | None:
+    width, height = (_positive(facts.get(f"{array}_{name}")) for name in _PIXEL)
+    return None if width is None or height is None else (width, height)
 
 
 def _positive(value: float | None) -> float | None:

@@ -1,0 +1,38 @@
+"""The resolution of a model on a scan, from two reconstructions that share no pattern."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.evaluation import half_data_frc_px
+from ptychopinn_backend.runs.reconstruct import reconstruct
+from ptychopinn_backend.runs.trained_model import TrainedModel
+
+
+def half_data_resolution_px(model: TrainedModel, scan: RawData, polish_steps: int) -> float:
+    """Reconstruct the even and the odd patterns by themselves, and return to what resolution both agree.
+
+    Args:
+        model: a trained model.
+        scan: the scan, with the probe and the positions of the reconstruction that is judged.
+        polish_steps: steps of polish that reconstruction took.
+
+    Returns:
+        Half-period in pixels where the ring correlation falls below the half-bit threshold; 1 is the Nyquist limit.
+
+    Raises:
+        DataError: the halves have too few patterns, or cover too small a region to compare.
+    """
+    fewest = scan.n_patterns // 2
+    if fewest <= model.model.channels:
+        raise DataError(
+            f"Half of the {scan.n_patterns} patterns are {fewest}; groups of {model.model.channels} neighbours need "
+            "more. Use more of the scan, or a model of a smaller grid size."
+        )
+    even, odd = (
+        reconstruct(model, scan.select(np.arange(first, scan.n_patterns, 2)), polish_steps=polish_steps)
+        for first in (0, 1)
+    )
+    return half_data_frc_px(even, odd, scan.positions_xy)
