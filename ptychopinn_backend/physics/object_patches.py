@@ -42,7 +42,7 @@ def window_corners(origin_rc: npt.ArrayLike, positions_xy: FloatArray, N: int) -
     """
     require_shape("positions_xy", positions_xy, (None, 2), "(pattern, 2)")
     origin = np.asarray(origin_rc, np.float64)
-    # Whole pixels are added last: an array that begins elsewhere by whole pixels gets the same fractions to the last bit.
+    # Whole pixels are added last, so that an array that begins some pixels elsewhere gets the same fractions exactly.
     origin_whole = np.floor(origin)
     corners = (origin - origin_whole) + np.asarray(positions_xy, np.float64)[:, ::-1] - N / 2
     if not (np.isfinite(corners).all() and np.isfinite(origin).all()):
