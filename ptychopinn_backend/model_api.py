@@ -119,7 +119,8 @@ class PtychoModel:
             init: archive of either backend to start from; its network is used where no option says otherwise.
             execution: run-time options.
             **options: fields of `TrainingConfig` and `ExecutionConfig`, for example nepochs, batch_size,
-                learning_rate, seed; `minutes` limits the time of the training. Unless given, nphotons is the measured mean and every scan point seeds a group.
+                learning_rate, seed; `minutes` limits the time of the training. Unless given, nphotons is the measured
+                mean and every scan point seeds a group.
 
         Returns:
             This model, trained.

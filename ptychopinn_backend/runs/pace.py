@@ -109,8 +109,8 @@ def fitted_to_visits(training: TrainingConfig, n_groups: int, most_visits: int) 
         return training
     if training.is_staged or training.epochs_fine_tune:
         raise ConfigError(
-            f"minutes allow {most_visits} groups, and the stages of this training visit {training.total_epochs * epoch}. "
-            "Give more minutes, or fewer epochs of stages and fine-tuning."
+            f"minutes allow {most_visits} groups, and the stages of this training visit "
+            f"{training.total_epochs * epoch}. Give more minutes, or fewer epochs of stages and fine-tuning."
         )
     nepochs = max(1, most_visits // epoch)
     warmup = min(round(training.lr_warmup_epochs * nepochs / training.nepochs), nepochs - 1)
