@@ -10,8 +10,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Final, NamedTuple, cast
 
-from ptychopinn_backend.config import BACKENDS
-from ptychopinn_backend.errors import BackendUnavailableError, ConfigError, nearest_name
+from ptychopinn_backend.config import BACKENDS, INFERENCE_BACKENDS, ONNX
+from ptychopinn_backend.data.decisions import tell
+from ptychopinn_backend.errors import BackendUnavailableError, ConfigError, UnsupportedOptionError, nearest_name
 from ptychopinn_backend.seam.interface import Backend, BackendSetup
 from ptychopinn_backend.seam.thread_policy import threads_to_use, waiting_environment
 
@@ -41,6 +42,9 @@ _PROVIDERS: Final = {
     "pytorch": _Provider(
         "ptychopinn_backend.torch_backend.backend", "TorchBackend", "PyTorch", ("torch", "lightning"), "torch"
     ),
+    ONNX: _Provider(
+        "ptychopinn_backend.onnx_backend.backend", "OnnxBackend", "ONNX Runtime", ("onnxruntime", "onnx"), "onnx"
+    ),
 }
 
 
@@ -48,33 +52,38 @@ class BackendChoice(NamedTuple):
     """A backend and who chose it."""
 
     name: str
-    """'tensorflow' or 'pytorch'."""
+    """'tensorflow', 'pytorch' or 'onnx'."""
     origin: str
-    """'the argument', 'the environment variable PTYCHOPINN_BACKEND', 'the setting', 'the archive' or 'default'."""
+    """'the argument', 'the environment variable PTYCHOPINN_BACKEND', 'the setting', 'the archive', 'default', or why
+    another one takes the place of that."""
 
 
-def resolve_backend(explicit: str | None = None, setting: str | None = None, archive: str | None = None) -> str:
+def resolve_backend(
+    explicit: str | None = None, setting: str | None = None, archive: str | None = None, *, to_train: bool = False
+) -> str:
     """Return the backend to use: explicit > PTYCHOPINN_BACKEND > setting > archive > `DEFAULT_BACKEND`.
 
-    Where nobody names one and `DEFAULT_BACKEND` is not installed, it is the one that is. One that is named is never
-    replaced.
+    Where nobody names one and `DEFAULT_BACKEND` is not installed, it is the one that is. One that somebody names is
+    never replaced; only for that of the archive ONNX Runtime takes over, and says so, where it alone is installed.
 
     Args:
         explicit: argument or command-line flag.
         setting: value of a settings or YAML file.
         archive: backend recorded in the archive to be opened.
+        to_train: refuse one that only predicts.
 
     Returns:
-        'tensorflow' or 'pytorch'.
+        'tensorflow', 'pytorch' or 'onnx'.
 
     Raises:
         ConfigError: the value that decides is not a backend; names its origin and the valid ones.
+        UnsupportedOptionError: it cannot train.
     """
-    return choose_backend(explicit, setting, archive).name
+    return choose_backend(explicit, setting, archive, to_train=to_train).name
 
 
 def choose_backend(
-    explicit: str | None = None, setting: str | None = None, archive: str | None = None
+    explicit: str | None = None, setting: str | None = None, archive: str | None = None, *, to_train: bool = False
 ) -> BackendChoice:
     """Do what `resolve_backend` does, and say who decided.
 
@@ -82,12 +91,14 @@ def choose_backend(
         explicit: argument or command-line flag.
         setting: value of a settings or YAML file.
         archive: backend recorded in the archive to be opened.
+        to_train: refuse one that only predicts.
 
     Returns:
         The backend and who chose it.
 
     Raises:
         ConfigError: the value that decides is not a backend; names its origin and the valid ones.
+        UnsupportedOptionError: it cannot train.
     """
     candidates = (
         ("the argument", explicit),
@@ -99,18 +110,40 @@ def choose_backend(
         if value is None or value == "":
             continue
         name = value.strip().lower()
-        if name not in BACKENDS:
-            raise ConfigError(
-                f"Backend {value!r} from {origin} is not one of {', '.join(BACKENDS)}.{nearest_name(name, BACKENDS)} "
-                "Set it to one of these."
-            )
+        _require_backend(name, f"{value!r} from {origin}", BACKENDS if to_train else INFERENCE_BACKENDS)
+        if origin == "the archive":
+            name, origin = _standing_in(name)
         logger.info("Backend %s, chosen by %s.", name, origin)
         return BackendChoice(name, origin)
-    others = [name for name, is_there in installed_backends().items() if is_there and name != DEFAULT_BACKEND]
-    if others and not installed_backends()[DEFAULT_BACKEND]:
+    installed = installed_backends()
+    others = [name for name in BACKENDS if installed[name] and name != DEFAULT_BACKEND]
+    if others and not installed[DEFAULT_BACKEND]:
         logger.info("Backend %s: nobody named one, and %s is not installed.", others[0], DEFAULT_BACKEND)
         return BackendChoice(others[0], "default, the one that is installed")
     return BackendChoice(DEFAULT_BACKEND, "default")
+
+
+def _require_backend(name: str, said: str, valid: tuple[str, ...]) -> None:
+    if name in valid:
+        return
+    if name == ONNX:
+        raise UnsupportedOptionError(
+            f"Backend {said} only predicts: it cannot train. Set it to {' or '.join(valid)} to train; their models "
+            "open in it afterwards."
+        )
+    raise ConfigError(
+        f"Backend {said} is not one of {', '.join(valid)}.{nearest_name(name, valid)} Set it to one of these."
+    )
+
+
+def _standing_in(name: str) -> tuple[str, str]:
+    """Return the backend of an archive, or ONNX Runtime where that alone is there, and who chose it."""
+    installed = installed_backends()
+    if installed[name] or not installed[ONNX]:
+        return name, "the archive"
+    title = _PROVIDERS[name].title
+    tell([f"The model is one of {title}, which is not installed: ONNX Runtime takes its place. --backend chooses."])
+    return ONNX, f"the archive, whose {title} is not installed"
 
 
 def installed_backends() -> dict[str, bool]:
@@ -125,7 +158,7 @@ def require_installed(name: str) -> None:
     """Raise unless the framework of a backend is installed; imports none.
 
     Args:
-        name: 'tensorflow' or 'pytorch'.
+        name: 'tensorflow', 'pytorch' or 'onnx'.
 
     Raises:
         BackendUnavailableError: says what to install.
@@ -140,7 +173,7 @@ def backend_class(name: str) -> type[Backend]:
     """Import a backend.
 
     Args:
-        name: 'tensorflow' or 'pytorch'.
+        name: 'tensorflow', 'pytorch' or 'onnx'.
 
     Returns:
         Its class.
@@ -151,7 +184,8 @@ def backend_class(name: str) -> type[Backend]:
     """
     if name not in _PROVIDERS:
         raise ConfigError(
-            f"Backend {name!r} is not one of {', '.join(BACKENDS)}.{nearest_name(name, BACKENDS)} Use one of these."
+            f"Backend {name!r} is not one of {', '.join(INFERENCE_BACKENDS)}."
+            f"{nearest_name(name, INFERENCE_BACKENDS)} Use one of these."
         )
     provider = _PROVIDERS[name]
     # A package that is imported only to train must be missed here, not after hours of preparing data.
@@ -204,7 +238,7 @@ def create_backend(name: str, setup: BackendSetup) -> Backend:
     """Build a backend with freshly initialised weights.
 
     Args:
-        name: 'tensorflow' or 'pytorch'.
+        name: 'tensorflow', 'pytorch' or 'onnx'.
         setup: configuration and constants.
 
     Returns:

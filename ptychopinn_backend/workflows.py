@@ -257,7 +257,7 @@ def load_inference_bundle(
         legacy parameters.
     """
     content = read_archive(model_path)
-    name = resolve_backend(explicit=backend, archive=content.backend)
+    name = resolve_backend(explicit=backend, archive=content.opens_with or content.backend)
     model = TrainedModel.from_content(content, name, execution)
     params.restore(content.params)
     _remembered.update(model=model)

@@ -60,3 +60,5 @@ class ArchiveContent:
     """Normalised probes it was trained with (scan, mode, N, N), as they were before training refined them; or None."""
     converted_from: str = ""
     """What another program's file was, from which this was read; empty for archives of our own training."""
+    opens_with: str = ""
+    """Backend that it is for; empty for the one that trained it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ptychopinn_backend.cli.options import backend_option, calibrate_option, quiet_option, reading_options
+from ptychopinn_backend.cli.options import calibrate_option, inference_backend_option, quiet_option, reading_options
 from ptychopinn_backend.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _USAGE_ERROR: Final = 2
     "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Scans reconstructed at a time."
 )
 @click.option("--share", help="I/N: only part I, from 0, of N parts of the scans; for jobs that share the work.")
-@backend_option
+@inference_backend_option
 @click.option("--groups", "n_groups", type=int, help="Groups to reconstruct from.  [one per scan point]")
 @click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours a group is drawn from.  [as trained]")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Groups per pass; memory grows with it.  [8]")
@@ -65,7 +65,7 @@ _USAGE_ERROR: Final = 2
 )
 @calibrate_option
 @click.option("--seed", type=int, help="Seed of the neighbour draw.  [as trained]")
-@click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
+@click.option("--accelerator", help="auto, cpu, gpu, cuda, tensorrt or mps.  [auto]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
 @reading_options
 @quiet_option

@@ -33,6 +33,9 @@ def _read_settings(context: click.Context, parameter: click.Parameter, values: t
 backend_option = click.option(
     "--backend", help="tensorflow or pytorch.  [PTYCHOPINN_BACKEND, then the file, then the default]"
 )
+inference_backend_option = click.option(
+    "--backend", help="tensorflow, pytorch or onnx.  [PTYCHOPINN_BACKEND, then the one that the model is for]"
+)
 calibrate_option = click.option(
     "--calibrate", help="auto, never or always: refine probe and positions.  [auto: where the evidence asks for it]"
 )
@@ -77,9 +80,6 @@ _READING: Final = {
     "swap_xy": click.option("--swap-xy", is_flag=True, help="Take columns of the positions for rows."),
     "negate_x": click.option("--negate-x", is_flag=True, help="Mirror the columns of the positions."),
     "negate_y": click.option("--negate-y", is_flag=True, help="Mirror the rows of the positions."),
-    "rotate_deg": click.option(
-        "--rotate", "rotate_deg", type=float, help="Turn the positions by this angle in degrees, x towards y, first."
-    ),
 }
 
 

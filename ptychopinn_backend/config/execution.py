@@ -28,7 +28,7 @@ class ExecutionConfig:
     """How a run is executed; the result of a run does not depend on it beyond rounding, seed and learning rate."""
 
     accelerator: str = "auto"
-    """auto, cpu, gpu, cuda or mps; 'auto' without a GPU is the CPU."""
+    """auto, cpu, gpu, cuda, tensorrt (with ONNX Runtime) or mps; 'auto' without a GPU is the CPU."""
     devices: int | str = 1
     """Number of devices, or 'auto' for all."""
     num_nodes: int = 1
@@ -124,7 +124,7 @@ class ExecutionConfig:
                 "accelerator = 'tpu' is not supported: complex FFTs run on CPU and GPU only. "
                 "Set accelerator to 'auto', 'cpu' or 'gpu'."
             )
-        require_choice("accelerator", self.accelerator, ("auto", "cpu", "gpu", "cuda", "mps"))
+        require_choice("accelerator", self.accelerator, ("auto", "cpu", "gpu", "cuda", "tensorrt", "mps"))
         if self.devices != "auto":
             require_positive_integer("devices", self.devices)
         require_choice("strategy", self.strategy, ("auto", "ddp", "ddp_spawn", "fsdp"))

@@ -20,7 +20,7 @@ class GeneratorTraits:
     """What the rest of the system must know of a generator."""
 
     backends: tuple[str, ...]
-    """Backends that offer it."""
+    """Backends that train it; see `offers` for the one that only predicts."""
     back_projection: bool = False
     """Its input carries the back-projection of every pattern through the probe; probes are normalised to the power of a
     pattern, so that vacuum is 1, and overlapping patches are averaged by probe intensity."""
@@ -50,7 +50,7 @@ CNN_OPTIONS: Final = (
 CNN_OPTION_BACKENDS: Final[dict[str, tuple[str, ...]]] = {
     name: ("pytorch",) if name == "batch_norm" else ("tensorflow", "pytorch") for name in CNN_OPTIONS
 }
-"""Backends that offer each of them."""
+"""Backends that train with each of them; the one that only predicts has them all."""
 
 
 @cache
@@ -68,7 +68,7 @@ def generator_names() -> tuple[str, ...]:
 
 
 def backends_of(architecture: str) -> tuple[str, ...]:
-    """Return the backends that offer `architecture`; empty for an unknown name."""
+    """Return the backends that train `architecture`; empty for an unknown name."""
     builtin = BUILTIN_GENERATORS[architecture].backends if architecture in BUILTIN_GENERATORS else ()
     return (*builtin, *_third_party().get(architecture, ()))
 
@@ -83,6 +83,11 @@ def halves_resolution(architecture: str) -> bool:
     return architecture in BUILTIN_GENERATORS and BUILTIN_GENERATORS[architecture].halves_resolution
 
 
+def offers(backend: str, architecture: str) -> bool:
+    """Return whether a backend offers a generator; that of ONNX Runtime predicts with every built-in one."""
+    return backend in backends_of(architecture) or (backend == "onnx" and architecture in BUILTIN_GENERATORS)
+
+
 def generators_of(backend: str) -> tuple[str, ...]:
     """Return the names of the generators a backend offers, built-in ones first."""
-    return tuple(name for name in generator_names() if backend in backends_of(name))
+    return tuple(name for name in generator_names() if offers(backend, name))

@@ -31,6 +31,8 @@ __all__ = [
     "BACKENDS",
     "DEFAULT_NEPOCHS",
     "DEFAULT_N_GROUPS",
+    "INFERENCE_BACKENDS",
+    "ONNX",
     "PATTERN_SIZES",
     "SCHEDULERS",
     "InferenceConfig",
@@ -41,6 +43,11 @@ __all__ = [
 
 ARCHIVE_NAME: Final = "wts.h5.zip"
 BACKENDS: Final = ("tensorflow", "pytorch")
+"""Backends that train."""
+ONNX: Final = "onnx"
+"""Backend that only predicts, with ONNX Runtime."""
+INFERENCE_BACKENDS: Final = (*BACKENDS, ONNX)
+"""Backends that predict."""
 DEFAULT_N_GROUPS: Final = 512
 DEFAULT_NEPOCHS: Final = 50
 SCHEDULERS: Final = ("Default", "Exponential", "WarmupCosine", "ReduceLROnPlateau", "MultiStage", "Adaptive")
@@ -279,7 +286,7 @@ class InferenceConfig:
     output_dir: Path = Path("inference_outputs")
     """Folder for the reconstruction."""
     backend: str = "tensorflow"
-    """'tensorflow' or 'pytorch'."""
+    """'tensorflow', 'pytorch' or 'onnx'."""
 
     def __post_init__(self) -> None:
         """Check every field and that the archive exists.
@@ -292,7 +299,7 @@ class InferenceConfig:
         _resolve_n_groups(self, default=None)
         _check_sampling(self)
         require_bool("debug", self.debug)
-        require_choice("backend", self.backend, BACKENDS)
+        require_choice("backend", self.backend, INFERENCE_BACKENDS)
         find_archive(self.model_path)
 
 

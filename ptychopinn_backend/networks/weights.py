@@ -18,6 +18,16 @@ def is_kernel(name: str) -> bool:
     return name.rpartition("/")[2].partition("_")[0] == "kernel"
 
 
+def onnx_layout(array: AnyArray) -> AnyArray:
+    """Return a view of weights as ONNX has them: kernels (out, in, height, width) instead of the canonical layout."""
+    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
+
+
+def from_onnx_layout(array: AnyArray) -> AnyArray:
+    """Return a view of weights in the canonical layout; undoes `onnx_layout`."""
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+
+
 def check_weights(weights: Mapping[str, AnyArray], expected: Mapping[str, tuple[int, ...]]) -> None:
     """Raise unless `weights` has exactly the expected names and shapes.
 

@@ -33,8 +33,7 @@ def fill_bad_pixels(amplitudes: FloatArray, probe: ComplexArray, valid_pixels: F
     Returns:
         (..., N, N).
     """
-    vacuum = np.sqrt(np.sum(np.abs(probe_far_field(probe)) ** 2, axis=0))
-    return np.asarray(np.where(valid_pixels > 0, amplitudes, vacuum))
+    return np.asarray(np.where(valid_pixels > 0, amplitudes, vacuum_amplitude(probe)))
 
 
 def back_projection(amplitudes: FloatArray, probe: ComplexArray) -> Complex64Array:
@@ -47,10 +46,36 @@ def back_projection(amplitudes: FloatArray, probe: ComplexArray) -> Complex64Arr
     Returns:
         (..., N, N) complex64; near 1 where the object is vacuum and the probe is strong.
     """
+    phase, factor = probe_terms(probe)
+    measured: Float32Array = np.fft.ifftshift(np.asarray(amplitudes, dtype=np.float32), axes=(-2, -1))
+    exit_wave = np.fft.ifft2(measured * phase, norm="ortho")
+    return np.asarray(exit_wave * factor, dtype=np.complex64)
+
+
+def probe_terms(probe: ComplexArray) -> tuple[Complex64Array, Complex64Array]:
+    """Return what a back-projection takes from the probe, the same for all patterns.
+
+    Args:
+        probe: (mode, N, N); only the first mode counts.
+
+    Returns:
+        Phase of its far field (N, N), zero frequency in the corner, and the factor on the exit wave (N, N).
+    """
     first = np.asarray(probe[0], dtype=np.complex64)
     far_field = np.fft.fft2(first, norm="ortho")
     phase = far_field / np.maximum(np.abs(far_field), np.finfo(np.float32).tiny)
-    measured: Float32Array = np.fft.ifftshift(np.asarray(amplitudes, dtype=np.float32), axes=(-2, -1))
-    exit_wave = np.fft.ifft2(measured * phase.astype(np.complex64), norm="ortho")
     intensity = np.abs(first) ** 2
-    return np.asarray(exit_wave * np.conj(first) / (intensity + REGULARISATION * intensity.max()), dtype=np.complex64)
+    factor = np.conj(first) / (intensity + REGULARISATION * intensity.max())
+    return phase.astype(np.complex64), np.asarray(factor, dtype=np.complex64)
+
+
+def vacuum_amplitude(probe: ComplexArray) -> FloatArray:
+    """Return the far-field amplitude without an object (N, N), zero frequency at the array centre.
+
+    Args:
+        probe: (mode, N, N).
+
+    Returns:
+        The root of the intensities of all modes, in the scale of the probe.
+    """
+    return np.asarray(np.sqrt(np.sum(np.abs(probe_far_field(probe)) ** 2, axis=0)))

@@ -216,7 +216,7 @@ class _Chosen:
     def take_backend(self, explicit: str | None) -> None:
         """Decide the backend."""
         named = self._options.get("backend")
-        choice = choose_backend(explicit, setting=None if named is None else named.value)
+        choice = choose_backend(explicit, setting=None if named is None else named.value, to_train=True)
         by = named.by if named is not None and choice.origin == "the setting" else choice.origin
         self._options["backend"] = Decision("backend", choice.name, by)
 

@@ -143,7 +143,7 @@ def train_source(
         DataError: groups that do not fit the configuration.
         TrainingError: training cannot go on, or another one holds the folder.
     """
-    name = resolve_backend(explicit=backend, setting=config.backend)
+    name = resolve_backend(explicit=backend, setting=config.backend, to_train=True)
     execution = execution or ExecutionConfig()
     with training_lock(checkpoint_folder if is_first_process(execution) else None):
         return train_locked(

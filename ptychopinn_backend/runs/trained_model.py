@@ -83,7 +83,7 @@ class TrainedModel:
 
     @property
     def backend_name(self) -> str:
-        """Backend that computes: 'tensorflow' or 'pytorch'."""
+        """Backend that computes: 'tensorflow', 'pytorch' or 'onnx'."""
         return self.backend.name
 
     @property
@@ -108,7 +108,7 @@ class TrainedModel:
         A generator with back-projection trains on groups, but its patch is a function of one pattern alone; predicting
         groups would only repeat that work. Every other model is returned as it is.
         """
-        model = _one_by_one(self.model)
+        model = one_by_one_model(self.model)
         if model == self.model:
             return self
         if self._alone is None:
@@ -190,7 +190,8 @@ class TrainedModel:
 
         Args:
             path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
-            backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the archive.
+            backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the archive, for whose
+                framework ONNX Runtime stands in where that is not installed.
             execution: run-time options; None takes the defaults. A seed other than the default takes the place of the
                 archive's, with which neighbours are drawn otherwise.
             to_predict: build the network of `one_by_one` alone, with which reconstructions are made.
@@ -207,9 +208,9 @@ class TrainedModel:
         """
         content = read_archive(path)
         warn_of_newer_checkpoints(find_archive(Path(path)))
-        name = resolve_backend(explicit=backend, archive=content.backend)
+        name = resolve_backend(explicit=backend, archive=content.opens_with or content.backend)
         if to_predict:
-            content = replace(content, model=_one_by_one(content.model))
+            content = replace(content, model=one_by_one_model(content.model))
         return cls.from_content(content, name, execution)
 
     @classmethod
@@ -220,7 +221,7 @@ class TrainedModel:
 
         Args:
             content: a read archive.
-            backend: 'tensorflow' or 'pytorch'.
+            backend: 'tensorflow', 'pytorch' or 'onnx'.
             execution: run-time options; None takes the defaults.
 
         Returns:
@@ -248,7 +249,8 @@ class TrainedModel:
         )
 
 
-def _one_by_one(model: ModelConfig) -> ModelConfig:
+def one_by_one_model(model: ModelConfig) -> ModelConfig:
+    """Return the configuration to predict with; see `TrainedModel.one_by_one`."""
     return replace(model, gridsize=1) if uses_back_projection(model.architecture) else model
 
 

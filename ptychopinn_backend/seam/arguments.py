@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ptychopinn_backend.arrays import require_shape
-from ptychopinn_backend.config import BACKENDS, ModelConfig
-from ptychopinn_backend.config.generators import CNN_OPTION_BACKENDS, backends_of, generators_of
+from ptychopinn_backend.config import BACKENDS, INFERENCE_BACKENDS, ONNX, ModelConfig
+from ptychopinn_backend.config.generators import CNN_OPTION_BACKENDS, backends_of, generators_of, offers
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.errors import DataError, UnsupportedOptionError
 from ptychopinn_backend.physics.losses import LossWeights
@@ -91,19 +91,20 @@ def require_offered(model: ModelConfig, backend: str) -> None:
 
     Args:
         model: the configuration.
-        backend: 'tensorflow' or 'pytorch'.
+        backend: 'tensorflow', 'pytorch' or 'onnx'.
 
     Raises:
         UnsupportedOptionError: says which backend has which.
     """
     offered = backends_of(model.architecture)
-    if backend not in offered:
-        having = "; ".join(f"{name} has {', '.join(generators_of(name))}" for name in BACKENDS)
+    if not offers(backend, model.architecture):
+        asked = BACKENDS if backend in BACKENDS else INFERENCE_BACKENDS
+        having = "; ".join(f"{name} has {', '.join(generators_of(name))}" for name in asked)
         raise UnsupportedOptionError(
             f"architecture = '{model.architecture}' is not offered by the {backend} backend (it is by "
             f"{', '.join(offered) or 'none'}): {having}. Choose one that {backend} has, or another backend."
         )
-    if model.architecture == "cnn":
+    if model.architecture == "cnn" and backend != ONNX:
         for name, having_it in CNN_OPTION_BACKENDS.items():
             if getattr(model, name) and backend not in having_it:
                 raise UnsupportedOptionError(

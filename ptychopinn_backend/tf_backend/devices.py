@@ -25,7 +25,7 @@ def refuse_unsupported(execution: ExecutionConfig) -> None:
         "strategy": (execution.strategy != "auto", "'auto'"),
         "num_nodes": (execution.num_nodes > 1, "1"),
         "devices": (execution.devices not in (1, "auto"), "1"),
-        "accelerator": (execution.accelerator == "mps", "'auto', 'cpu' or 'gpu'"),
+        "accelerator": (execution.accelerator in ("mps", "tensorrt"), "'auto', 'cpu' or 'gpu'"),
     }
     for name, (is_refused, remedy) in refused.items():
         if is_refused:
@@ -38,9 +38,10 @@ def refuse_unsupported(execution: ExecutionConfig) -> None:
 
 
 def _not_offered(execution: ExecutionConfig, name: str, remedy: str) -> UnsupportedOptionError:
+    value = getattr(execution, name)
+    other = "the onnx backend to predict" if value == "tensorrt" else "the pytorch backend"
     return UnsupportedOptionError(
-        f"{name} = {getattr(execution, name)!r} is not offered by the tensorflow backend. "
-        f"Set {name} to {remedy} or use the pytorch backend."
+        f"{name} = {value!r} is not offered by the tensorflow backend. Set {name} to {remedy} or use {other}."
     )
 
 

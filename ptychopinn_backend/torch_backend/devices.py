@@ -9,7 +9,7 @@ from functools import cache
 import torch
 
 from ptychopinn_backend.config.execution import CPU_PRECISION_NOTE, ExecutionConfig
-from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.errors import ConfigError, UnsupportedOptionError
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ def resolve_device(execution: ExecutionConfig) -> torch.device:
 
     Raises:
         ConfigError: the accelerator that was asked for is not there.
+        UnsupportedOptionError: it is one of ONNX Runtime alone.
     """
     wanted = execution.accelerator
     if wanted == "auto":
@@ -34,6 +35,11 @@ def resolve_device(execution: ExecutionConfig) -> torch.device:
         return torch.device("cpu")
     if wanted == "cpu":
         return torch.device("cpu")
+    if wanted == "tensorrt":
+        raise UnsupportedOptionError(
+            "accelerator = 'tensorrt' is not offered by the pytorch backend. Set accelerator to 'cuda', or use the "
+            "onnx backend to predict."
+        )
     if wanted == "mps":
         if torch.backends.mps.is_available():
             return torch.device("mps")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ptychopinn_backend import params
 from ptychopinn_backend.archive import ArchiveContent, read_archive, read_metadata, write_archive
-from ptychopinn_backend.archive import model_archive as archive_module
+from ptychopinn_backend.archive import metadata as archive_module
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.errors import ArchiveError, ArchiveNotFoundError, NewerArchiveError
 from tests.config.strategies import trainings

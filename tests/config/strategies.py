@@ -59,7 +59,7 @@ trainings = st.builds(
 )
 executions = st.builds(
     ExecutionConfig,
-    accelerator=st.sampled_from(["auto", "cpu", "gpu", "cuda", "mps"]),
+    accelerator=st.sampled_from(["auto", "cpu", "gpu", "cuda", "tensorrt", "mps"]),
     devices=st.just("auto") | count,
     deterministic=st.sampled_from([True, False, "warn"]),
     num_workers=count,

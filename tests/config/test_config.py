@@ -69,7 +69,6 @@ SAMPLING_RULES: list[Rule] = [
     ("neighbor_count", BAD_COUNTS, WHOLE),
     ("subsample_seed", (-1, 0.5, "1"), WHOLE_OR_ZERO),
     ("enable_oversampling", (1, None), BOOLEAN),
-    ("backend", ("jax", None), "is not one of 'tensorflow', 'pytorch'."),
     ("backend", ("torch",), "Did you mean 'pytorch'?"),
     ("output_dir", (None, 3), "must be a path. Give a string or a pathlib.Path"),
     ("model", (None, {"N": 64}), "must be a ModelConfig. Build one with ModelConfig(...)"),
@@ -77,6 +76,7 @@ SAMPLING_RULES: list[Rule] = [
 
 TRAINING_RULES: list[Rule] = [
     *SAMPLING_RULES,
+    ("backend", ("jax", "onnx", None), "is not one of 'tensorflow', 'pytorch'."),
     ("train_data_file", (3,), "must be a path. Give a string or a pathlib.Path"),
     ("test_data_file", (3.0,), "must be a path. Give a string or a pathlib.Path"),
     ("batch_size", BAD_COUNTS, WHOLE),
@@ -125,6 +125,7 @@ TRAINING_RULES: list[Rule] = [
 
 INFERENCE_RULES: list[Rule] = [
     *SAMPLING_RULES,
+    ("backend", ("jax", None), "is not one of 'tensorflow', 'pytorch', 'onnx'."),
     ("debug", (0, None), BOOLEAN),
     ("model_path", (None, 3), "must be a path. Give a string or a pathlib.Path"),
     ("test_data_file", (None,), "must be a path. Give a string or a pathlib.Path"),

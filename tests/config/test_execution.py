@@ -20,7 +20,7 @@ WORKERS = "need num_workers above 0. Set num_workers to 1 or more"
 
 RULES: list[tuple[str, tuple[Any, ...], str]] = [
     ("accelerator", ("tpu",), "is not supported: complex FFTs run on CPU and GPU only. Set accelerator to 'auto'"),
-    ("accelerator", ("xpu", None), "is not one of 'auto', 'cpu', 'gpu', 'cuda', 'mps'."),
+    ("accelerator", ("xpu", None), "is not one of 'auto', 'cpu', 'gpu', 'cuda', 'tensorrt', 'mps'."),
     ("devices", (0, -1, True, "all", None), WHOLE),
     *((name, (0, 1.5, True), WHOLE) for name in ("num_nodes", "accum_steps", "early_stop_patience")),
     ("recon_log_num_patches", (0,), WHOLE),

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.contract", "tests.contract.numbers")
+pytest.register_assert_rewrite("tests.contract.contract", "tests.contract.prediction", "tests.contract.numbers")

@@ -82,7 +82,7 @@ class GeneratorContract:
             np.testing.assert_array_equal(found[name], array, err_msg=name)
         before, after = (np.concatenate(list(item.predict(source, 3))) for item in (backend, opened.backend))
         np.testing.assert_array_equal(after, before)
-        installed = {name for name, is_there in installed_backends().items() if is_there}
+        installed = {name for name in BACKENDS if installed_backends()[name]}
         for other in installed - set(offering(CASES[case])):
             with pytest.raises(UnsupportedOptionError, match=re.escape(refusal(CASES[case], other))):
                 TrainedModel.load(archive, other)

@@ -1,4 +1,7 @@
-"""The numbers part of the contract: forward outputs, losses and gradients against the NumPy reference."""
+"""The numbers part of the contract: forward outputs, losses and gradients against the NumPy reference.
+
+A backend that only predicts has no gradients.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ def _norm(vectors: dict[str, AnyArray]) -> float:
 
 
 class NumbersContract:
-    """Forward model, losses and gradients."""
+    """Forward model and losses."""
 
     backend_name: ClassVar[str]
 
@@ -139,6 +142,12 @@ class NumbersContract:
         error = np.abs(backend.forward(batch, source).patches - batch.Y)[:, 8:24, 8:24]
         assert set(found) == {"realspace_mae", "loss"}
         assert found["loss"] == pytest.approx(error.mean(), rel=LOSS_TOLERANCE)
+
+
+class GradientsContract:
+    """Gradients, and losses near nothing at all."""
+
+    backend_name: ClassVar[str]
 
     @pytest.mark.parametrize(
         ("case", "extra"),

@@ -6,7 +6,7 @@ import pytest
 
 from tests.factory.interpreters import run
 
-FRAMEWORKS = ("tensorflow", "keras", "torch", "lightning", "pytorch_lightning")
+FRAMEWORKS = ("tensorflow", "keras", "torch", "lightning", "pytorch_lightning", "onnx", "onnxruntime")
 
 
 def test_choosing_imports_no_framework() -> None:
@@ -20,8 +20,8 @@ print(json.dumps(loaded(*{FRAMEWORKS!r})))
 @pytest.mark.parametrize(
     ("name", "own", "others"),
     [
-        ("tensorflow", ["tensorflow"], ("torch", "lightning", "pytorch_lightning")),
-        ("pytorch", ["torch", "lightning"], ("tensorflow", "keras")),
+        ("tensorflow", ["tensorflow"], ("torch", "lightning", "pytorch_lightning", "onnxruntime")),
+        ("pytorch", ["torch", "lightning"], ("tensorflow", "keras", "onnxruntime")),
     ],
 )
 def test_training_and_predicting_with_one_never_imports_the_other(name: str, own: list[str], others: object) -> None:

@@ -22,7 +22,8 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     missing, prefixes, title, package, other = request.param
     paths = environment_without(tmp_path_factory.mktemp("environment"), *prefixes)
     program = f"""
-report = {{"installed": installed_backends(), "resolved": resolve_backend({missing!r}), "default": resolve_backend()}}
+report = {{"installed": installed_backends(), "resolved": resolve_backend({missing!r}),
+    "of an archive": resolve_backend(archive={missing!r}), "default": resolve_backend()}}
 try:
     build({missing!r})
 except Exception as error:
@@ -48,7 +49,11 @@ def test_the_error_is_a_runtime_error_of_ours(found: dict[str, object]) -> None:
 
 def test_choosing_does_not_fall_back(found: dict[str, object]) -> None:
     assert found["resolved"] == found["missing"]
-    assert found["installed"] == {str(found["missing"]): False, str(found["expected other"]): True}
+    assert found["installed"] == {str(found["missing"]): False, str(found["expected other"]): True, "onnx": True}
+
+
+def test_for_an_archive_of_it_onnx_runtime_takes_over(found: dict[str, object]) -> None:
+    assert found["of an archive"] == "onnx"
 
 
 def test_where_nobody_names_one_it_is_the_one_that_is_installed(found: dict[str, object]) -> None:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.errors import ConfigError, UnsupportedOptionError
 from ptychopinn_backend.factory import (
     DEFAULT_BACKEND,
     ENVIRONMENT_VARIABLE,
@@ -75,9 +75,23 @@ def test_an_unknown_name_is_refused_with_origin_and_valid_names(
 ) -> None:
     if environment is not None:
         monkeypatch.setenv(ENVIRONMENT_VARIABLE, environment)
-    message = f"'pytroch' from {origin} is not one of tensorflow, pytorch. Did you mean 'pytorch'?"
+    message = f"'pytroch' from {origin} is not one of tensorflow, pytorch, onnx. Did you mean 'pytorch'?"
     with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
         resolve_backend(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "origin"),
+    [({"explicit": "onnx"}, None, "the argument"), ({}, "onnx", "the environment variable")],
+)
+def test_the_backend_that_only_predicts_is_refused_for_training(
+    arguments: dict[str, str], environment: str | None, origin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if environment is not None:
+        monkeypatch.setenv(ENVIRONMENT_VARIABLE, environment)
+    assert resolve_backend(**arguments) == "onnx"
+    with pytest.raises(UnsupportedOptionError, match=f"'onnx' from {origin}.*only predicts.*tensorflow or pytorch"):
+        resolve_backend(**arguments, to_train=True)
 
 
 def test_a_name_that_does_not_decide_is_not_looked_at() -> None:
@@ -91,16 +105,16 @@ def test_the_choice_and_its_origin_are_logged(caplog: pytest.LogCaptureFixture) 
 
 
 def test_unknown_class_is_a_value_error_that_names_the_valid_ones() -> None:
-    with pytest.raises(ValueError, match=r"Backend 'tensorlow' is not one of tensorflow, pytorch.*'tensorflow'"):
+    with pytest.raises(ValueError, match=r"Backend 'tensorlow' is not one of tensorflow, pytorch, onnx.*'tensorflow'"):
         backend_class("tensorlow")
 
 
-def test_both_frameworks_are_installed_here() -> None:
+def test_all_backends_are_installed_here() -> None:
     # A promised framework that is missing is a failure, not a reason to skip.
-    assert installed_backends() == {"tensorflow": True, "pytorch": True}
+    assert installed_backends() == {"tensorflow": True, "pytorch": True, "onnx": True}
 
 
-@pytest.mark.parametrize("name", ["tensorflow", "pytorch"])
+@pytest.mark.parametrize("name", ["tensorflow", "pytorch", "onnx"])
 def test_the_backend_built_is_the_one_named(name: str) -> None:
     model, training, execution = split_options({})
     setup = BackendSetup(model, training, execution, INTENSITY_SCALE, source_for({}).probes)

@@ -10,7 +10,7 @@ import pytest
 
 from ptychopinn_backend.seam.interface import Backend, EpochReport, TrainingResult
 from tests.contract.builders import backend_for, source_for
-from tests.contract.contract import same_weights
+from tests.contract.prediction import same_weights
 
 OPTIONS: dict[str, Any] = {"batch_norm": True, "cbam_encoder": True, "checkpoint_monitor_metric": "loss"}
 

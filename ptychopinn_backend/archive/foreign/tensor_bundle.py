@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from ptychopinn_backend.archive.protocol_buffers import fields_of, first_of, read_varint
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.errors import DamagedArchiveError
 
@@ -53,7 +54,7 @@ def read_bundle(index: bytes, shard: Callable[[int, int], bytes]) -> dict[str, A
     """
     try:
         entries = dict(_table(index))
-        shards = _first(_fields(entries.pop(b"", b"")), 1, 1)
+        shards = first_of(fields_of(entries.pop(b"", b"")), 1, 1)
         contents: dict[int, bytes] = {}
         arrays: dict[str, AnyArray] = {}
         for name, value in entries.items():
@@ -97,8 +98,8 @@ def _table(image: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _handle(image: bytes, at: int) -> tuple[tuple[int, int], int]:
-    offset, at = _varint(image, at)
-    size, at = _varint(image, at)
+    offset, at = read_varint(image, at)
+    size, at = read_varint(image, at)
     return (offset, size), at
 
 
@@ -114,9 +115,9 @@ def _block(image: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]
         raise ValueError("a block of restarts alone")
     at, key = 0, b""
     while at < end:
-        shared, at = _varint(block, at)
-        own, at = _varint(block, at)
-        length, at = _varint(block, at)
+        shared, at = read_varint(block, at)
+        own, at = read_varint(block, at)
+        length, at = read_varint(block, at)
         if shared > len(key) or at + own + length > end:
             raise ValueError("an entry beyond its block")
         key = key[:shared] + block[at : at + own]
@@ -125,61 +126,16 @@ def _block(image: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]
 
 
 def _entry(image: bytes) -> _Entry:
-    fields = _fields(image)
+    fields = fields_of(image)
     shape = []
-    for number, dimension in _fields(_first(fields, 2, b"")):
+    for number, dimension in fields_of(first_of(fields, 2, b"")):
         if number == 2:
-            shape.append(_first(_fields(dimension), 1, 0))
+            shape.append(first_of(fields_of(dimension), 1, 0))
     return _Entry(
-        _first(fields, 1, 0),
+        first_of(fields, 1, 0),
         tuple(shape),
-        _first(fields, 3, 0),
-        _first(fields, 4, 0),
-        _first(fields, 5, 0),
+        first_of(fields, 3, 0),
+        first_of(fields, 4, 0),
+        first_of(fields, 5, 0),
         any(number == 7 for number, _ in fields),
     )
-
-
-def _fields(image: Any) -> list[tuple[int, Any]]:
-    """Return numbers and values of the fields of a protocol buffer."""
-    if not isinstance(image, bytes):
-        raise ValueError("a number where a message is expected")
-    found: list[tuple[int, Any]] = []
-    at = 0
-    while at < len(image):
-        tag, at = _varint(image, at)
-        kind, length = tag & 7, 0
-        if kind == 0:
-            value, at = _varint(image, at)
-            found.append((tag >> 3, value))
-            continue
-        if kind == 2:
-            length, at = _varint(image, at)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"a field of kind {kind}")
-        if at + length > len(image):
-            raise ValueError("a field beyond its message")
-        found.append((tag >> 3, image[at : at + length]))
-        at += length
-    return found
-
-
-def _first(fields: list[tuple[int, Any]], number: int, default: Any) -> Any:
-    """Return the value of a field of the type of its default."""
-    value = next((value for found, value in fields if found == number), default)
-    if type(value) is not type(default):
-        raise ValueError(f"field {number} is of another type")
-    return value
-
-
-def _varint(image: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 63, 7):
-        byte = image[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number too long")

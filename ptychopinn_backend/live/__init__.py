@@ -1,1 +1,0 @@
-"""Inference on streams: frames and positions are paired, predicted and put together while they come."""

@@ -1,0 +1,1 @@
+"""Inference with ONNX Runtime; the only room that imports it, and ONNX."""

@@ -1,0 +1,41 @@
+"""Small models as archives, untrained but off their special starting values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ptychopinn_backend.archive import write_archive
+from ptychopinn_backend.archive.content import ArchiveContent
+from tests.contract.builders import backend_for, source_for
+from tests.contract.numbers import perturb
+
+MakeArchive = Callable[..., Path]
+
+
+@pytest.fixture
+def make_archive(tmp_path: Path) -> MakeArchive:
+    """Write the archive of a model with the given options; it holds the probes it was shown."""
+
+    def make(**options: Any) -> Path:
+        source = source_for(options, n_groups=4)
+        backend = backend_for("pytorch", source, **options)
+        perturb(backend, 0.02)
+        setup = backend.setup
+        content = ArchiveContent(
+            backend="pytorch",
+            model=setup.model,
+            training=setup.training,
+            intensity_scale=setup.intensity_scale,
+            weights=backend.dump_weights(),
+            history={"loss": [2.0, 1.0]},
+            params={"N": setup.model.N, "probe": source.probes[0], "label": "a"},
+            seed=7,
+            probes=source.probes,
+        )
+        return write_archive(tmp_path / "model" / "wts.h5.zip", content)
+
+    return make
