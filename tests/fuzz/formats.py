@@ -1,4 +1,4 @@
-"""Every file format that the engine reads, except the archive: a good file, its reader, and the errors it may raise."""
+"""Every file format that the engine reads, except `wts.h5.zip`: a good file, its reader, the errors it may raise."""
 
 import json
 from collections.abc import Callable
@@ -8,19 +8,22 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from ptychopinn_backend.archive import ArchiveContent, read_archive
 from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.yaml_file import load_run_config
 from ptychopinn_backend.data.group_cache import cached_neighbours
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig
 from ptychopinn_backend.data.simulation.objects import make_object
 from ptychopinn_backend.data.simulation.plan import read_plan
-from ptychopinn_backend.errors import ConfigError, DataError, PtychoPINNError, TrainingError
+from ptychopinn_backend.errors import ArchiveError, ConfigError, DataError, PtychoPINNError, TrainingError
+from ptychopinn_backend.networks.weights import LOG_SCALE
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 from ptychopinn_backend.tf_backend.checkpoints import Checkpoint
 from ptychopinn_backend.torch_configs import OptionSets, load_option_sets, save_option_sets
 
-from .mutator import Mutation, mutate, mutate_hdf5, mutate_npz, mutate_words, mutate_zip
+from .mutator import Mutation, mutate, mutate_hdf5, mutate_npz, mutate_onnx, mutate_words, mutate_zip
 from .scan_formats import write_cxi, write_product, write_ptyd
 
 NEIGHBOURS = np.array([[1, 2], [0, 2], [1, 0], [2, 1]], np.int32)
@@ -156,7 +159,19 @@ scans:
   - {name: second, patterns: 30, repeat: 2, jitter: 0.1, beam_stop_px: 3}
 """
 
+
+def _write_exported_model(path: Path) -> None:
+    from ptychopinn_backend.onnx_backend.export import export_model
+    from ptychopinn_backend.onnx_backend.model import starting_weights
+
+    model = ModelConfig(N=32, n_filters_scale=1, border_width=2)
+    weights = starting_weights(model, 1) | {LOG_SCALE: np.array(1.5, np.float32)}
+    content = ArchiveContent("pytorch", model, TrainingConfig(model=model), 5.0, weights, params={"t": np.ones(3)})
+    export_model(content, path)
+
+
 FORMATS = (
+    Format("exported model", "model.onnx", _write_exported_model, read_archive, ArchiveError, mutate_onnx),
     Format("training HDF5", "scan.h5", _write_training_hdf5, RawData.from_file, DataError, mutate_hdf5),
     Format("CXI scan", "scan.cxi", write_cxi, RawData.from_file, DataError, mutate_hdf5),
     Format("PtyPy scan", "scan.ptyd", write_ptyd, RawData.from_file, DataError, mutate_hdf5),

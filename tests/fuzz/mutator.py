@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import h5py
 import numpy as np
+import onnx
 
 from ptychopinn_backend.arrays import AnyArray
 
@@ -173,6 +174,24 @@ def zipped(members: dict[str, bytes]) -> bytes:
         for name, member in members.items():
             container.writestr(name, member)
     return image.getvalue()
+
+
+def mutate_onnx(original: bytes, rng: np.random.Generator) -> bytes:
+    """Return a model of ONNX with one part mutated: a node, a text of the metadata, or a tensor."""
+    model = onnx.load_from_string(original)
+    kind = int(rng.integers(3))
+    part = (model.graph.node, model.metadata_props, model.graph.initializer)[kind]
+    item = part[int(rng.integers(len(part)))]
+    if kind == 0:
+        item.doc_string = rng.bytes(8).hex()
+        item.op_type = "Loop"
+    elif kind == 1:
+        item.value = mutate_words(item.value.encode(), rng).decode(errors="replace")
+    elif rng.random() < 0.5:
+        item.raw_data = mutate(item.raw_data, rng)
+    else:
+        item.dims.append(int(rng.choice((0, 1, 2**31, 2**62))))
+    return model.SerializeToString()
 
 
 def mutate_words(original: bytes, rng: np.random.Generator) -> bytes:
