@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from ptychodus_plugin.options import CUSTOM, Option, Selection
-from ptychopinn_backend.config.generators import backends_of
+from ptychopinn_backend.config import INFERENCE_BACKENDS, ONNX
+from ptychopinn_backend.config.generators import backends_of, offers
 from ptychopinn_backend.config.presets import AUTO
 from ptychopinn_backend.factory import installed_backends
 
-BACKEND_TITLES: Final = {"tensorflow": "TensorFlow", "pytorch": "PyTorch"}
-_EXTRAS: Final = {"tensorflow": "tensorflow", "pytorch": "torch"}
+BACKEND_TITLES: Final = {"tensorflow": "TensorFlow", "pytorch": "PyTorch", ONNX: "ONNX Runtime"}
+_EXTRAS: Final = {"tensorflow": "tensorflow", "pytorch": "torch", ONNX: "onnx"}
+
+_ABOUT_ONNX: Final = "Reconstructs with a model that TensorFlow or PyTorch trained, without either; it cannot train."
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,17 @@ def choices_of(option: Option, value: str, selection: Selection) -> list[Choice]
 def _backends() -> list[Choice]:
     choices = []
     for name, installed in installed_backends().items():
-        title = BACKEND_TITLES[name]
+        title, only = BACKEND_TITLES[name], ["inference only"] if name == ONNX else []
         if installed:
-            choices.append(Choice(name, title))
+            choices.append(Choice(name, _noted(title, only), _ABOUT_ONNX if name == ONNX else ""))
         else:
             remedy = f"Install it with: pip install 'ptychopinn-backend[{_EXTRAS[name]}]'"
-            choices.append(Choice(name, f"{title} (not installed)", remedy, usable=False))
+            choices.append(Choice(name, _noted(title, [*only, "not installed"]), remedy, usable=False))
     return choices
+
+
+def _noted(title: str, notes: list[str]) -> str:
+    return f"{title} ({', '.join(notes)})" if notes else title
 
 
 def _preset(name: str, selection: Selection) -> Choice:
@@ -76,14 +83,14 @@ def _preset(name: str, selection: Selection) -> Choice:
 
 
 def _architecture(name: str, backend: str) -> Choice:
-    offered = backends_of(name)
-    return Choice(name, name) if backend in offered else _refused(name, backend, offered)
+    return Choice(name, name) if offers(backend, name) else _refused(name, backend, backends_of(name))
 
 
 def _plain(name: str, option: Option, backend: str) -> Choice:
-    if name in option.pytorch_only and backend == "tensorflow":
-        return _refused(name, backend, ("pytorch",))
-    return Choice(name, name)
+    offered = option.offered_by.get(name, INFERENCE_BACKENDS)
+    # A backend that is unknown is told where it is chosen.
+    is_refused = backend in INFERENCE_BACKENDS and backend not in offered
+    return _refused(name, backend, offered) if is_refused else Choice(name, name)
 
 
 def _refused(name: str, backend: str, offered: tuple[str, ...]) -> Choice:

@@ -20,6 +20,7 @@ from ptychopinn_backend.config.generators import uses_back_projection
 from ptychopinn_backend.config.inputs import CALIBRATE, InputConfig
 from ptychopinn_backend.config.presets import AUTO
 from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.factory import DEFAULT_BACKEND
 from ptychopinn_backend.runs.planning import draft
 from ptychopinn_backend.runs.request import Layer, RunRequest
 
@@ -51,7 +52,6 @@ class ReconstructPayload:
     """None takes as many as held-out patterns ask for."""
     use_all_patterns: bool
     halves_resolution: bool
-    crop_px: int | None
     parameters: Any
     """The host's `ReconstructInput`."""
 
@@ -81,7 +81,9 @@ def execution_config(settings: LibrarySettings, reconstructor: str) -> Execution
         ConfigError: a value breaks its rule.
     """
     selection = settings.selection(reconstructor)
-    return draft(_request(selection, settings.values("execution", selection))).execution
+    # A backend that only predicts may be chosen, and these options do not depend on it.
+    request = _request(selection, settings.values("execution", selection))
+    return draft(replace(request, backend=DEFAULT_BACKEND)).execution
 
 
 def training_config(settings: LibrarySettings, reconstructor: str) -> TrainingConfig:
@@ -200,17 +202,8 @@ def reconstruct_payload(
         polish_steps=None if (steps := settings.value("Inference", "PolishSteps")) == BY_EVIDENCE else steps,
         use_all_patterns=settings.value("Inference", "UseAllPatterns"),
         halves_resolution=settings.value("Inference", "HalvesResolution"),
-        crop_px=_crop_px(settings.value("Inference", "PatchCrop"), N),
         parameters=parameters,
     )
-
-
-def _crop_px(setting: int, N: int) -> int | None:
-    if setting > N:
-        raise ConfigError(
-            f"PatchCrop = {setting}, but the patches of the loaded model have {N} x {N} pixels. Choose 0 to {N}."
-        )
-    return setting or None
 
 
 def require_model(archive: Path | None) -> Path:

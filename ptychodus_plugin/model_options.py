@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ptychodus_plugin.options import FOURIER_GENERATORS, PRESET_CHOICES, Option, Selection, pinn, pytorch
+from ptychodus_plugin.options import FOURIER_GENERATORS, PRESET_CHOICES, Option, Selection, pinn, pytorch, trains
+from ptychopinn_backend.config import BACKENDS, INFERENCE_BACKENDS, ONNX
 from ptychopinn_backend.config.generators import (
     CNN_OPTION_BACKENDS,
     generator_names,
@@ -58,9 +59,10 @@ MODEL_OPTIONS: Final = (
         "Backend",
         DEFAULT_BACKEND,
         "Backend:",
-        "Framework that trains and predicts. The environment variable PTYCHOPINN_BACKEND overrides it.",
+        "Framework that trains and predicts; ONNX Runtime only predicts. The environment variable PTYCHOPINN_BACKEND "
+        "overrides it.",
         box=BACKEND_BOX,
-        choices=("tensorflow", "pytorch"),
+        choices=INFERENCE_BACKENDS,
     ),
     Option(
         "Accelerator",
@@ -69,8 +71,8 @@ MODEL_OPTIONS: Final = (
         "Device: 'auto' takes a GPU where there is one.",
         config="execution.accelerator",
         box=BACKEND_BOX,
-        choices=("auto", "cpu", "gpu", "cuda", "mps"),
-        pytorch_only=("mps",),
+        choices=("auto", "cpu", "gpu", "cuda", "tensorrt", "mps"),
+        offered_by={"mps": ("pytorch",), "tensorrt": (ONNX,)},
     ),
     Option(
         "Devices",
@@ -90,7 +92,7 @@ MODEL_OPTIONS: Final = (
         config="execution.precision",
         box=BACKEND_BOX,
         choices=("32-true", "16-mixed", "bf16-mixed"),
-        pytorch_only=("16-mixed",),
+        offered_by={"16-mixed": ("pytorch",), "bf16-mixed": BACKENDS},
     ),
     Option(
         "Compile",
@@ -99,6 +101,7 @@ MODEL_OPTIONS: Final = (
         "Compiles the network (torch.compile, or XLA in TensorFlow): longer to start, then faster, most on a GPU.",
         config="execution.compile_model",
         box=BACKEND_BOX,
+        applies=trains,
     ),
     Option(
         "Preset",

@@ -8,10 +8,11 @@ settings files written without this package open unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from ptychopinn_backend.config import ONNX
 from ptychopinn_backend.config.presets import AUTO, PRESETS
 
 CUSTOM: Final = "custom"
@@ -73,6 +74,11 @@ def pytorch(selection: Selection) -> bool:
     return selection.backend == "pytorch"
 
 
+def trains(selection: Selection) -> bool:
+    """Return whether the selected backend trains."""
+    return selection.backend != ONNX
+
+
 @dataclass(frozen=True)
 class Option:
     """One setting."""
@@ -93,8 +99,8 @@ class Option:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     """Valid values of a text option."""
-    pytorch_only: tuple[str, ...] = ()
-    """Those of them that the TensorFlow backend refuses."""
+    offered_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Backends that offer one of them, where not all do."""
     inherited: bool = False
     """The host creates this parameter."""
     power_of_two: bool = False

@@ -37,7 +37,7 @@ from ptychopinn_backend.seam.child_process import ChildProcess, ParentLink
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
-MODEL_FILE_FILTER: Final = "PtychoPINN Model (*.zip *.ckpt)"
+MODEL_FILE_FILTER: Final = "PtychoPINN Model (*.zip *.ckpt *.onnx)"
 """Of the window's file dialogs: archives, and checkpoints of the host's other PtychoPINN library."""
 Notice: TypeAlias = Failed | ModelChanged | Chosen | Judged | TrainOutput
 Listener: TypeAlias = Callable[[Notice], None]

@@ -25,6 +25,7 @@ from ptychopinn_backend.errors import (
     DamagedArchiveError,
     DataError,
     ForeignArchiveError,
+    UnsupportedOptionError,
 )
 from tests.ptychodus.scenes import PIXEL_M, make_input, probe_modes, product_in
 
@@ -95,6 +96,24 @@ def test_unknown_backend(host: ModelCore, archive: Path, tmp_path: Path) -> None
     host.settings_registry["PtychoPINNModel"].parameters()["Backend"].set_value_from_string("jax")
     with pytest.raises(ConfigError, match="'jax' from the setting is not one of tensorflow, pytorch"):
         product.reconstruct_local(block=True)
+
+
+def test_the_backend_that_only_predicts_refuses_to_train_and_reconstructs(
+    host: ModelCore, archive: Path, tmp_path: Path
+) -> None:
+    parameters, _ = make_input(step_px=12.0)
+    product = product_in(host, parameters, tmp_path)
+    host.processing_core.processing_api.load_model_from_file(archive)
+    settings = host.settings_registry["PtychoPINNModel"].parameters()
+    settings["Backend"].set_value_from_string("onnx")
+    product.export_training_data(tmp_path / "train_data.npz")
+    with pytest.raises(UnsupportedOptionError, match=r"'onnx'.*only predicts.*tensorflow or pytorch to train"):
+        product.train_reconstructor_local(tmp_path, tmp_path, block=True)
+    settings["Accelerator"].set_value_from_string("tensorrt")
+    with pytest.raises(ConfigError, match="needs the TensorrtExecutionProvider"):
+        product.reconstruct_local(block=True)
+    settings["Accelerator"].set_value_from_string("cpu")
+    product.reconstruct_local(block=True)
 
 
 def test_training_folder_without_data(host: ModelCore, tmp_path: Path) -> None:

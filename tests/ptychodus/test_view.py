@@ -19,6 +19,9 @@ def window() -> Iterator[Window]:
         yield window
 
 
+BACKENDS = [("TensorFlow", True), ("PyTorch", True), ("ONNX Runtime (inference only)", True)]
+
+
 def shown_rows(window: Window) -> dict[str, list[str]]:
     """Group box -> labels of the rows a user sees."""
     rows = {}
@@ -40,7 +43,7 @@ def entries(box: QComboBox) -> list[tuple[str, bool]]:
 
 def test_backend_is_chosen_by_the_user_and_reaches_the_settings(window: Window) -> None:
     box = window.drop_down("Backend")
-    assert entries(box) == [("TensorFlow", True), ("PyTorch", True)]
+    assert entries(box) == BACKENDS
     assert box.currentText() == "TensorFlow"
     window.pick(box, "PyTorch")
     assert window.model.settings_registry["PtychoPINNModel"].parameters()["Backend"].get_value() == "pytorch"
@@ -57,7 +60,7 @@ def test_unknown_value_of_a_file_is_shown_as_such(window: Window) -> None:
     assert entries(window.drop_down("Backend"))[-1] == ("jax (unknown)", False)
     assert window.drop_down("Backend").currentText() == "jax (unknown)"
     window.set("Model", Backend="pytorch")
-    assert entries(window.drop_down("Backend")) == [("TensorFlow", True), ("PyTorch", True)]
+    assert entries(window.drop_down("Backend")) == BACKENDS
 
 
 def test_environment_variable_locks_the_backend_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +80,14 @@ def test_rows_follow_the_backend(window: Window) -> None:
     window.pick(window.drop_down("Backend"), "PyTorch")
     assert "Devices:" in shown_rows(window)["Backend"]
     assert ("16-mixed", True) in entries(window.drop_down("Precision"))
+    window.pick(window.drop_down("Backend"), "ONNX Runtime (inference only)")
+    assert not {"Devices:", "Compile Network:"} & set(shown_rows(window)["Backend"])
+    assert ("bf16-mixed (not with ONNX Runtime)", False) in entries(window.drop_down("Precision"))
+    accelerators = entries(window.drop_down("Accelerator"))
+    assert ("tensorrt", True) in accelerators
+    assert ("mps (not with ONNX Runtime)", False) in accelerators
+    window.pick(window.drop_down("Backend"), "PyTorch")
+    assert ("tensorrt (not with PyTorch)", False) in entries(window.drop_down("Accelerator"))
 
 
 def test_rows_follow_the_architecture(window: Window) -> None:
