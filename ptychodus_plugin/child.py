@@ -75,6 +75,7 @@ def _reconstruct(host: ParentLink) -> None:
         n_groups=scan.n_patterns * payload.groups_per_position if many else None,
         neighbor_count=min(payload.neighbor_count, max(scan.n_patterns - 1, 1)),
         assembly=payload.assembly,
+        crop_px=payload.crop_px,
         polish_steps=payload.polish_steps,
         last_pass=payload.use_all_patterns,
         frame=object_frame(product.object_),

@@ -52,6 +52,7 @@ class ReconstructPayload:
     """None takes as many as held-out patterns ask for."""
     use_all_patterns: bool
     halves_resolution: bool
+    crop_px: int | None
     parameters: Any
     """The host's `ReconstructInput`."""
 
@@ -202,8 +203,17 @@ def reconstruct_payload(
         polish_steps=None if (steps := settings.value("Inference", "PolishSteps")) == BY_EVIDENCE else steps,
         use_all_patterns=settings.value("Inference", "UseAllPatterns"),
         halves_resolution=settings.value("Inference", "HalvesResolution"),
+        crop_px=_crop_px(settings.value("Inference", "PatchCrop"), N),
         parameters=parameters,
     )
+
+
+def _crop_px(setting: int, N: int) -> int | None:
+    if setting > N:
+        raise ConfigError(
+            f"PatchCrop = {setting}, but the patches of the loaded model have {N} x {N} pixels. Choose 0 to {N}."
+        )
+    return setting or None
 
 
 def require_model(archive: Path | None) -> Path:

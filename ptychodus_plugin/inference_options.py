@@ -41,6 +41,13 @@ INFERENCE_OPTIONS: Final = (
         choices=("probe", "central"),
     ),
     Option(
+        "PatchCrop",
+        0,
+        "Patch Crop:",
+        "Side in pixels of the centre of each patch that is put together; 0 leaves it to Patch Assembly.",
+        minimum=0,
+    ),
+    Option(
         "Calibrate",
         "auto",
         "Calibrate:",

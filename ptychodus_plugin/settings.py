@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from ptychodus.api.settings import SettingsRegistry
 from ptychodus.model.ptychopinn.settings import (
@@ -15,9 +16,19 @@ from ptychodus.model.ptychopinn.settings import (
 from ptychodus_plugin.inference_options import INFERENCE_OPTIONS
 from ptychodus_plugin.model_options import MODEL_OPTIONS
 from ptychodus_plugin.options import CUSTOM, Option, Selection, decided_by
+from ptychodus_plugin.torch_settings import TorchSettings
 from ptychodus_plugin.training_options import TRAINING_OPTIONS
 from ptychopinn_backend.config.presets import AUTO
 from ptychopinn_backend.factory import DEFAULT_BACKEND, ENVIRONMENT_VARIABLE, resolve_backend
+
+_FIELDS_OF_KEYS: Final = {
+    "Backend": "backend",
+    "Preset": "preset",
+    "NumNearestNeighbors": "neighbor_count",
+    "PatchAssembly": "assembly",
+    "PatchCrop": "crop_px",
+}
+"""Key -> name of what it says, where an option names no field."""
 
 
 class ModelSettings(PtychoPINNModelSettings):
@@ -74,6 +85,7 @@ class LibrarySettings:
             OptionTable("Inference", registry["PtychoPINNInference"], INFERENCE_OPTIONS),
             OptionTable("Training", registry["PtychoPINNTraining"], TRAINING_OPTIONS),
         )
+        self._torch = TorchSettings(registry, self.take)
 
     @property
     def tables(self) -> tuple[OptionTable, OptionTable, OptionTable]:
@@ -111,6 +123,27 @@ class LibrarySettings:
                     value = table.parameter(option.key).get_value()
                     found[field] = None if option.zero_is_none and value == 0 else value
         return found
+
+    def take(self, options: Mapping[str, Any]) -> list[str]:
+        """Set options where ours are at their defaults.
+
+        Args:
+            options: value by field of a configuration, or 'preset', 'backend', 'assembly', 'crop_px'.
+
+        Returns:
+            What was set, as 'Key = value'.
+        """
+        taken = []
+        for table in self._tables:
+            for option in table.options:
+                field = _FIELDS_OF_KEYS.get(option.key, option.config.partition(".")[2])
+                parameter = table.parameter(option.key)
+                value = options.get(field)
+                if value is None or parameter.get_value() != option.default or value == option.default:
+                    continue
+                parameter.set_value(type(option.default)(value))
+                taken.append(f"{option.key} = {parameter.get_value()}")
+        return taken
 
     def backend(self) -> str:
         """Return the backend in force: PTYCHOPINN_BACKEND, else the setting.

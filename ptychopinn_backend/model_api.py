@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal, overload
 
 from ptychopinn_backend.arrays import Complex64Array
@@ -16,6 +17,7 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.factory import resolve_backend
 from ptychopinn_backend.files.training_lock import training_lock
+from ptychopinn_backend.runs.pace import within_minutes
 from ptychopinn_backend.runs.plan import RunPlan
 from ptychopinn_backend.runs.planning import prepare
 from ptychopinn_backend.runs.reconstruct import predict, reconstruct
@@ -117,11 +119,13 @@ class PtychoModel:
             init: archive of either backend to start from; its network is used where no option says otherwise.
             execution: run-time options.
             **options: fields of `TrainingConfig` and `ExecutionConfig`, for example nepochs, batch_size,
-                learning_rate, seed. Unless given, nphotons is the measured mean and every scan point seeds a group.
+                learning_rate, seed; `minutes` limits the time of the training. Unless given, nphotons is the measured
+                mean and every scan point seeds a group.
 
         Returns:
             This model, trained.
         """
+        started_s = perf_counter()
         checkpoints = None if checkpoint_folder is None else Path(checkpoint_folder)
         layers = [
             Layer("train", {**given_options(options), "preset": self._preset, "init": init}),
@@ -143,7 +147,7 @@ class PtychoModel:
         )
         inputs = replace(inputs, scans=_files(npz), validation=_files(held_out))
         request = RunRequest(given, inputs, backend=self.backend, givers={**_BY_TRAIN, **givers})
-        run = prepare(request, source)
+        run = within_minutes(prepare(request, source), started_s)
         with training_lock(checkpoints if is_first_process(run.plan.execution) else None):
             trained = run.train(on_epoch=on_epoch, checkpoint_folder=checkpoints, resume=resume)
         self.config, self.plan, self._trained = run.plan.training.model, run.plan, trained

@@ -128,7 +128,7 @@ def reconstruct_scans(job: InferenceJob, folders: Mapping[Path, Path], processes
     if processes == 1:
         model = TrainedModel.load(job.archive, job.backend, job.execution, to_predict=True)
         for scan, folder in folders.items():
-            yield _attempt(model, scan, folder, job)
+            yield attempt_scan(model, scan, folder, job)
     else:
         yield from _spread(job, list(folders.items()), min(processes, len(folders)))
 
@@ -158,7 +158,18 @@ def output_folders(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
     return {scan: output / name for scan, name in zip(scans, chosen, strict=True)}
 
 
-def _attempt(model: TrainedModel, scan: Path, folder: Path, job: InferenceJob) -> Outcome:
+def attempt_scan(model: TrainedModel, scan: Path, folder: Path, job: InferenceJob) -> Outcome:
+    """Do what `reconstruct_scan` does; a failure is an outcome too.
+
+    Args:
+        model: a trained model.
+        scan: the file.
+        folder: where the results go.
+        job: how it is read and reconstructed.
+
+    Returns:
+        What became of it.
+    """
     try:
         return Outcome(scan, reconstruct_scan(model, scan, folder, job))
     except _FAILURES as error:
@@ -258,4 +269,4 @@ def _work_on(parent: ParentLink) -> None:
         except _FAILURES as error:
             parent.put(Outcome(scan, [], sentence_of(error)))
             continue
-        parent.put(_attempt(model, scan, folder, job))
+        parent.put(attempt_scan(model, scan, folder, job))

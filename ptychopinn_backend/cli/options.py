@@ -80,6 +80,9 @@ _READING: Final = {
     "swap_xy": click.option("--swap-xy", is_flag=True, help="Take columns of the positions for rows."),
     "negate_x": click.option("--negate-x", is_flag=True, help="Mirror the columns of the positions."),
     "negate_y": click.option("--negate-y", is_flag=True, help="Mirror the rows of the positions."),
+    "rotate_deg": click.option(
+        "--rotate", "rotate_deg", type=float, help="Turn the positions by this angle in degrees, x towards y, first."
+    ),
 }
 
 

@@ -32,6 +32,7 @@ class EpochProgress:
         self._quiet = quiet
         self.last: EpochReport | None = None
         """Of the last epoch that ended."""
+        self._is_first = True
         self._bar = tqdm(
             total=n_epochs, unit="epoch", desc="training", disable=quiet or not sys.stderr.isatty(), file=sys.stderr
         )
@@ -52,6 +53,10 @@ class EpochProgress:
         if self._bar.disable and not self._quiet and (report.epoch % every == 0 or report.epoch == report.n_epochs):
             text = ", ".join(f"{name} {value}" for name, value in losses.items())
             click.echo(f"epoch {report.epoch}/{report.n_epochs}: {text}", err=True)
+        if self._bar.disable and not self._quiet and self._is_first:
+            left = report.elapsed_s * (report.n_epochs - report.epoch)
+            click.echo(f"An epoch takes {report.elapsed_s:.2g} s here, the rest about {_time(left)}.", err=True)
+        self._is_first = False
         return False
 
     @contextmanager
@@ -74,6 +79,10 @@ class EpochProgress:
                 kept = "The epochs so far" if last is None else f"{last.epoch} of {last.n_epochs} epochs"
                 sentence = f"{kept} are kept in '{checkpoints}'; the same command with --resume goes on from there."
             raise type(interrupt)(sentence) from None
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
 
 
 def trained_in_folder(run: PreparedRun, *, resume: bool, quiet: bool, verb: str) -> None:

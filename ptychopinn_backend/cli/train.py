@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
 )
 @click.option("--gridsize", type=int, help="Neighbouring patterns of a group along each side.  [by the preset]")
 @click.option("--epochs", "nepochs", type=int, help="Passes over the groups.  [by the preset]")
+@click.option(
+    "--minutes",
+    type=float,
+    help="Time the training may take, reading included: epochs are fewer where they would take longer.  [no limit]",
+)
 @click.option("--batch-size", type=int, help="Groups per step, a power of two.  [by the preset]")
 @click.option("--groups", "n_groups", type=int, help="Groups drawn from each scan.  [one per scan point]")
 @click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours a group is drawn from.")
@@ -85,11 +91,13 @@ def command(
     Writes OUTPUT/wts.h5.zip (the model), OUTPUT/run.yaml (the plan of the run; '--config OUTPUT/run.yaml' repeats it),
     OUTPUT/history.csv and OUTPUT/loss.png. Options win over the YAML file.
     """
+    started_s = perf_counter()
     from ptychopinn_backend.cli.launch import started_processes
     from ptychopinn_backend.config.inputs import TRAIN, reading_inputs
     from ptychopinn_backend.config.presets import DEFAULT_PRESET
     from ptychopinn_backend.config.yaml_file import given_options
     from ptychopinn_backend.factory import require_installed
+    from ptychopinn_backend.runs.pace import within_minutes
     from ptychopinn_backend.runs.planning import draft, prepare
     from ptychopinn_backend.runs.request import request_of_command
     from ptychopinn_backend.runs.scan_input import scan_input
@@ -113,7 +121,7 @@ def command(
         reading=inputs.how_to_read,
         calibrate=inputs.calibrate or "auto",
     )
-    run = prepare(request, source)
+    run = within_minutes(prepare(request, source), started_s)
     quiet = quiet or not is_first_process(run.plan.execution)
     if not quiet:
         model = run.plan.training.model

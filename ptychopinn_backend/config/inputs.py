@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ptychopinn_backend.config.checks import require_choice, require_positive_integer
+from ptychopinn_backend.config.checks import require_choice, require_positive, require_positive_integer
 from ptychopinn_backend.config.reading import Reading, reading_of
 from ptychopinn_backend.errors import ConfigError
 
@@ -37,6 +37,8 @@ class InputConfig:
     """Preset under the options given: auto, fast, fine or legacy."""
     calibrate: str | None = None
     """Refine probe and positions first: auto, never or always; None is auto for train and never for arrays."""
+    minutes: float | None = None
+    """Time that training may take, the reading of the scans included; None is as long as the epochs take."""
     init: Path | None = None
     """Archive whose network and weights to start from."""
     n_objects: int | None = None
@@ -61,6 +63,8 @@ class InputConfig:
         for name in ("dataset", "init"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _path(name, getattr(self, name)))
+        if self.minutes is not None:
+            require_positive("minutes", self.minutes)
         if self.n_objects is not None:
             require_positive_integer("n_objects", self.n_objects)
 

@@ -42,6 +42,8 @@ class Reading:
     """Mirror the columns of the positions."""
     negate_y: bool = False
     """Mirror the rows of the positions."""
+    rotate_deg: float = 0.0
+    """Turn the positions by this angle, from x towards y, before they are swapped or mirrored."""
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -52,6 +54,10 @@ class Reading:
         require_choice("scan_index", self.scan_index, SCAN_INDEX_MEANINGS)
         for name in ("swap_xy", "negate_x", "negate_y"):
             require_bool(name, getattr(self, name))
+        if isinstance(self.rotate_deg, bool) or not (
+            isinstance(self.rotate_deg, int | float) and math.isfinite(self.rotate_deg)
+        ):
+            raise ConfigError(f"rotate_deg = {self.rotate_deg!r}; expected an angle in degrees. Give a number.")
         for name in ("nphotons", "pixel_size_m", "energy_eV", "distance_m", "detector_pixel_m"):
             value = getattr(self, name)
             is_number = isinstance(value, int | float) and not isinstance(value, bool)

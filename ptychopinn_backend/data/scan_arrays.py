@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -27,12 +27,33 @@ PER_POINT: Final = ("xcoords", "ycoords", "scan_index", "point_index", "Y", "xco
 """Fields of `RawData` with one entry for each scan point, the patterns apart."""
 
 
+class ExaminedScan(NamedTuple):
+    """What the arrays of a scan came to."""
+
+    fields: dict[str, Any]
+    """Fields of `RawData`, findings among them."""
+    kept: IntArray
+    """Scan points that stay (point,), as counted in the file."""
+    measurement: str
+    """'counts', 'amplitudes' or 'normalised': what the patterns were."""
+
+
 def check_scan(
     arrays: Mapping[str, AnyArray | None],
     measurement: str | None,
     metadata: Mapping[str, Any],
     out: Float32Array | None = None,
 ) -> dict[str, Any]:
+    """Return the fields of `examine_scan` alone, with the same arguments."""
+    return examine_scan(arrays, measurement, metadata, out).fields
+
+
+def examine_scan(
+    arrays: Mapping[str, AnyArray | None],
+    measurement: str | None,
+    metadata: Mapping[str, Any],
+    out: Float32Array | None = None,
+) -> ExaminedScan:
     """Check and examine all arrays of a scan, and turn its patterns into amplitudes.
 
     Args:
@@ -42,7 +63,7 @@ def check_scan(
         out: zeros (pattern, N, N) that take the amplitudes of counts; None takes new memory.
 
     Returns:
-        The fields of `RawData`, findings among them.
+        The fields of `RawData`, what stays, and what the patterns were.
 
     Raises:
         DataError: an array breaks the contract of specs/data.md.
@@ -81,7 +102,7 @@ def check_scan(
     fields["measured_as_counts"] = is_counted
     found = (*fields["findings"], unclear, *verdict.findings)
     fields["findings"] = tuple(finding for finding in found if finding is not None)
-    return fields
+    return ExaminedScan(fields, verdict.kept, kind)
 
 
 def _gathered(

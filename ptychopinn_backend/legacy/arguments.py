@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
-from ptychopinn_backend.config.yaml_file import load_yaml_config, options_from_mapping, run_config
+from ptychopinn_backend.config.yaml_file import run_config
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.legacy.option_files import read_option_file
 
 _DEFAULTS: Final = {
     item.name: item.default for owner in (ModelConfig, TrainingConfig) for item in fields(owner) if item.name != "model"
@@ -23,7 +24,7 @@ def training_from_arguments(args: Any, yaml_path: str | Path | None) -> Training
 
     Args:
         args: what `argparse` returns, a mapping, or None; what is no option of model or training is left alone.
-        yaml_path: configuration file, or None.
+        yaml_path: configuration file, also one of an existing installation in YAML or JSON, or None.
 
     Returns:
         The configuration; arguments win over the file where they are not at their default.
@@ -32,7 +33,7 @@ def training_from_arguments(args: Any, yaml_path: str | Path | None) -> Training
         FileNotFoundError: the file does not exist.
         ConfigError: an unknown key of the file, or a value that breaks its rule.
     """
-    of_file = {} if yaml_path is None else options_from_mapping(load_yaml_config(yaml_path))
+    of_file = {} if yaml_path is None else _options_of(Path(yaml_path))
     elsewhere = sorted(name for name in of_file if name not in _DEFAULTS)
     if elsewhere:
         raise ConfigError(
@@ -51,6 +52,12 @@ def training_from_arguments(args: Any, yaml_path: str | Path | None) -> Training
             stacklevel=3,
         )
     return run_config({**of_file, **{name: value for name, value in given.items() if name not in repeated}}).training
+
+
+def _options_of(path: Path) -> Mapping[str, Any]:
+    file = read_option_file(path)
+    file.warn(path, to_train=True)
+    return file.options
 
 
 def _mapping(args: Any) -> Mapping[str, Any]:

@@ -38,6 +38,10 @@ _PAGE: Final = "docs/migration.md"
 _CROPS: Final = ("stitch_crop_size", "middle_trim")
 """Options that say how much of a patch is stitched, the stronger one first."""
 _OF_INFERENCE: Final = ("model_path", "debug")
+_OF_SPEED: Final = {
+    "num_workers": option_sets.TrainingConfig.num_workers,
+    "inference_batch_size": option_sets.InferenceConfig.batch_size,
+}
 _SHOWN: Final = 40
 """Longest value in a warning."""
 
@@ -90,7 +94,7 @@ def read_option_file(path: str | Path) -> OptionFile:
     """
     content = read_content(path)
     if is_option_sets(content, Path(path)):
-        return _of_sets(sections_of(content))
+        return translated_sets(sections_of(content))
     return _of_flat(content)
 
 
@@ -227,7 +231,18 @@ def _parted(rest: Mapping[str, Any], fates: Mapping[str, Fate]) -> list[str]:
     return sorted(left_out, key=lambda text: " = " not in text)
 
 
-def _of_sets(sections: Mapping[str, Mapping[str, Any]]) -> OptionFile:
+def translated_sets(sections: Mapping[str, Mapping[str, Any]]) -> OptionFile:
+    """Translate option sets of PyTorch, as far as they are given.
+
+    Args:
+        sections: section -> option -> value, of any branch.
+
+    Returns:
+        What they say.
+
+    Raises:
+        ConfigError: an option is unknown, has an invalid value, or is refused.
+    """
     left_out: list[str] = []
     given: dict[str, dict[str, Any]] = {section: {} for section in SETS}
     for section, options in sections.items():
@@ -258,6 +273,10 @@ def _training_of(given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         del options["nphotons"]
     if options.get("accelerator") == option_sets.TrainingConfig.device:
         options["accelerator"] = "auto"
+    # These change the time a run takes and no result; the defaults there are slower here.
+    for name, usual in _OF_SPEED.items():
+        if options.get(name) == usual:
+            del options[name]
     if data.get("measurement_domain") == "normalized_amplitude":
         options["measurement"] = "amplitudes"
     if training.get("training_directories"):

@@ -20,6 +20,8 @@ _VALUES: Final[Mapping[str, Mapping[Any, Any]]] = {
     "scheduler": {"Cosine": "WarmupCosine"},
     "object_class": {"unspecified": "dead_leaves"},
     "strategy": {None: "auto"},
+    "amp_loss": {"None": None},
+    "phase_loss": {"None": None},
 }
 """Option -> its value in one branch -> in the others."""
 _LAYOUTS: Final = {"single_patch": False, "grouped_patches": True}

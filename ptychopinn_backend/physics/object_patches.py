@@ -41,11 +41,14 @@ def window_corners(origin_rc: npt.ArrayLike, positions_xy: FloatArray, N: int) -
         DataError: the positions have the wrong shape or are not finite.
     """
     require_shape("positions_xy", positions_xy, (None, 2), "(pattern, 2)")
-    corners = np.asarray(origin_rc, np.float64) + np.asarray(positions_xy, np.float64)[:, ::-1] - N / 2
-    if not np.isfinite(corners).all():
+    origin = np.asarray(origin_rc, np.float64)
+    # Whole pixels are added last, so that an array that begins some pixels elsewhere gets the same fractions exactly.
+    origin_whole = np.floor(origin)
+    corners = (origin - origin_whole) + np.asarray(positions_xy, np.float64)[:, ::-1] - N / 2
+    if not (np.isfinite(corners).all() and np.isfinite(origin).all()):
         raise DataError("positions_xy or origin_rc holds NaN or infinity; every position must be finite. Drop those.")
     whole = np.floor(corners)
-    return whole.astype(np.int64), corners - whole
+    return (whole + origin_whole).astype(np.int64), corners - whole
 
 
 def extract_patches(

@@ -2,19 +2,21 @@
 
 Positions may be given with x and y exchanged, and with either axis turned round. Only the right way lets patterns that
 overlap agree on one object, so a part of the scan is brought from vacuum to its counts by a few data-consistency steps
-in each of the eight ways, and how well the counts are then explained is compared.
+in each of the eight ways, and how well the counts are then explained is compared. Where the rows of the scan run at an
+angle to the axes, each of the eight is tried with that angle on the other side too: the sign of a scan's rotation is
+often taken the wrong way round.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import Complex64Array, Float32Array, Float64Array, IntArray
+from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, Float64Array, IntArray
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.physics.data_consistency import FarFieldFit
@@ -35,6 +37,10 @@ LEAST_SIGNIFICANCE: Final = 6.0
 """... and by so many standard errors, over the patterns."""
 FEWEST: Final = 9
 """Patterns it takes."""
+SMALLEST_ANGLE_DEG: Final = 1.0
+"""Rows of a scan that run at a smaller angle to the axes are taken for straight."""
+_ROWS: Final = 0.9
+"""How much the steps of a scan must agree on a direction, 1 for rows, to have one."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +53,15 @@ class Orientation:
     """Columns, after that, are mirrored."""
     negate_y: bool
     """Rows, after that, are mirrored."""
+    rotate_deg: float = 0.0
+    """Positions are turned by this angle first, from x towards y."""
 
     @property
     def options(self) -> str:
         """Options that state it: '--swap-xy --negate-x', or '' for the positions as they are."""
         named = {"--swap-xy": self.swap_xy, "--negate-x": self.negate_x, "--negate-y": self.negate_y}
-        return " ".join(name for name, is_set in named.items() if is_set)
+        turned = [f"--rotate {self.rotate_deg:.4g}"] if self.rotate_deg else []
+        return " ".join([*turned, *(name for name, is_set in named.items() if is_set)])
 
     def __str__(self) -> str:
         """Return its options, or 'as given'."""
@@ -67,14 +76,18 @@ class Orientation:
         Returns:
             (pattern, 2).
         """
-        turned = positions_xy[:, ::-1] if self.swap_xy else positions_xy
+        turned = positions_xy @ _rotation(self.rotate_deg) if self.rotate_deg else positions_xy
+        turned = turned[:, ::-1] if self.swap_xy else turned
         return np.asarray(turned * np.where([self.negate_x, self.negate_y], -1.0, 1.0))
 
     def after(self, first: Orientation) -> Orientation:
         """Return the one orientation that does what `first` and then this one do."""
         square = np.array([[1.0, 2.0], [3.0, 5.0]])
-        both = self.of(first.of(square))
-        return next(way for way in ORIENTATIONS if np.array_equal(way.of(square), both))
+        both = replace(self, rotate_deg=0.0).of(replace(first, rotate_deg=0.0).of(square))
+        way = next(way for way in ORIENTATIONS if np.array_equal(way.of(square), both))
+        # A mirror turns the sense of what is done after it.
+        sense = -1.0 if first.swap_xy ^ first.negate_x ^ first.negate_y else 1.0
+        return replace(way, rotate_deg=first.rotate_deg + sense * self.rotate_deg)
 
 
 ORIENTATIONS: Final = tuple(Orientation(*flags) for flags in product((False, True), repeat=3))
@@ -124,14 +137,49 @@ class OrientationSearch:
         return self.margin >= LEAST_GAIN and self.significance >= LEAST_SIGNIFICANCE
 
 
-def search_orientation(raw: RawData, n_patterns: int | None = None, steps: int = STEPS) -> OrientationSearch:
-    """Try all eight orientations of the positions.
+def scan_angle_deg(positions_xy: Float64Array) -> float:
+    """Return the angle at which the rows of a scan run to the axes, from the steps between successive points.
+
+    Args:
+        positions_xy: (pattern, 2), in the order they were measured.
+
+    Returns:
+        Degrees from x towards y, above -45 and up to 45; 0 for a scan without rows, a spiral for example.
+    """
+    steps = np.diff(positions_xy, axis=0) @ np.array([1, 1j])
+    lengths = np.abs(steps)
+    usual = lengths > 0
+    if usual.sum() < FEWEST:
+        return 0.0
+    # Long steps, from one row to the next, have other directions.
+    usual &= lengths <= 2 * np.median(lengths[usual])
+    # Fourth powers are the same for directions a quarter turn apart.
+    turned = np.mean((steps[usual] / lengths[usual]) ** 4)
+    return float(np.angle(turned, deg=True) / 4) if np.abs(turned) >= _ROWS else 0.0
+
+
+def candidates(raw: RawData) -> tuple[Orientation, ...]:
+    """Return the ways in which the positions of a scan may be meant: eight, or sixteen where its rows are turned."""
+    angle = scan_angle_deg(raw.positions_xy)
+    if abs(angle) < SMALLEST_ANGLE_DEG:
+        return ORIENTATIONS
+    return (*ORIENTATIONS, *(replace(way, rotate_deg=-2 * angle) for way in ORIENTATIONS))
+
+
+def search_orientation(
+    raw: RawData,
+    n_patterns: int | None = None,
+    steps: int = STEPS,
+    ways: Sequence[Orientation] | None = None,
+) -> OrientationSearch:
+    """Try all orientations of the positions.
 
     Args:
         raw: a scan with a probe.
         n_patterns: patterns to look at, those nearest to the middle of the largest object; None takes 100, and fewer
             of large ones.
         steps: data-consistency steps from vacuum.
+        ways: what is tried, two or more; None takes `candidates`.
 
     Returns:
         How well each explains the counts.
@@ -141,38 +189,62 @@ def search_orientation(raw: RawData, n_patterns: int | None = None, steps: int =
     """
     if raw.probeGuess is None:
         raise DataError("The scan has no probe, without which orientations cannot be compared. Add probeGuess.")
-    if n_patterns is None:
-        n_patterns = max(FEWEST_OF_LARGE, round(PATTERNS * min(1.0, (LARGEST_SIDE / raw.N) ** 2)))
-    points = _close_together(raw, n_patterns)
+    points = points_to_try(raw, n_patterns)
     positions, amplitudes = raw.positions_xy[points], raw.diff3d[points]
     if len(points) < FEWEST or not np.ptp(positions, axis=0).max() > 0:
         raise DataError(
             f"The scan has {len(points)} patterns at {len(np.unique(positions, axis=0))} places; orientations are told "
             f"apart by {FEWEST} or more that overlap. Give a larger scan."
         )
-    light = float(np.square(amplitudes, dtype=np.float64).sum(axis=(1, 2)).mean())
-    probe = raw.probeGuess * np.float32(np.sqrt(light / np.square(np.abs(raw.probeGuess), dtype=np.float64).sum()))
     valid = None if raw.bad_pixels is None else ~raw.bad_pixels
-    found = {way: _r_factors(way.of(positions), probe, amplitudes, valid, steps) for way in ORIENTATIONS}
+    found = {
+        way: r_from_vacuum(way.of(positions), raw.probeGuess, amplitudes, valid, steps)
+        for way in ways or candidates(raw)
+    }
     # Of two that are alike the one that changes less comes first.
     ordered = sorted(found, key=lambda way: (float(found[way].mean()), len(way.options)))
     return OrientationSearch({way: found[way] for way in ordered})
 
 
-def _close_together(raw: RawData, count: int) -> IntArray:
+def points_to_try(raw: RawData, count: int | None = None) -> IntArray:
+    """Return the scan points that are looked at, close together.
+
+    Args:
+        raw: the scan.
+        count: how many; None takes 100, and fewer of large patterns.
+
+    Returns:
+        (point,) in rising order, of the largest object.
+    """
+    if count is None:
+        count = max(FEWEST_OF_LARGE, round(PATTERNS * min(1.0, (LARGEST_SIDE / raw.N) ** 2)))
     numbers, sizes = np.unique(raw.scan_index, return_counts=True)
     members = np.flatnonzero(raw.scan_index == numbers[int(sizes.argmax())])
     distance = np.hypot(*(raw.positions_xy[members] - np.median(raw.positions_xy[members], axis=0)).T)
     return np.sort(members[np.argsort(distance, kind="stable")[:count]])
 
 
-def _r_factors(
+def r_from_vacuum(
     positions_xy: Float64Array,
     probe: Complex64Array,
     amplitudes: Float32Array,
-    valid: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | None,
-    steps: int,
+    valid: BoolArray | None,
+    steps: int = STEPS,
 ) -> Float64Array:
+    """Return how well patterns are explained after a few data-consistency steps from vacuum.
+
+    Args:
+        positions_xy: (pattern, 2), object pixels.
+        probe: (mode, N, N), of any scale: it is brought to the light of the patterns.
+        amplitudes: (pattern, N, N).
+        valid: pixels to use (N, N), or None for all.
+        steps: how many.
+
+    Returns:
+        R-factor of every pattern (pattern,).
+    """
+    light = float(np.square(amplitudes, dtype=np.float64).sum(axis=(1, 2)).mean())
+    probe = probe * np.float32(np.sqrt(light / np.square(np.abs(probe), dtype=np.float64).sum()))
     N = probe.shape[-1]
     frame = ObjectFrame.covering(positions_xy, N)
     vacuum = np.ones(frame.shape, np.complex64)
@@ -195,3 +267,9 @@ def table_of(search: OrientationSearch) -> list[str]:
     names: Sequence[str] = [str(way) for way in search.r_factors]
     width = max(len(name) for name in names)
     return [f"{name:<{width}}  R {value:.3f}" for name, value in zip(names, search.r_factors.values(), strict=True)]
+
+
+def _rotation(angle_deg: float) -> Float64Array:
+    """Return the matrix that turns rows of (x, y) from x towards y."""
+    cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    return np.array([[cosine, sine], [-sine, cosine]])

@@ -246,7 +246,9 @@ def _scaled(
     assembler: ObjectAssembler, scan: RawData, choice: ProbeChoice, model: TrainedModel, elapsed_s: float
 ) -> Reconstruction:
     stitched = assembler.result()
-    obj, scale = _at_scale_of_counts(stitched.object, stitched.frame, choice.probe, scan)
+    obj, scale = at_scale_of_counts(
+        stitched.object, stitched.frame, choice.probe, scan.positions_xy, scan.diff3d, scan.bad_pixels
+    )
     info = {"scale": scale, "elapsed_s": elapsed_s, "n_patterns": scan.n_patterns, "probe": choice.origin}
     info["scan_index"] = int(scan.scan_index[0])
     if choice.agreement is not None:
@@ -263,11 +265,50 @@ def _scaled(
     )
 
 
-def _at_scale_of_counts(
-    obj: Complex64Array, frame: ObjectFrame, probe: Complex64Array, scan: RawData
+def at_scale_of_counts(
+    obj: Complex64Array,
+    frame: ObjectFrame,
+    probe: Complex64Array,
+    positions_xy: Float64Array,
+    amplitudes: Float32Array,
+    bad_pixels: BoolArray | None,
 ) -> tuple[Complex64Array, float]:
-    scale = counts_scale(obj, frame, probe, scan.positions_xy, scan.diff3d, _valid_pixels(scan))
+    """Return an object scaled so that object times probe gives the measured counts.
+
+    Args:
+        obj: (row, column).
+        frame: where it lies.
+        probe: (mode, N, N).
+        positions_xy: (pattern, 2), axis 1 = (x, y), pixels.
+        amplitudes: square roots of the counts (pattern, N, N).
+        bad_pixels: (N, N), True = bad; None where all are good.
+
+    Returns:
+        The object and the factor.
+
+    Raises:
+        DataError: the model predicts no light.
+    """
+    scale = counts_scale(obj, frame, probe, positions_xy, amplitudes, None if bad_pixels is None else ~bad_pixels)
     return np.asarray(obj * scale, dtype=np.complex64), scale
+
+
+def without_dark_pixels(
+    obj: Complex64Array, frame: ObjectFrame, probe: Complex64Array, positions_xy: Float64Array, mean_photons: float
+) -> Complex64Array:
+    """Return an object that is 0 where so little light fell that nothing is known of it.
+
+    Args:
+        obj: (row, column).
+        frame: where it lies.
+        probe: (mode, N, N).
+        positions_xy: (pattern, 2), axis 1 = (x, y), pixels.
+        mean_photons: of a pattern.
+
+    Returns:
+        (row, column).
+    """
+    return np.where(light_on(frame, probe, positions_xy, mean_photons) >= LIT_PHOTONS, obj, np.complex64(0))
 
 
 def _valid_pixels(scan: RawData) -> BoolArray | None:
@@ -282,10 +323,9 @@ def _polished(
     obj = found.object
     if found.steps > 0:
         frame = ObjectFrame((obj.shape[0], obj.shape[1]), stitched.origin_rc)
-        obj, _ = _at_scale_of_counts(obj, frame, stitched.probe, kept)
+        obj, _ = at_scale_of_counts(obj, frame, stitched.probe, kept.positions_xy, kept.diff3d, kept.bad_pixels)
     frame = ObjectFrame((obj.shape[0], obj.shape[1]), stitched.origin_rc)
-    light = light_on(frame, stitched.probe, scan.positions_xy, scan.mean_photons)
-    obj = np.where(light >= LIT_PHOTONS, obj, np.complex64(0))
+    obj = without_dark_pixels(obj, frame, stitched.probe, scan.positions_xy, scan.mean_photons)
     now = perf_counter()
     logger.info(
         "%d patterns reconstructed in %.2f s, of which %.2f s for %d steps of polish.",

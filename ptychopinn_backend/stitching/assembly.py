@@ -23,7 +23,7 @@ from ptychopinn_backend.physics.object_patches import (
 )
 from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensities
 from ptychopinn_backend.stitching.alignment import add_aligned
-from ptychopinn_backend.stitching.weight import WeightSum
+from ptychopinn_backend.stitching.weight import WeightSum, copy_shifted
 
 LIT_PHOTONS = 4.0
 """Photons a pixel needs to be known: of fewer its phase is known to half a radian at best, and it is set to 0."""
@@ -208,17 +208,50 @@ class ObjectAssembler:
             The object, its weight and its frame.
         """
         self._add_held()
+        return self._mean(self._sum, fill, min_relative_weight)
+
+    def so_far(self) -> StitchedObject:
+        """Return what `result` would, and hold the patches on, so that what comes of later ones does not change."""
+        total = self._sum.copy()
+        self._align_held(total)
+        return self._mean(total, 0.0, 1e-3)
+
+    def move_to(self, frame: ObjectFrame) -> None:
+        """Go on in another frame; what was added keeps its place in the scan, and what falls outside is dropped.
+
+        Args:
+            frame: at whole pixels from the present one.
+
+        Raises:
+            DataError: the frames lie a fraction of a pixel apart.
+        """
+        apart = np.subtract(frame.origin_rc, self._frame.origin_rc)
+        row, column = (int(pixels) for pixels in np.rint(apart))
+        if (apart != (row, column)).any():
+            raise DataError(
+                f"The frames' origins {self._frame.origin_rc} and {frame.origin_rc} are not whole pixels apart. Choose "
+                "frames that are."
+            )
+        moved = np.zeros(frame.shape, np.complex64)
+        copy_shifted(self._sum, moved, (row, column))
+        self._weight.move(frame.shape, (row, column))
+        self._held_corners[: self._n_held] += (row, column)
+        self._frame, self._sum = frame, moved
+
+    def _mean(self, total: Complex64Array, fill: complex, min_relative_weight: float) -> StitchedObject:
         weight = self._weight.total()
         enough = weight > min_relative_weight * weight.max(initial=0.0)
         stitched = np.full(self._frame.shape, fill, np.complex64)
-        np.divide(self._sum, weight, out=stitched, where=enough)
+        np.divide(total, weight, out=stitched, where=enough)
         return StitchedObject(object=stitched, weight=weight, frame=self._frame)
 
     def _add_held(self) -> None:
-        windows, corners = self._held_windows[: self._n_held], self._held_corners[: self._n_held]
-        places = window_places(corners, self._N + 1, self._frame.shape)
-        add_aligned(self._sum, windows, corners, places)
+        self._align_held(self._sum)
         self._n_held = 0
+
+    def _align_held(self, total: Complex64Array) -> None:
+        windows, corners = self._held_windows[: self._n_held], self._held_corners[: self._n_held]
+        add_aligned(total, windows, corners, window_places(corners, self._N + 1, self._frame.shape))
 
 
 def light_on(frame: ObjectFrame, probe: ComplexArray, positions_xy: FloatArray, mean_counts: float) -> Float32Array:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from scipy import fft
 
 from ptychopinn_backend.arrays import Float32Array, Float64Array, IntArray
@@ -46,6 +49,17 @@ class WeightSum:
             for right, share_of_column in enumerate((1 - of_column, of_column)):
                 np.add.at(self._places, (row + down, column + right), share_of_row * share_of_column)
 
+    def move(self, shape: tuple[int, int], shift: tuple[int, int]) -> None:
+        """Go on on another canvas; patches that do not reach it are dropped.
+
+        Args:
+            shape: (row, column) of the other canvas.
+            shift: (row, column) in it of the first pixel of this one.
+        """
+        moved = np.zeros((shape[0] + self._side + 1, shape[1] + self._side + 1))
+        copy_shifted(self._places, moved, shift)
+        self._shape, self._places = shape, moved
+
     def total(self) -> Float32Array:
         """Return the sum on the canvas (row, column); 0 where no patch reaches."""
         N = len(self._weight)
@@ -63,3 +77,19 @@ class WeightSum:
                     canvas[top : top + height, left : left + width] += laid[:height, :width]
         inside = canvas[self._side : self._side + self._shape[0], self._side : self._side + self._shape[1]]
         return np.where(inside > _NOISE * inside.max(initial=0.0), inside, 0.0).astype(np.float32)
+
+
+def copy_shifted(source: npt.NDArray[Any], target: npt.NDArray[Any], shift: tuple[int, int]) -> None:
+    """Copy an array into another one at a shift; what falls outside is left out.
+
+    Args:
+        source: (row, column).
+        target: (row, column), changed in place.
+        shift: (row, column) in the target of the source's first element.
+    """
+    given, taken = [], []
+    for length, room, first in zip(source.shape, target.shape, shift, strict=True):
+        begin, end = max(0, first), max(0, min(room, first + length))
+        given.append(slice(begin - first, max(begin, end) - first))
+        taken.append(slice(begin, max(begin, end)))
+    target[tuple(taken)] = source[tuple(given)]

@@ -14,7 +14,7 @@ import ptychopinn_backend
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORKS = ("torch", "lightning", "pytorch_lightning", "tensorflow", "keras", "PyQt5")
-HEAVY = (*FRAMEWORKS, "matplotlib", "skimage")
+HEAVY = (*FRAMEWORKS, "matplotlib", "skimage", "p4p", "starlette", "uvicorn")
 
 
 def loaded_after(code: str, watched: tuple[str, ...]) -> list[str]:
@@ -45,6 +45,7 @@ def test_the_watch_notices_a_loaded_package() -> None:
         "import ptychopinn_backend.torch_configs, ptychopinn_backend.config.yaml_file",
         "import ptychopinn_backend.legacy.params_bridge",
         "import ptychopinn_backend.torch_backend, ptychopinn_backend.tf_backend",
+        "import ptychopinn_backend.live.session, ptychopinn_backend.live.replaying",
     ],
 )
 def test_importing_loads_nothing_heavy(code: str) -> None:

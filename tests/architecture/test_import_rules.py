@@ -19,6 +19,9 @@ ALLOWED = {
     "onnx": ENGINE / "onnx_backend",
     "onnxruntime": ENGINE / "onnx_backend",
     "PyQt5": PLUGIN / "view.py",
+    "p4p": ENGINE / "live",
+    "starlette": ENGINE / "live" / "page.py",
+    "uvicorn": ENGINE / "live" / "page.py",
     "ptychodus": PLUGIN,
     "ptychodus_plugin": PLUGIN,
 }
@@ -53,6 +56,7 @@ def test_contracts_are_kept() -> None:
         ("ptychopinn_backend/new_module.py", "import numpy", "Imports of the engine point down"),
         ("ptychopinn_backend/params.py", "import torch", "torch and lightning are imported in torch_backend only"),
         ("ptychodus_plugin/settings.py", "import keras", "tensorflow and keras are imported in tf_backend only"),
+        ("ptychopinn_backend/cli/live.py", "import p4p.nt", "p4p, starlette and uvicorn are imported in live only"),
         (
             "ptychopinn_backend/factory.py",
             "import onnxruntime",

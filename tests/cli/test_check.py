@@ -24,7 +24,12 @@ def test_a_good_scan(raw: RawData, tmp_path: Path, capsys: pytest.CaptureFixture
     before = path.read_bytes()
     assert main(["check", str(path)]) == 0
     said = capsys.readouterr().out
-    for words in ("64 of 32 x 32 pixels", "photons a pattern", "'auto' takes", "Positions run as the patterns do"):
+    for words in (
+        "64 patterns of 32 x 32 pixels",
+        "photons a pattern",
+        "'auto' takes",
+        "Positions run as the patterns do",
+    ):
         assert words in said
     assert said.count(" R 0.") >= 8
     assert path.read_bytes() == before
@@ -34,11 +39,12 @@ def test_exchanged_axes_are_named_with_the_options(
     raw: RawData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "scan.npz"
-    replace(raw, xcoords=raw.ycoords, ycoords=raw.xcoords.max() - raw.xcoords).to_file(path)
+    turned = replace(raw, xcoords=raw.ycoords, ycoords=raw.xcoords.max() - raw.xcoords, objectGuess=None)
+    turned.to_file(path)
     assert main(["check", str(path), "--json"]) == 1
-    found = {item["about"]: item for item in json.loads(capsys.readouterr().out)["findings"]}
+    found = {item["name"]: item for item in json.loads(capsys.readouterr().out)["findings"]}
     assert found["orientation"]["severity"] == "warning"
-    assert "Give --swap-xy --negate-x to every command" in found["orientation"]["text"]
+    assert "Give --swap-xy --negate-x to every command" in found["orientation"]["remedy"]
     assert main(["check", str(path), "--swap-xy", "--negate-x"]) == 0
     assert "Positions run as the patterns do" in capsys.readouterr().out
     # Told on top of what is given already.
@@ -46,15 +52,15 @@ def test_exchanged_axes_are_named_with_the_options(
     assert "Give --swap-xy --negate-x to every command" in capsys.readouterr().out
     raw.to_file(path)
     assert main(["check", str(path), "--negate-x"]) == 1
-    assert "Leave out --swap-xy, --negate-x and --negate-y" in capsys.readouterr().out
+    assert "Leave out --rotate, --swap-xy, --negate-x and --negate-y" in capsys.readouterr().out
 
 
 def test_a_scan_without_a_probe(raw: RawData, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     replace(raw, probeGuess=None).to_file(tmp_path / "scan.npz")
     assert main(["check", str(tmp_path / "scan.npz")]) == 1
     said = capsys.readouterr().out
-    assert "! probe" in said
-    assert "Not compared. The scan has no probe" in said
+    assert "! no-probe" in said
+    assert "The scan has no probe" in said
     assert main(["check", str(tmp_path / "scan.npz"), "--no-orientation"]) == 1
 
 

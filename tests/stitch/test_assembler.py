@@ -181,3 +181,44 @@ def test_messages_name_value_rule_and_remedy() -> None:
         ObjectAssembler(frame, N, central_weight(N, 4)).add(np.ones((2, N, N), np.complex64), np.zeros((3, 2)))
     with pytest.raises(DataError, match=r"predicts 0\.0 counts"):
         counts_scale(np.zeros((40, 40), np.complex64), frame, _probe(), np.zeros((1, 2)) + 20, np.ones((1, N, N)))
+
+
+def _random_patches(rng: np.random.Generator, count: int) -> np.ndarray:
+    return (rng.normal(size=(count, N, N)) + 1j * rng.normal(size=(count, N, N))).astype(np.complex64)
+
+
+@pytest.mark.parametrize("align_phases", [True, False])
+def test_a_frame_that_grows_gives_the_same_object_to_the_last_bit(align_phases: bool) -> None:
+    rng = np.random.default_rng(11)
+    positions, patches = rng.uniform(-90, 90, (300, 2)), _random_patches(rng, 300)
+    whole = ObjectFrame.covering(positions, N)
+    at_once = ObjectAssembler(whole, N, probe_weight(_probe()), align_phases=align_phases, hold_bytes=0)
+    growing = ObjectAssembler(
+        ObjectFrame((400, 300), (150.0, 140.0)), N, probe_weight(_probe()), align_phases=align_phases, hold_bytes=0
+    )
+    for start in range(0, 300, 50):
+        some = slice(start, start + 50)
+        at_once.add(patches[some], positions[some])
+        growing.add(patches[some], positions[some])
+        growing.so_far()
+        growing.move_to(ObjectFrame((400 + start, 320 + start), (150.0 + start // 3, 140.0 + start // 2)))
+    growing.move_to(whole)
+    expected, found = at_once.result(), growing.result()
+    assert found.frame == expected.frame
+    np.testing.assert_array_equal(found.object, expected.object)
+    np.testing.assert_array_equal(found.weight, expected.weight)
+
+
+def test_so_far_is_the_result_of_what_was_added() -> None:
+    rng = np.random.default_rng(12)
+    positions, patches = rng.uniform(0, 60, (30, 2)), _random_patches(rng, 30)
+    assembler = ObjectAssembler(ObjectFrame.covering(positions, N), N, probe_weight(_probe()))
+    assembler.add(patches, positions)
+    before = assembler.so_far()
+    np.testing.assert_array_equal(before.object, assembler.result().object)
+
+
+def test_a_frame_apart_by_a_fraction_of_a_pixel_is_refused() -> None:
+    assembler = ObjectAssembler(ObjectFrame((64, 64), (0.0, 0.0)), N, central_weight(N, 8))
+    with pytest.raises(DataError, match="not whole pixels apart"):
+        assembler.move_to(ObjectFrame((64, 64), (0.5, 0.0)))

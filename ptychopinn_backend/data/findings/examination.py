@@ -17,6 +17,7 @@ from ptychopinn_backend.data.findings.brightness import (
     totals_of,
 )
 from ptychopinn_backend.data.findings.finding import Finding
+from ptychopinn_backend.data.findings.lines import hot_lines
 from ptychopinn_backend.data.findings.outliers import (
     OUT_OF_RANGE,
     Proportion,
@@ -78,6 +79,8 @@ class Examiner:
             return Examined(values, (), sample.counts)
         usual = Proportion.of(sample.counts, self.probe, good, _photon(sample.counts))
         hot, marked, usual = self._hot_in_sample(sample, good, usual)
+        lines = hot_lines(np.where(hot, 0, sample.counts).sum(axis=0), good & ~marked, usual.unit)
+        marked = marked | lines
         good = good & ~marked
         looked = self._looked_at(values.left_out, good, usual, everywhere=bool(marked.any()))
         odd = self._odd_patterns(
@@ -87,10 +90,12 @@ class Examiner:
         pixels, largest = self._hot_pixels(left_out, good, usual, seen=bool(hot.any()))
         largest = max(largest, float(sample.counts[hot].max(initial=0.0)))
         bad = pixels.bad_pixels | marked
-        shown = PatternRepair(bad, left_out[:0], pixels.replaced)
+        shown = PatternRepair(bad & ~lines, left_out[:0], pixels.replaced)
+        standing = PatternRepair(lines, left_out[:0], pixels.replaced[:0])
         findings = described_repair(shown, "hot-pixels", _out_of_proportion(largest, usual))
+        findings += described_repair(standing, "hot-lines", "more than their neighbours along a whole row or column")
         findings += self._described(odd, pixels.left_out, self.good & ~values.bad_pixels & ~bad)
-        repair = values.joined(shown).without(left_out).without(pixels.left_out)
+        repair = values.joined(shown).joined(standing).without(left_out).without(pixels.left_out)
         looked.highest[repair.left_out] = 0
         kept = ~np.isin(sample.points, repair.left_out)
         is_good = self.good & ~repair.bad_pixels

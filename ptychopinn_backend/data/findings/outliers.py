@@ -38,6 +38,10 @@ _STUCK_PATTERNS: Final = 6
 _RING_SHARE: Final = 0.2
 """A pixel that always shows the same is stuck when those around it never reach this part of it; else it saturates."""
 _SMALLEST_LIMIT: Final = 2**12
+_SPOT_SHARE: Final = 0.2
+"""Part of its light that a probe puts on one pixel, as a wide beam does."""
+_SPOT_REST: Final = 0.01
+"""Without a probe: light beside the middle pixel, over its own, below which there is hardly a sample."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Proportion:
     """Least ratio to the neighbours that is."""
     peak: float = 0.0
     """Median over patterns of the brightest pixel."""
+    spot: BoolArray | None = None
+    """Pixels on which a beam without a sample puts much of its light (N, N); they are never out of proportion."""
 
     @classmethod
     def of(cls, counts: FloatArray, probe: Complex64Array | None, good: BoolArray, unit: float) -> Proportion:
@@ -67,7 +73,7 @@ class Proportion:
             The proportion, without the peak.
         """
         if probe is None:
-            return cls(unit, _UNKNOWN * _JUMP, _UNKNOWN * _LONELY)
+            return cls(unit, _UNKNOWN * _JUMP, _UNKNOWN * _LONELY, spot=_spot_in_middle(counts))
         light = np.sum(np.abs(np.fft.fftshift(np.fft.fft2(probe), axes=(-2, -1))) ** 2, axis=0)
         total = float(light.sum())
         usual = float(np.median(counts.sum(axis=(1, 2))))
@@ -80,6 +86,7 @@ class Proportion:
             unit,
             min(_STEEPEST, max(_JUMP, _STEEPER * steepest_jump)),
             min(_STEEPEST, max(_LONELY, _STEEPER * loneliest)),
+            spot=light >= _SPOT_SHARE * total,
         )
 
     def with_peak(self, counts: FloatArray, hot: BoolArray) -> Proportion:
@@ -112,7 +119,8 @@ def out_of_proportion(counts: FloatArray, good: BoolArray, usual: Proportion) ->
     neighbours = ndimage.convolve(good.astype(np.int64), np.ones((3, 3), np.int64), mode="constant") - good
     lonely = counts > usual.lonely * np.maximum(_brightest_neighbour(counts), floor)
     lonely &= counts >= max(floor, _NOTEWORTHY_SHARE * usual.peak)
-    return np.asarray((hot | (lonely & (neighbours >= 3))) & good)
+    usable = good if usual.spot is None else good & ~usual.spot
+    return np.asarray((hot | (lonely & (neighbours >= 3))) & usable)
 
 
 def stuck_pixels(counts: FloatArray, good: BoolArray, usual: Proportion) -> BoolArray:
@@ -167,6 +175,15 @@ def is_limit(values: AnyArray) -> BoolArray:
     nearest = np.exp2(np.rint(np.log2(np.maximum(values, 1.0))))
     near = np.minimum(np.abs(values - nearest), np.abs(values + 1 - nearest)) <= 2e-7 * nearest
     return np.asarray(near & (nearest >= _SMALLEST_LIMIT))
+
+
+def _spot_in_middle(counts: FloatArray) -> BoolArray:
+    """Return the pixel in the middle of the array if it holds nearly all light of most patterns, as of a plane wave."""
+    spot = np.zeros(counts.shape[1:], np.bool_)
+    middle = counts.shape[1] // 2
+    rest = counts.sum(axis=(1, 2)) - counts[:, middle, middle]
+    spot[middle, middle] = np.mean(rest < _SPOT_REST * counts[:, middle, middle]) > 0.5
+    return spot
 
 
 def _islands(chosen: BoolArray, values: AnyArray, good: BoolArray) -> BoolArray:

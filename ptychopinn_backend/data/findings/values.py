@@ -46,7 +46,7 @@ def impossible_values(
     too_many = (repair.bad_pixels.sum() > _MOST_MARKED * good_pixels.sum()) or (
         len(repair.left_out) > _MOST_MARKED * len(concerned)
     )
-    if too_many or _is_noise(pieces, concerned, good_pixels):
+    if too_many or is_noise(pieces, concerned, good_pixels):
         raise _refusal(name, pieces, concerned, good_pixels)
     return repair, described_repair(repair, "impossible-values", "NaN, infinity or negative numbers")
 
@@ -83,7 +83,7 @@ def described_repair(repair: PatternRepair, name: str, what: str) -> list[Findin
     count = int(repair.bad_pixels.sum())
     if count:
         pixels = (
-            f"{count} detector pixel{'s' if count > 1 else ''} ({_place(repair.bad_pixels)}) hold{'s' * (count == 1)}"
+            f"{count} detector pixel{'s' if count > 1 else ''} ({place_of(repair.bad_pixels)}) hold{'s' * (count == 1)}"
         )
         done = "it is" if count == 1 else "they are"
         evidence = f"{pixels} {what}; {done} taken as bad."
@@ -105,7 +105,8 @@ def described_repair(repair: PatternRepair, name: str, what: str) -> list[Findin
     return found
 
 
-def _place(pixels: BoolArray) -> str:
+def place_of(pixels: BoolArray) -> str:
+    """Return where pixels (N, N) lie, for example 'rows 14 to 15, column 3'."""
     rows, columns = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
     return f"{_span('row', rows)}, {_span('column', columns)}"
 
@@ -121,8 +122,17 @@ def _span(name: str, numbers: AnyArray) -> str:
     )
 
 
-def _is_noise(pieces: Pieces, concerned: BoolArray, good_pixels: BoolArray) -> bool:
-    """Return whether negative values are scattered around zero, as a subtracted background leaves them."""
+def is_noise(pieces: Pieces, concerned: BoolArray, good_pixels: BoolArray) -> bool:
+    """Return whether negative values are scattered around zero, as a subtracted background leaves them.
+
+    Args:
+        pieces: the patterns.
+        concerned: in which ones to look (pattern,).
+        good_pixels: (N, N), False where the file marks a bad pixel.
+
+    Returns:
+        False where they are a few numbers, which then mark something.
+    """
     seen: set[float] = set()
     first = 0
     for piece in pieces():

@@ -18,6 +18,7 @@ from ptychopinn_backend.data.readers.pixel_positions import (
     require_pixels,
     stated_instrument,
     to_pixels,
+    turned,
     with_object_pixel,
 )
 from ptychopinn_backend.errors import DataError
@@ -49,6 +50,8 @@ def join(patterns: PatternPart, positions: PositionPart, reading: Reading, path:
     if kept is not None and not kept.all():
         notes.append(f"{int((~kept).sum())} of {len(kept)} patterns have no position and are left out.")
     centre = positions.object_centre_m
+    if reading.rotate_deg:
+        x, y = turned(x, y, reading.rotate_deg)
     if reading.swap_xy:  # in the unit of the file: the sides of an object pixel may differ
         x, y = y, x
         centre = None if centre is None else (centre[1], centre[0])
@@ -67,7 +70,7 @@ def join(patterns: PatternPart, positions: PositionPart, reading: Reading, path:
         "bad_pixels": patterns.bad_pixels,
     }
     members.update({name: values for name, values in optional.items() if values is not None})
-    members = oriented(members, replace(reading, swap_xy=False))
+    members = oriented(members, replace(reading, swap_xy=False, rotate_deg=0.0))
     files = tuple(dict.fromkeys((*patterns.files, *positions.files)))
     metadata = {**positions.described, **described(told), "measurement": patterns.measurement}
     return OpenedScan(path, files, format_name, members, metadata, source, notes=tuple(notes))

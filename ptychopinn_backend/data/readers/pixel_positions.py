@@ -162,7 +162,7 @@ def require_pixels(x: AnyArray, y: AnyArray, path: Path) -> None:
 
 
 def oriented(members: dict[str, AnyArray], reading: Reading) -> dict[str, AnyArray]:
-    """Return the arrays of a scan with its positions swapped and mirrored as stated.
+    """Return the arrays of a scan with its positions turned, swapped and mirrored as stated.
 
     Args:
         members: with positions in pixels.
@@ -173,6 +173,8 @@ def oriented(members: dict[str, AnyArray], reading: Reading) -> dict[str, AnyArr
     """
     found = dict(members)
     for x, y in (("xcoords", "ycoords"), ("xcoords_start", "ycoords_start")):
+        if reading.rotate_deg and x in found and y in found:
+            found[x], found[y] = turned(found[x], found[y], reading.rotate_deg)
         if reading.swap_xy and x in found and y in found:
             found[x], found[y] = found[y], found[x]
     for axis, is_negated in (("xcoords", reading.negate_x), ("ycoords", reading.negate_y)):
@@ -180,6 +182,24 @@ def oriented(members: dict[str, AnyArray], reading: Reading) -> dict[str, AnyArr
             ends = found[axis].min() + found[axis].max()
             found.update({name: ends - found[name] for name in (axis, f"{axis}_start") if name in found})
     return found
+
+
+def turned(x: AnyArray, y: AnyArray, angle_deg: float) -> tuple[AnyArray, AnyArray]:
+    """Return positions turned about the middle of their extent.
+
+    Args:
+        x: (pattern,) columns.
+        y: (pattern,) rows, in the same unit.
+        angle_deg: from x towards y.
+
+    Returns:
+        x and y (pattern,).
+    """
+    if not x.size or x.shape != y.shape:
+        return x, y
+    middle = (x.min() + x.max()) / 2, (y.min() + y.max()) / 2
+    there = ((x - middle[0]) + 1j * (y - middle[1])) * np.exp(1j * np.deg2rad(angle_deg))
+    return there.real + middle[0], there.imag + middle[1]
 
 
 def positions_in_pixels(

@@ -1,0 +1,203 @@
+"""Where the scan points lie: twice at one place, on a line, too far apart, after a jump, beyond the object."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+from ptychopinn_backend.arrays import Float64Array, IntArray
+from ptychopinn_backend.checking.subject import NOTHING, Outcome, Subject, note
+from ptychopinn_backend.config.presets import MINIMUM_OVERLAP
+from ptychopinn_backend.config.scan_traits import scan_traits
+from ptychopinn_backend.data.findings.finding import Finding, numbered
+
+_FEWEST: Final = 9
+_LINE: Final = 0.01
+"""Extent across a line over that along it."""
+_JUMP: Final = 5.0
+"""A step is a jump when it differs from all others by this many times what these differ by, or are long."""
+_BESIDE: Final = 2.5
+"""Usual steps within which a place lies beside another."""
+_MOST_JUMPS: Final = 3
+_UNLIKE: Final = 0.7
+"""Difference of patterns at one place over that of patterns anywhere, from which on they are not of one place."""
+
+
+def duplicates(subject: Subject) -> Outcome:
+    """Find positions that are the same as others, and whether their patterns are alike.
+
+    Args:
+        subject: the scan.
+
+    Returns:
+        A note where the patterns agree, a warning where they do not, or nothing.
+    """
+    places = np.column_stack([subject.raw.positions_xy, subject.raw.scan_index])
+    _, place_of_point, count = np.unique(places, axis=0, return_inverse=True, return_counts=True)
+    repeated = np.flatnonzero(count[place_of_point.ravel()] > 1)
+    if not len(repeated) or len(count) < 2:
+        return NOTHING
+    points = subject.rows[repeated]
+    told = f"{numbered('position', points).capitalize()} share their places ({len(count)} places in all)"
+    if _unlikeness(subject, repeated, place_of_point.ravel()) < _UNLIKE:
+        return Outcome((note("duplicate-positions", "positions", f"{told}; their patterns agree."),))
+    evidence = f"{told}, and their patterns differ as those of other places do: the positions stood still in the file."
+    remedy = "Check the readout of the stage, or 'ptychopinn calibrate' the positions."
+    return Outcome((Finding("duplicate-positions", "positions", "warning", evidence, remedy, points=points),))
+
+
+def collinear(subject: Subject) -> Outcome:
+    """Find positions that all lie on one line.
+
+    Args:
+        subject: the scan.
+
+    Returns:
+        The finding, or nothing.
+    """
+    positions = subject.raw.positions_xy
+    if len(positions) < _FEWEST:
+        return NOTHING
+    long, short = np.linalg.svd(positions - positions.mean(axis=0), compute_uv=False) / np.sqrt(len(positions))
+    if long < 1 or short > _LINE * long:
+        return NOTHING
+    evidence = (
+        f"All positions lie on a line ({long * 2:.4g} px along it, {short * 2:.3g} px across): neighbours overlap in "
+        "one direction only, and the object comes out as a strip."
+    )
+    return Outcome((Finding("collinear", "positions", "warning", evidence, "Check the unit of both axes."),))
+
+
+def thin_overlap(subject: Subject) -> Outcome:
+    """Find out by how much neighbouring patches overlap.
+
+    Args:
+        subject: the scan.
+
+    Returns:
+        A note, or a warning where it is too little.
+    """
+    traits = scan_traits(subject.raw)
+    if traits is None or traits.step_px == 0:
+        return NOTHING
+    told = (
+        f"Neighbours lie {traits.step_px:.3g} px apart and nine tenths of the probe's light fill "
+        f"{traits.probe_width_px:.3g} px: {traits.overlap:.0%} overlap"
+    )
+    if traits.overlap >= MINIMUM_OVERLAP:
+        return Outcome((note("overlap", "positions", f"{told}."),))
+    remedy = "Scan with smaller steps or a wider probe; 60 to 80 % are usual."
+    evidence = f"{told}, too little for the patterns to agree on one object (below {MINIMUM_OVERLAP:.0%})."
+    return Outcome((Finding("overlap", "positions", "warning", evidence, remedy),))
+
+
+def jumps(subject: Subject) -> Outcome:
+    """Find single steps that are unlike all others, and parts of a scan that do not touch.
+
+    The steps from one row to the next may be long, but are like one another, and lead to a place beside earlier ones.
+
+    Args:
+        subject: the scan.
+
+    Returns:
+        The findings.
+    """
+    parts = _parts(subject)
+    if parts > 1:
+        evidence = f"The scan falls into {parts} parts whose patterns do not overlap."
+        remedy = "Their phases are not known relative to each other; reconstruct them one by one."
+        return Outcome((note("parts", "positions", evidence, remedy),))
+    index, positions = subject.raw.scan_index, subject.raw.positions_xy
+    steps = np.diff(positions, axis=0)
+    inside = np.flatnonzero(np.diff(index) == 0)
+    if len(inside) < 2 * _FEWEST:
+        return NOTHING
+    unlike = np.asarray(KDTree(steps[inside]).query(steps[inside], k=2)[0])[:, 1]
+    usual = float(np.median(np.hypot(*steps[inside].T)))
+    order = np.argsort(unlike)[::-1]
+    for count in range(_MOST_JUMPS, 0, -1):
+        at = np.sort(inside[order[:count]])
+        rest = max(float(unlike[order[count]]), usual)
+        if unlike[order[count - 1]] > _JUMP * rest and all(_leads_away(positions, step, usual) for step in at):
+            return Outcome((_described_jumps(subject, at, np.hypot(*steps.T)),))
+    return NOTHING
+
+
+def _leads_away(positions: Float64Array, step: int, usual: float) -> bool:
+    """Return whether a step leads to a place that is not beside an earlier one."""
+    return bool(np.hypot(*(positions[: step + 1] - positions[step + 1]).T).min() > _BESIDE * usual)
+
+
+def beyond_object(subject: Subject) -> Outcome:
+    """Find patterns that reach beyond the object given with the scan.
+
+    Args:
+        subject: the scan.
+
+    Returns:
+        The finding, or nothing.
+    """
+    obj = subject.raw.objectGuess
+    if obj is None:
+        return NOTHING
+    half = subject.raw.N / 2
+    # A pixel at the border may be read between two.
+    low, high = subject.raw.positions_xy - half, subject.raw.positions_xy + half
+    outside = np.asarray(((low < -1) | (high > np.array(obj.shape[::-1]) + 1)).any(axis=1))
+    if not outside.any():
+        return NOTHING
+    points = subject.rows[outside]
+    (left, top), (right, bottom) = low.min(axis=0), high.max(axis=0)
+    evidence = (
+        f"The object of {obj.shape[0]} x {obj.shape[1]} px is smaller than the scan, whose patterns cover rows "
+        f"{top:.0f} to {bottom:.0f} and columns {left:.0f} to {right:.0f}: {len(points)} of {len(outside)} patterns "
+        "reach beyond it."
+    )
+    remedy = "It matters to labels and comparisons only: give a larger object, or check its pixel and the positions."
+    return Outcome((Finding("beyond-object", "object", "warning", evidence, remedy, points=points),))
+
+
+def _unlikeness(subject: Subject, repeated: IntArray, place_of_point: IntArray) -> float:
+    """Return how much patterns of one place differ, over what patterns of different places do."""
+    by_place = repeated[np.argsort(place_of_point[repeated], kind="stable")]
+    together = place_of_point[by_place[1:]] == place_of_point[by_place[:-1]]
+    pairs = np.stack([by_place[:-1][together], by_place[1:][together]], axis=1)[:100]
+    rng = np.random.default_rng(0)
+    others = rng.integers(0, subject.raw.n_patterns, (200, 2))
+    others = others[place_of_point[others[:, 0]] != place_of_point[others[:, 1]]]
+    patterns = subject.raw.diff3d
+
+    def difference(chosen: IntArray) -> float:
+        first, second = patterns[chosen[:, 0]], patterns[chosen[:, 1]]
+        return float(np.median(np.abs(first - second).sum(axis=(1, 2), dtype=np.float64)))
+
+    usual = difference(others) if len(others) else 0.0
+    # Patterns are amplitudes, whose noise is the same everywhere: what it leaves is no difference of places.
+    return difference(pairs) / usual if usual > 0 else 0.0
+
+
+def _described_jumps(subject: Subject, at: IntArray, lengths: Float64Array) -> Finding:
+    words = ", ".join(
+        f"from {subject.rows[step]} to {subject.rows[step + 1]} by {lengths[step]:.4g} px" for step in at.tolist()
+    )
+    evidence = f"The positions jump {words}, unlike any other step of the scan."
+    remedy = "Check that the stage did not slip there, and that no pattern is missing."
+    return Finding("jump", "positions", "warning", evidence, remedy, points=subject.rows[at + 1])
+
+
+def _parts(subject: Subject) -> int:
+    """Return into how many parts of overlapping patterns the largest object falls; single points do not count."""
+    index = subject.raw.scan_index
+    numbers, counts = np.unique(index, return_counts=True)
+    positions = subject.raw.positions_xy[index == numbers[int(counts.argmax())]]
+    traits = scan_traits(subject.raw)
+    reach = float(subject.raw.N) if traits is None else traits.probe_width_px
+    cells, members = np.unique(np.floor(positions / reach), axis=0, return_counts=True)
+    pairs = KDTree(cells).query_pairs(1.5, output_type="ndarray")
+    joined = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(cells), len(cells)))
+    part_of = connected_components(joined, directed=False)[1]
+    return int((np.bincount(part_of, members) >= _FEWEST).sum())

@@ -1,0 +1,68 @@
+"""Which way positions run against the patterns, as a finding with its remedy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ptychopinn_backend.checking.subject import NOTHING, Outcome, Subject, note
+from ptychopinn_backend.config.reading import Reading
+from ptychopinn_backend.data.findings.finding import Finding
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.runs.orientation import (
+    AS_GIVEN,
+    Orientation,
+    OrientationSearch,
+    search_orientation,
+)
+
+
+def orientation(subject: Subject, reading: Reading) -> tuple[Outcome, OrientationSearch | None]:
+    """Try all ways in which the positions may run.
+
+    Args:
+        subject: the scan.
+        reading: what the user states already, on top of which a remedy is told.
+
+    Returns:
+        A note where positions run as the patterns do or this cannot be told; a warning with the options that state it,
+        and the scan with its positions turned, where another way is clearly better. And the search, if there was one.
+    """
+    if subject.raw.probeGuess is None:
+        return NOTHING, None
+    try:
+        search = search_orientation(subject.raw)
+    except DataError as error:
+        return Outcome((note("orientation", "orientation", f"Not compared. {error}"),)), None
+    best = search.best
+    told = f"R {search.r_factors[best]:.3f} on {search.n_patterns} patterns, {100 * search.margin:.0f} % below the next"
+    if not search.is_clear:
+        evidence = f"The ways positions may run cannot be told apart by these patterns ({told})."
+        return Outcome((note("orientation", "orientation", evidence, "Compare reconstructions of each."),)), search
+    if best == AS_GIVEN:
+        return Outcome((note("orientation", "orientation", f"Positions run as the patterns do ({told})."),)), search
+    given = Orientation(reading.swap_xy, reading.negate_x, reading.negate_y, reading.rotate_deg)
+    whole = best.after(given)
+    remedy = (
+        f"Give {whole.options} to every command."
+        if whole.options
+        else "Leave out --rotate, --swap-xy, --negate-x and --negate-y."
+    )
+    if best == Orientation(False, True, True):
+        remedy += " A probe whose curvature has the wrong sign looks the same."
+    evidence = f"Positions do not run as the patterns do; {best} explains the counts ({told})."
+    finding = Finding("orientation", "orientation", "warning", evidence, remedy)
+    return Outcome((finding,), _turned(subject, best), f"Positions were turned as {best.options} does."), search
+
+
+def _turned(subject: Subject, way: Orientation) -> Subject:
+    positions = {"": subject.raw.positions_xy}
+    if subject.raw.xcoords_start is not None and subject.raw.ycoords_start is not None:
+        positions["_start"] = np.stack([subject.raw.xcoords_start, subject.raw.ycoords_start], axis=1)
+    turned = {name: way.of(values) for name, values in positions.items()}
+    # The scan stays where it is: an object given with it then still lies under it.
+    here, there = (values.min(axis=0) + values.max(axis=0) for values in (positions[""], turned[""]))
+    changes = {}
+    for name, values in turned.items():
+        moved = values + (here - there) / 2
+        changes[f"xcoords{name}"], changes[f"ycoords{name}"] = moved[:, 0].copy(), moved[:, 1].copy()
+    return subject.with_raw(**changes)

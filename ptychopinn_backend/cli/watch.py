@@ -1,0 +1,99 @@
+"""`ptychopinn watch`: every scan file that appears in a folder becomes an object."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ptychopinn_backend.cli.interrupts import requests_to_end
+from ptychopinn_backend.cli.options import backend_option, calibrate_option, quiet_option, reading_options
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.config.reading import Reading
+
+_LOOK_EVERY_S: Final = 0.5
+
+
+@click.command("watch", short_help="Reconstruct every scan file that appears in a folder.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("archive", metavar="MODEL", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option(
+    "--settle",
+    "settle_s",
+    type=click.FloatRange(min=0.0),
+    default=2.0,
+    show_default=True,
+    help="A file that did not change for so many seconds is finished.",
+)
+@click.option("--once", is_flag=True, help="End when every finished file is taken.")
+@click.option("--idle", "idle_s", type=float, help="End after so many seconds without a new file.  [never]")
+@backend_option
+@calibrate_option
+@click.option("--polish", "polish_steps", type=click.IntRange(min=0), help="As for infer.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Groups per pass; memory grows with it.  [8]")
+@click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
+@reading_options
+@quiet_option
+def command(
+    folder: Path,
+    archive: Path,
+    output: Path,
+    settle_s: float,
+    once: bool,
+    idle_s: float | None,
+    backend: str | None,
+    calibrate: str | None,
+    accelerator: str | None,
+    reading: Reading,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Reconstruct every scan file that appears in FOLDER with MODEL, as 'ptychopinn infer' does.
+
+    A file is taken when it is finished, and once: OUTPUT/watched.json keeps which ones were, also over a restart. One
+    that is written again is taken again. One that cannot be used is named, and the others go on. Ctrl-C ends the watch
+    after the present file.
+    """
+    from ptychopinn_backend.cli.inference_jobs import InferenceJob, attempt_scan
+    from ptychopinn_backend.config.execution import resolve_execution
+    from ptychopinn_backend.live.folder_watch import FolderWatch, Ledger
+    from ptychopinn_backend.runs.trained_model import TrainedModel
+
+    execution = resolve_execution(explicit={"accelerator": accelerator})
+    job = InferenceJob(archive, backend, execution, reading, options, calibrate or "auto")
+    ledger = Ledger(output)
+    watch = FolderWatch(folder, ledger, settle_s)
+    model = TrainedModel.load(archive, backend, execution, to_predict=True)
+    last_s, taken, failed = time.monotonic(), 0, 0
+    with requests_to_end() as is_asked_to_stop:
+        if not quiet:
+            click.echo(f"Watching '{folder}' with {model.backend_name}.", err=True)
+        while not is_asked_to_stop():
+            is_new = False
+            for name, seen in watch.finished():
+                outcome = attempt_scan(model, watch.path_of(name), output / name, job)
+                if outcome.of_the_machine:
+                    # The disk may have room later, and then the file is as good as before.
+                    watch.put_off(name)
+                    click.echo(f"Error: {name}: {outcome.failure} It is tried again.", err=True)
+                    continue
+                ledger.note(name, seen, outcome.failure)
+                is_new, last_s = True, time.monotonic()
+                taken, failed = taken + 1, failed + bool(outcome.failure)
+                if outcome.failure:
+                    click.echo(f"Error: {name}: {outcome.failure}", err=True)
+                elif not quiet:
+                    click.echo(f"{name}: {output / name}", err=True)
+                if is_asked_to_stop():
+                    break
+            quiet_s = time.monotonic() - last_s
+            if not is_new and ((once and quiet_s > settle_s + _LOOK_EVERY_S) or (idle_s and quiet_s > idle_s)):
+                break
+            time.sleep(0 if is_new else _LOOK_EVERY_S)
+    if not quiet:
+        click.echo(f"Reconstructed {taken - failed} of {taken} files.")
+    return 0

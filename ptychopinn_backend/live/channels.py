@@ -1,0 +1,371 @@
+"""Channels of EPICS PVAccess, through p4p: frames and positions in, pictures and counters out.
+
+What comes off a wire is numbers and text: PVAccess has no pickles, and whatever does not have the expected fields is
+counted as unreadable.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.errors import BackendUnavailableError, ConfigError
+from ptychopinn_backend.live.messages import UNKNOWN_TIME, Frame, Position
+
+if TYPE_CHECKING:
+    from p4p import Type, Value
+
+SCHEME: Final = "pva://"
+LOOPBACK: Final = "127.0.0.1"
+QUEUE: Final = 4096
+"""Updates that wait on the way from a sender, at most."""
+SCAN_ATTRIBUTE: Final = "scan"
+"""Attribute of a frame, and field of a position, with the name of its scan."""
+_REQUEST: Final = f"field()record[queueSize={QUEUE}]"
+_UNION_FIELDS: Final = {
+    "bool": "booleanValue",
+    "int8": "byteValue",
+    "int16": "shortValue",
+    "int32": "intValue",
+    "int64": "longValue",
+    "uint8": "ubyteValue",
+    "uint16": "ushortValue",
+    "uint32": "uintValue",
+    "uint64": "ulongValue",
+    "float32": "floatValue",
+    "float64": "doubleValue",
+}
+
+
+def require_p4p() -> None:
+    """Raise unless p4p is installed.
+
+    Raises:
+        BackendUnavailableError: says what to install.
+    """
+    try:
+        import p4p  # noqa: F401
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"Streams come by EPICS PVAccess, and the package 'p4p' cannot be loaded ({error}). Install it with: pip "
+            "install 'ptychopinn-backend[live]'."
+        ) from error
+
+
+def channel_name(address: str) -> str:
+    """Return the name of a channel.
+
+    Args:
+        address: 'pva://NAME'.
+
+    Returns:
+        NAME.
+
+    Raises:
+        ConfigError: another scheme, or no name.
+    """
+    name = address.removeprefix(SCHEME)
+    if not address.startswith(SCHEME) or not name or name.startswith("/"):
+        raise ConfigError(
+            f"'{address}' is not the address of a channel. Write {SCHEME}NAME with the name of a PVAccess channel, for "
+            f"example {SCHEME}13SIM1:Pva1:Image."
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where channels are looked for and served; the loopback interface unless somebody names another."""
+
+    interface: str = LOOPBACK
+    """Address of the interface on which this computer serves its own channels."""
+    addresses: str = LOOPBACK
+    """Where servers are looked for: addresses, with spaces between them."""
+    server_port: int = 0
+    """TCP port of the server; 0 takes a free one, which clients find by a search."""
+    search_port: int | None = None
+    """UDP port of searches; None takes 5076."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing leaves this computer."""
+        return self.interface == LOOPBACK and set(self.addresses.split()) <= {LOOPBACK}
+
+    def of_server(self) -> dict[str, str]:
+        """Return the settings of a server."""
+        found = {
+            "EPICS_PVAS_INTF_ADDR_LIST": self.interface,
+            "EPICS_PVAS_BEACON_ADDR_LIST": self.addresses,
+            "EPICS_PVAS_AUTO_BEACON_ADDR_LIST": "NO",
+            "EPICS_PVAS_SERVER_PORT": str(self.server_port),
+        }
+        if self.search_port is not None:
+            found["EPICS_PVAS_BROADCAST_PORT"] = str(self.search_port)
+        return found
+
+    def of_client(self) -> dict[str, str]:
+        """Return the settings of a client."""
+        found = {"EPICS_PVA_ADDR_LIST": self.addresses, "EPICS_PVA_AUTO_ADDR_LIST": "NO"}
+        if self.is_local:
+            found["EPICS_PVA_INTF_ADDR_LIST"] = LOOPBACK
+        if self.search_port is not None:
+            found["EPICS_PVA_BROADCAST_PORT"] = str(self.search_port)
+        return found
+
+
+def ndarray_type() -> Type:
+    """Return the structure NTNDArray of areaDetector."""
+    from p4p.nt import NTNDArray
+
+    return NTNDArray.buildType()
+
+
+def ndarray_value(
+    kind: Type, image: AnyArray, number: int, time_s: float, attributes: Mapping[str, Any] | None = None
+) -> Value:
+    """Return an image as areaDetector sends it.
+
+    Args:
+        kind: from `ndarray_type`.
+        image: (row, column).
+        number: its uniqueId.
+        time_s: its time stamp, seconds since 1970.
+        attributes: name -> value.
+
+    Returns:
+        The value.
+    """
+    from p4p import Value
+
+    seconds = math.floor(time_s)
+    stamp = {"secondsPastEpoch": seconds, "nanoseconds": round((time_s - seconds) * 1e9) % 10**9}
+    values = np.ascontiguousarray(image).ravel()
+    return Value(
+        kind,
+        {
+            "value": (_UNION_FIELDS[values.dtype.name], values),
+            "compressedSize": values.nbytes,
+            "uncompressedSize": values.nbytes,
+            "uniqueId": number,
+            "dataTimeStamp": stamp,
+            "timeStamp": stamp,
+            "dimension": [
+                {"size": size, "offset": 0, "fullSize": size, "binning": 1, "reverse": False}
+                for size in reversed(image.shape)
+            ],
+            "attribute": [{"name": name, "value": value} for name, value in (attributes or {}).items()],
+        },
+    )
+
+
+def frame_of(value: Value, arrived_s: float, scan_attribute: str = SCAN_ATTRIBUTE) -> Frame | None:
+    """Read an NTNDArray.
+
+    Args:
+        value: as it came.
+        arrived_s: when it came.
+        scan_attribute: name of the attribute with the name of its scan.
+
+    Returns:
+        The frame, its counts in the shape the dimensions say, or flat where they say another number; None where there
+        is no image in it.
+    """
+    image = value.get("value")
+    if not isinstance(image, np.ndarray) or image.size == 0 or str(value.get("codec.name", "") or ""):
+        return None
+    # The memory of a value belongs to p4p as long as somebody refers to it, so that no copy is needed.
+    shape = tuple(int(item.size) for item in reversed(value.get("dimension") or []))
+    counts = np.asarray(image)
+    if len(shape) > 2:
+        shape = tuple(size for size in shape if size != 1)
+    if math.prod(shape) == counts.size:
+        counts = counts.reshape(shape)
+    scan = next((item.value for item in value.get("attribute") or [] if item.name == scan_attribute), "")
+    time_s = _stamp(value, "dataTimeStamp")
+    if math.isnan(time_s):
+        time_s = _stamp(value, "timeStamp")
+    return Frame(int(value.get("uniqueId", 0)), counts, time_s, _text(scan), arrived_s)
+
+
+@dataclass(frozen=True)
+class PositionUnits:
+    """How numbers of an encoder become object pixels; the same as for scan files."""
+
+    pixel_size_m: float | None = None
+    """Side of an object pixel, where positions are metres; None where they are pixels."""
+    swap_xy: bool = False
+    """Columns and rows are exchanged."""
+    negate_x: bool = False
+    """Columns are mirrored."""
+    negate_y: bool = False
+    """Rows are mirrored."""
+
+    def in_pixels(self, x: float, y: float) -> tuple[float, float]:
+        """Return (column, row) in object pixels."""
+        if self.swap_xy:
+            x, y = y, x
+        scale = 1.0 if self.pixel_size_m is None else 1 / self.pixel_size_m
+        return (-x if self.negate_x else x) * scale, (-y if self.negate_y else y) * scale
+
+
+def positions_of(value: Value, units: PositionUnits) -> list[Position]:
+    """Read positions: a structure with numbers x and y, or an NTTable with such columns.
+
+    Args:
+        value: as it came; 'uniqueId' says which frames they belong to, 'time' (seconds since 1970) or the time stamp
+            when they were read, 'scan' which scan they are of.
+        units: what the numbers mean.
+
+    Returns:
+        The positions; none where there are no numbers in it.
+    """
+    fields = value.get("value") if _is_structure(value.get("value")) else value
+    try:
+        x, y = (np.atleast_1d(np.asarray(fields.get(name), np.float64)) for name in ("x", "y"))
+        count = len(x)
+        numbers = _column(fields, "uniqueId", count, -1)
+        times = _column(fields, "time", count, _stamp(value, "timeStamp"))
+        scan = fields.get("scan")
+        named = np.broadcast_to(np.atleast_1d("" if scan is None else scan), (count,))
+        rows = zip(x.tolist(), y.tolist(), numbers.tolist(), times.tolist(), named.tolist(), strict=True)
+        return [Position(int(n), *units.in_pixels(a, b), t, _text(name)) for a, b, n, t, name in rows]
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return []
+
+
+def _column(fields: Any, name: str, count: int, otherwise: float) -> AnyArray:
+    found = fields.get(name)
+    values = np.atleast_1d(np.asarray(otherwise if found is None else found))
+    return np.broadcast_to(values, (count,)) if len(values) == 1 else values
+
+
+def _is_structure(value: object) -> bool:
+    return hasattr(value, "getID")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _stamp(value: Value, name: str) -> float:
+    """Return a time stamp in seconds since 1970; NaN where there is none."""
+    seconds = value.get(f"{name}.secondsPastEpoch")
+    if not seconds:
+        return UNKNOWN_TIME
+    return float(seconds) + float(value.get(f"{name}.nanoseconds", 0)) * 1e-9
+
+
+@dataclass(eq=False)
+class Inbox:
+    """What came and was not taken yet; filled by threads of p4p, emptied by one other. Bounded: the oldest goes."""
+
+    most: int = QUEUE
+    """Entries that wait, at most."""
+    entries: deque[Any] = field(default_factory=deque)
+    """Values, and exceptions where the connection was lost."""
+    overrun: int = 0
+    """Entries that had to go."""
+
+    def put(self, entry: Any) -> None:
+        """Add an entry; called by the threads of p4p."""
+        self.entries.append((time.monotonic(), entry))
+        if len(self.entries) > self.most:
+            self.entries.popleft()
+            self.overrun += 1
+
+
+class Subscription:
+    """Follows a channel, through losses of its connection."""
+
+    def __init__(self, context: Any, name: str, most: int = QUEUE) -> None:
+        """Begin to follow.
+
+        Args:
+            context: a client of p4p.
+            name: of the channel.
+            most: updates that wait to be taken, at most.
+        """
+        self.name = name
+        self._inbox = Inbox(most)
+        self._connected = self._was_connected = False
+        self._overruns_told = 0
+        self._monitor = context.monitor(name, self._inbox.put, request=_REQUEST, notify_disconnect=True)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the sender is there, as far as its entries have been taken."""
+        return self._connected
+
+    def take(
+        self, on_value: Callable[[Value, float], None], on_return: Callable[[], None], on_overrun: Callable[[], None]
+    ) -> int:
+        """Take what has come.
+
+        Args:
+            on_value: called with every value and the time at which it came. The first one after a connection was there
+                before: it is of the past, and left out.
+            on_return: called where the sender had been away.
+            on_overrun: called for every value that had to go because nobody took it.
+
+        Returns:
+            How many entries there were.
+        """
+        # Only the other side counts up, only this side takes note: no lock is needed.
+        while self._overruns_told < self._inbox.overrun:
+            self._overruns_told += 1
+            on_overrun()
+        count = len(self._inbox.entries)
+        for _ in range(count):
+            arrived_s, entry = self._inbox.entries.popleft()
+            if isinstance(entry, Exception):
+                self._connected = False
+            elif not self._connected:
+                self._connected = True
+                if self._was_connected:
+                    on_return()
+                self._was_connected = True
+            else:
+                on_value(entry, arrived_s)
+        return count
+
+    def close(self) -> None:
+        """Follow no longer."""
+        self._monitor.close()
+
+
+def open_client(network: Network) -> Any:
+    """Return a client of p4p.
+
+    Args:
+        network: where it looks for servers.
+
+    Returns:
+        The context.
+    """
+    require_p4p()
+    from p4p.client.thread import Context
+
+    return Context("pva", conf=network.of_client(), useenv=False, nt=False)
+
+
+def open_server(network: Network, channels: Mapping[str, Any]) -> Any:
+    """Serve channels.
+
+    Args:
+        network: on which interface.
+        channels: name -> channel of p4p.
+
+    Returns:
+        The server, running.
+    """
+    require_p4p()
+    from p4p.server import Server
+
+    return Server(providers=[dict(channels)], conf=network.of_server(), useenv=False)

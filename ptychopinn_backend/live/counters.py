@@ -1,0 +1,72 @@
+"""What became of everything that came: nothing is left out silently."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from ptychopinn_backend.arrays import Float64Array
+
+_RECENT = 4096
+"""Frames whose lags the percentiles are taken of."""
+
+
+@dataclass
+class Counters:
+    """Numbers of frames and positions by what became of them, of all scans of a stream together.
+
+    Every frame that came is in exactly one of `used`, `repeated`, `late`, `refused`, `unpaired`, `dropped`, or still
+    waits (`waiting`).
+    """
+
+    frames: int = 0
+    """Frames that came."""
+    positions: int = 0
+    """Positions that came."""
+    paired: int = 0
+    """Frames that found their position."""
+    used: int = 0
+    """Frames that are in an object."""
+    repeated: int = 0
+    """Frames that had come before."""
+    late: int = 0
+    """Frames of a scan that is over, or too far behind the newest."""
+    refused: int = 0
+    """Frames of another size or type, or with NaN or values below 0, and those placed too far away."""
+    unpaired: int = 0
+    """Frames that were given up because no position came for them."""
+    dropped: int = 0
+    """Frames that had to go because they came faster than they are predicted."""
+    waiting: int = 0
+    """Frames that wait for their position or for the network."""
+    missing: int = 0
+    """Frames that never came: gaps in the numbers of the present scan."""
+    positions_left: int = 0
+    """Positions that were repeated, late, not finite, or given up because no frame came for them."""
+    scans: int = 0
+    """Objects that were begun."""
+    connections_lost: int = 0
+    """Times a sender went away."""
+    lags_s: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    """From the arrival of a frame until it is in the object, of the last frames, seconds."""
+
+    def lag_ms(self, *percentiles: float) -> Float64Array:
+        """Return percentiles of the lag.
+
+        Args:
+            percentiles: 0 to 100.
+
+        Returns:
+            Milliseconds (percentile,); 0 before the first frame.
+        """
+        return np.percentile(list(self.lags_s) or [0.0], percentiles) * 1e3
+
+    def as_dict(self) -> dict[str, float]:
+        """Return every count by name, and the lag: 'lag_ms' (median) and 'lag_ms_p99'."""
+        counts: dict[str, float] = {
+            item.name: getattr(self, item.name) for item in fields(self) if item.name != "lags_s"
+        }
+        median, late = self.lag_ms(50, 99).tolist()
+        return {**counts, "lag_ms": round(median, 2), "lag_ms_p99": round(late, 2)}

@@ -1,0 +1,145 @@
+"""Scan files that appear in a folder: finished ones only, each once, also after a restart."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.files.atomic_file import atomic_file, writing
+
+LEDGER_NAME: Final = "watched.json"
+"""In the folder of the results: which files were taken, and what became of them."""
+SUFFIXES: Final = (".npz", ".h5", ".hdf5", ".hdf", ".cxi", ".nxs", ".mat", ".ptyd")
+"""Of files that may be scans; others are left alone, hidden ones too."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a file is known by; a file that is written again is another one."""
+
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    """When it was changed last."""
+
+
+class Ledger:
+    """Which files were taken; on disk after every one, so that a restart takes none again."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what an earlier watch left.
+
+        Args:
+            folder: of the results; made when missing.
+
+        Raises:
+            ConfigError: the file is not a ledger.
+            OutputError: the folder cannot be made.
+        """
+        self.folder = folder
+        """Of the results."""
+        self._path = folder / LEDGER_NAME
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._entries: dict[str, dict[str, Any]] = {}
+        if self._path.is_file():
+            try:
+                self._entries = {str(name): dict(entry) for name, entry in json.loads(self._path.read_text()).items()}
+            except (ValueError, AttributeError, TypeError, OSError) as error:
+                raise ConfigError(
+                    f"'{self._path}' is not the list of files an earlier watch took ({error}). Move it away; then "
+                    "every file of the folder is taken again."
+                ) from error
+
+    def knows(self, name: str, seen: Seen) -> bool:
+        """Return whether a file was taken as it is now."""
+        entry = self._entries.get(name)
+        return entry is not None and (entry.get("size"), entry.get("mtime_ns")) == (seen.size, seen.mtime_ns)
+
+    def note(self, name: str, seen: Seen, failure: str) -> None:
+        """Take note of a file.
+
+        Args:
+            name: of the file, from the watched folder.
+            seen: what it was when it was taken.
+            failure: why it could not be used; '' where it could.
+
+        Raises:
+            OutputError: the ledger cannot be written.
+        """
+        self._entries[name] = {"size": seen.size, "mtime_ns": seen.mtime_ns, "failure": failure}
+        with atomic_file(self._path, "w") as stream:
+            json.dump(self._entries, stream, indent=1)
+
+
+class FolderWatch:
+    """Looks into a folder again and again; a file is finished when it did not change for some time."""
+
+    def __init__(self, folder: Path, ledger: Ledger, settle_s: float, clock: Callable[[], float] = time.monotonic):
+        """Start before the first look.
+
+        Args:
+            folder: the watched folder; its folders are looked into as well.
+            ledger: of the files that were taken.
+            settle_s: a file that did not change for so long is finished.
+            clock: seconds.
+
+        Raises:
+            ConfigError: no folder lies there.
+        """
+        if not folder.is_dir():
+            raise ConfigError(f"'{folder}' is not a folder. Name one in which scan files appear; it may be empty.")
+        self._folder, self._ledger, self._settle_s, self._clock = folder, ledger, settle_s, clock
+        self._changing: dict[str, tuple[Seen, float]] = {}
+
+    def finished(self) -> Iterator[tuple[str, Seen]]:
+        """Look once.
+
+        Yields:
+            Name, from the folder, and state of every file that is finished and was not taken; oldest first.
+        """
+        now_s = self._clock()
+        found = self._files()
+        self._changing = {
+            name: known if (known := self._changing.get(name)) and known[0] == seen else (seen, now_s)
+            for name, seen in found.items()
+        }
+        ready = [
+            (seen.mtime_ns, name, seen)
+            for name, (seen, since_s) in self._changing.items()
+            if now_s - since_s >= self._settle_s and not self._ledger.knows(name, seen)
+        ]
+        for _, name, seen in sorted(ready, key=lambda entry: entry[:2]):
+            yield name, seen
+
+    def put_off(self, name: str) -> None:
+        """Take a file for unfinished again, so that it is tried later."""
+        self._changing.pop(name, None)
+
+    def path_of(self, name: str) -> Path:
+        """Return where a file lies."""
+        return self._folder / name
+
+    def _files(self) -> dict[str, Seen]:
+        found: dict[str, Seen] = {}
+        results = self._ledger.folder.resolve()
+        for place, folders, names in os.walk(self._folder):
+            folders[:] = [
+                name for name in folders if not name.startswith(".") and (Path(place) / name).resolve() != results
+            ]
+            for name in names:
+                path = Path(place) / name
+                if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+                    continue
+                try:
+                    state = path.stat()
+                except OSError:
+                    continue  # gone between two looks
+                found[str(path.relative_to(self._folder))] = Seen(state.st_size, state.st_mtime_ns)
+        return found

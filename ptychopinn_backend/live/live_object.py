@@ -1,0 +1,253 @@
+"""One object of a stream: predicts the frames that come with their positions, and puts the patches together."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import (
+    BoolArray,
+    Complex64Array,
+    Float32Array,
+    Float64Array,
+    IntArray,
+)
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.scaling import count_photons, factor_from_photons
+from ptychopinn_backend.data.source import GroupBatch
+from ptychopinn_backend.errors import DataError, UnsupportedOptionError
+from ptychopinn_backend.live.growing_object import GrowingObject
+from ptychopinn_backend.live.kept_frames import PairLog
+from ptychopinn_backend.physics.probe import normalised_for
+from ptychopinn_backend.runs.probe_choice import choose_probe
+from ptychopinn_backend.runs.reconstruct import (
+    at_scale_of_counts,
+    patch_weight,
+    without_dark_pixels,
+)
+from ptychopinn_backend.runs.trained_model import DEFAULT_INFERENCE_BATCH, TrainedModel
+from ptychopinn_backend.stitching.assembly import StitchedObject
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = DEFAULT_INFERENCE_BATCH
+"""Frames of a pass. A pass always has as many, so that its arithmetic is that of `infer`."""
+_SCALED_BY: Final = 512
+"""Patterns that bring the object to the scale of the counts, as in `infer`."""
+_SHOWN_BY: Final = 32
+"""The same for a picture on the way."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An object on the way."""
+
+    object: Complex64Array
+    """(row, column), at the scale of the counts."""
+    light: Float32Array
+    """Photons that fell on every pixel (row, column)."""
+    origin_rc: tuple[float, float]
+    """(row, column) in the arrays of scan coordinate (0, 0), pixels."""
+
+    @property
+    def uncertainty_rad(self) -> Float32Array:
+        """Standard deviation of the phase by the photons of a pixel, 1 / sqrt(n), at most pi (row, column)."""
+        return np.minimum(1 / np.sqrt(np.maximum(self.light, 1e-3)), np.float32(np.pi)).astype(np.float32)
+
+
+def require_one_by_one(model: TrainedModel) -> TrainedModel:
+    """Return the model that maps every frame by itself.
+
+    Args:
+        model: a trained model.
+
+    Returns:
+        The model to predict with.
+
+    Raises:
+        UnsupportedOptionError: it needs the neighbours of a frame.
+    """
+    alone = model.one_by_one()
+    if alone.model.channels > 1:
+        raise UnsupportedOptionError(
+            f"The model maps groups of {alone.model.channels} neighbours (architecture = "
+            f"'{alone.model.architecture}', gridsize = {alone.model.gridsize}), and the neighbours of a frame come "
+            "later. Give a model with back-projection (--preset fast or fine), or one trained with --gridsize 1."
+        )
+    return alone
+
+
+class LiveObject:
+    """Grows with every call of `add`; memory depends on the object's size and, by 24 bytes each, on the frames."""
+
+    def __init__(self, model: TrainedModel, start: RawData, photons: float | None = None) -> None:
+        """Choose probe and normalisation.
+
+        Args:
+            model: maps frames one by one, see `require_one_by_one`.
+            start: some frames of the scan, which tell how bright it is, its probe if it has one, and bad pixels.
+            photons: mean photons of a pattern, by which patterns are normalised; None takes the mean of `start`.
+
+        Raises:
+            DataError: frames of another size than the model's, no photons, or no probe.
+        """
+        self.choice = choose_probe(model, start)
+        shown = self.choice.scan.probeGuess
+        assert shown is not None
+        config = model.model
+        self.given: tuple[Complex64Array, BoolArray | None] = (
+            shown if start.probeGuess is None else start.probeGuess,
+            start.bad_pixels,
+        )
+        """Probe (mode, N, N) and bad pixels (N, N), or None, that go with the frames."""
+        self._model, self._N, self._bad = model, config.N, start.bad_pixels
+        self._mean_photons = start.mean_photons if photons is None else photons
+        valid = np.ones((1, config.N, config.N), np.float32)
+        if self._bad is not None:
+            valid[:, self._bad] = 0
+        self._factor = np.float32(factor_from_photons(np.array([self._mean_photons]), config.N))
+        self._probes = normalised_for(config, shown)[np.newaxis]
+        self._valid = valid
+        self._weight = patch_weight("probe", self.choice.probe, config)
+        self._object = GrowingObject(config.N, self._weight)
+        self.log = PairLog()
+        """Numbers and positions of the frames that are in the object."""
+        self._counted: list[Float64Array] = []
+        self._sample = _Sample()
+        self._started = perf_counter()
+
+    @property
+    def n_frames(self) -> int:
+        """Frames that are in the object."""
+        return len(self.log.numbers)
+
+    def fits(self, x: float, y: float) -> bool:
+        """Return whether a frame at a position, in object pixels, is near enough for an object of bounded size."""
+        return self._object.fits(np.array([[x, y]]))
+
+    def add(self, amplitudes: Float32Array, positions_xy: Float64Array, numbers: list[float]) -> None:
+        """Predict frames and add their patches.
+
+        Args:
+            amplitudes: square roots of the counts (frame, N, N), at most `BATCH`; bad pixels are 0.
+            positions_xy: (frame, 2), axis 1 = (x, y), object pixels.
+            numbers: what the frames are sorted by in the end.
+
+        Raises:
+            DataError: arrays that do not fit.
+        """
+        count = len(amplitudes)
+        if amplitudes.shape[1:] != (self._N, self._N):
+            raise DataError(f"The frames have shape {amplitudes.shape[1:]}; this model was built for N = {self._N}.")
+        filled = np.concatenate([amplitudes, np.repeat(amplitudes[-1:], BATCH - count, axis=0)])
+        source = _Frames(filled * self._factor, self._probes, self._valid)
+        patches = np.concatenate(list(self._model.backend.predict(source, BATCH)))[:count, :, :, 0]
+        self._object.add(np.ascontiguousarray(patches), positions_xy)
+        self._sample.add(amplitudes, positions_xy, numbers)
+        self._counted.append(count_photons(amplitudes))
+        if len(self._counted) > 1024:
+            self._counted = [np.concatenate(self._counted)]
+        self.log.add(numbers, positions_xy)
+
+    def picture(self) -> Picture | None:
+        """Return the object as it is now; None before the first frame."""
+        stitched = self._object.so_far()
+        if stitched is None:
+            return None
+        obj, _ = self._scaled(stitched, _SHOWN_BY)
+        probe = self.choice.probe
+        intensity = np.sum(np.abs(probe) ** 2, axis=0, dtype=np.float64)
+        photons_of_weight = self._photons() * float(intensity.max() / intensity.sum())
+        return Picture(obj, np.asarray(stitched.weight * photons_of_weight, np.float32), stitched.frame.origin_rc)
+
+    def result(self) -> Reconstruction | None:
+        """Return the object of all frames, as `infer` without a polish gives it; None without a frame.
+
+        The object is that of `reconstruct` with the frames in the order they were added and normalised by the photons
+        of this object. More than 512 frames are brought to the scale of the counts by about as many of them.
+        """
+        stitched = self._object.result()
+        if stitched is None:
+            return None
+        obj, scale = self._scaled(stitched, _SCALED_BY)
+        obj = without_dark_pixels(obj, stitched.frame, self.choice.probe, self.log.positions_xy, self._photons())
+        info: dict[str, Any] = {
+            "scale": scale,
+            "elapsed_s": perf_counter() - self._started,
+            "n_patterns": self.n_frames,
+            "probe": self.choice.origin,
+            "scan_index": 0,
+            "polish_s": 0.0,
+            "polish_steps": 0,
+            "normalised_by_photons": self._mean_photons,
+        }
+        return Reconstruction(
+            object=obj,
+            origin_rc=stitched.frame.origin_rc,
+            probe=self.choice.probe,
+            weight=stitched.weight,
+            backend=self._model.backend_name,
+            positions_xy=self.log.positions_xy.copy(),
+            info=info,
+            pattern_counts=np.concatenate(self._counted),
+        )
+
+    def _photons(self) -> float:
+        return float(np.concatenate(self._counted).mean())
+
+    def _scaled(self, stitched: StitchedObject, most: int) -> tuple[Complex64Array, float]:
+        amplitudes, positions = self._sample.taken(most)
+        return at_scale_of_counts(stitched.object, stitched.frame, self.choice.probe, positions, amplitudes, self._bad)
+
+
+class _Sample:
+    """Up to 512 frames, spread evenly over those that came: every second is dropped when there are more."""
+
+    def __init__(self) -> None:
+        self._stride, self._next, self._came = 1, 0, 0
+        self._kept: list[tuple[Float32Array, Float64Array]] = []
+
+    def add(self, amplitudes: Float32Array, positions_xy: Float64Array, numbers: list[float]) -> None:
+        for amplitude, position in zip(amplitudes, positions_xy, strict=True):
+            if self._came % self._stride == 0:
+                if len(self._kept) == _SCALED_BY:
+                    self._kept = self._kept[::2]
+                    self._stride *= 2
+                if self._came % self._stride == 0:
+                    self._kept.append((amplitude.copy(), position.copy()))
+            self._came += 1
+
+    def taken(self, most: int) -> tuple[Float32Array, Float64Array]:
+        step = max(1, len(self._kept) // most)
+        chosen = self._kept[::step]
+        return np.stack([entry[0] for entry in chosen]), np.stack([entry[1] for entry in chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    """Frames as a `GroupSource` of groups of one."""
+
+    images: Float32Array
+    """Normalised amplitudes (frame, N, N)."""
+    probes: Complex64Array
+    valid_pixels: Float32Array
+    max_local_offset_px: float = 0.0
+    has_labels: bool = False
+    channels: int = 1
+
+    @property
+    def n_groups(self) -> int:
+        return len(self.images)
+
+    @property
+    def N(self) -> int:
+        return int(self.images.shape[1])
+
+    def batch(self, indices: IntArray) -> GroupBatch:
+        offsets = np.zeros((len(indices), 1, 2, 1), np.float32)
+        return GroupBatch(self.images[indices][..., np.newaxis], offsets, np.zeros(len(indices), np.int32), None)

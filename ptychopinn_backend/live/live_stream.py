@@ -1,0 +1,344 @@
+"""From two streams to objects: pairs frames with positions, predicts them in batches, begins and ends scans.
+
+It knows no network: whoever holds it hands entries in and calls `work`, from one thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array
+from ptychopinn_backend.config.checks import require_choice
+from ptychopinn_backend.data.measurement import AMPLITUDES, COUNTS
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.scaling import counts_to_amplitudes
+from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.live.counters import Counters
+from ptychopinn_backend.live.kept_frames import KeptFrames
+from ptychopinn_backend.live.live_object import BATCH, LiveObject, require_one_by_one
+from ptychopinn_backend.live.messages import Frame, Pair, Position, positions_of
+from ptychopinn_backend.live.numbering import Numbering, State
+from ptychopinn_backend.live.pairing import BY_NUMBER, BY_TIME, PAIRINGS, PairByNumber, PairByTime, Pairing, TimeRule
+from ptychopinn_backend.runs.trained_model import TrainedModel
+
+logger = logging.getLogger(__name__)
+
+_NANOSECONDS: Final = 10**9
+_TIME_WINDOW_NS: Final = 10 * _NANOSECONDS
+"""In pairing by time, entries further behind the newest are too late."""
+_MOST_ENDED: Final = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class StreamOptions:
+    """How streams are paired and predicted."""
+
+    pairing: str = BY_NUMBER
+    """'number' or 'time'."""
+    time_rule: TimeRule = field(default_factory=TimeRule)
+    """How frames are paired by time."""
+    measurement: str = COUNTS
+    """What the frames hold: 'counts' or 'amplitudes'."""
+    photons: float | None = None
+    """Mean photons of a pattern, by which the growing object is normalised; None takes the first frames' mean."""
+    start_frames: int = 64
+    """Frames that tell how bright a scan is, before the first is predicted."""
+    start_wait_s: float = 1.0
+    """Fewer do after this time."""
+    batch_wait_s: float = 0.02
+    """A pass waits this long for its frames to be complete."""
+    most_waiting: int = 512
+    """Paired frames that wait for the network; of more, the one that has waited longest is dropped."""
+    probe: Complex64Array | None = None
+    """(mode, N, N); None takes that of the archive."""
+    bad_pixels: BoolArray | None = None
+    """(N, N), True = bad; None where all are good."""
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ConfigError: a choice that does not exist.
+        """
+        require_choice("pairing", self.pairing, PAIRINGS)
+        require_choice("measurement", self.measurement, (COUNTS, AMPLITUDES))
+
+
+@dataclass(frozen=True, eq=False)
+class EndedScan:
+    """A scan of which nothing more comes."""
+
+    index: int
+    """Counts the scans of a stream from 1."""
+    name: str
+    """As its sender calls it."""
+    object: LiveObject
+    """With all of its frames."""
+    kept: KeptFrames | None
+    """Its frames on disk, or None."""
+
+
+class LiveStream:
+    """Follows a stream of frames and one of positions."""
+
+    def __init__(
+        self,
+        model: TrainedModel,
+        options: StreamOptions | None = None,
+        *,
+        on_end: Callable[[EndedScan], None] | None = None,
+        folder_of: Callable[[int], Path] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start before the first entry.
+
+        Args:
+            model: a trained model.
+            options: how streams are paired and predicted; None takes the defaults.
+            on_end: called with every scan that ended.
+            folder_of: gives the folder in which the frames of a scan are kept, by its index; None keeps none.
+            clock: seconds, the one that stamps `Frame.arrived_s`.
+
+        Raises:
+            UnsupportedOptionError: the model needs the neighbours of a frame.
+            DataError: neither options nor archive have a probe.
+        """
+        self._model = require_one_by_one(model)
+        self._options = options or StreamOptions()
+        if self._options.probe is None and model.given_probes is None and model.trained_probes is None:
+            raise DataError(
+                "The stream carries no probe, and the archive holds none that could stand in for it. Name a scan of "
+                "this instrument that has one: the object is defined relative to it."
+            )
+        self._on_end, self._folder_of, self._clock = on_end, folder_of, clock
+        self._by_time = self._options.pairing == BY_TIME
+        window = {"window": _TIME_WINDOW_NS} if self._by_time else {}
+        self._frame_numbers, self._position_numbers = Numbering(**window), Numbering(**window)
+        self._pairing: Pairing = PairByTime(self._options.time_rule) if self._by_time else PairByNumber()
+        self._ready: deque[tuple[str, Pair]] = deque()
+        self._counters = Counters()
+        self._positions_left = 0
+        self._scan = ""
+        self._ended: dict[str, None] = {}
+        self._kept: KeptFrames | None = None
+        self._dtype = np.dtype(np.uint16)
+        self._bad_pixels = self._options.bad_pixels
+        self.object: LiveObject | None = None
+        """The object that grows; None between scans."""
+
+    @property
+    def counters(self) -> Counters:
+        """What became of everything that came so far."""
+        found = self._counters
+        found.unpaired = self._pairing.given_up_frames
+        found.positions_left = self._positions_left + self._pairing.given_up_positions
+        found.waiting = self._pairing.waiting + len(self._ready)
+        found.missing = 0 if self._by_time else self._frame_numbers.missing
+        return found
+
+    def frames_returned(self) -> None:
+        """Take note that the sender of the frames was away."""
+        self._counters.connections_lost += 1
+        self._frame_numbers.sender_returned()
+
+    def positions_returned(self) -> None:
+        """Take note that the sender of the positions was away."""
+        self._counters.connections_lost += 1
+        self._position_numbers.sender_returned()
+
+    def drop_frame(self) -> None:
+        """Count a frame that had to go before it came here."""
+        self._counters.frames += 1
+        self._counters.dropped += 1
+
+    def take_frame(self, frame: Frame) -> None:
+        """Take a frame.
+
+        Args:
+            frame: whatever it holds; what cannot be used is counted.
+        """
+        self._counters.frames += 1
+        if self._is_unfit(frame):
+            self._counters.refused += 1
+            return
+        number = round(frame.time_s * _NANOSECONDS) if self._by_time else frame.number
+        state, scan = self._frame_numbers.place(number, frame.time_s, frame.scan)
+        if state is State.REPEATED:
+            self._counters.repeated += 1
+        elif state is State.LATE or scan in self._ended:
+            self._counters.late += 1
+        else:
+            self._take_pairs(scan, self._pairing.add_frame(scan, frame))
+
+    def take_position(self, position: Position) -> None:
+        """Take a position.
+
+        Args:
+            position: whatever it holds; what cannot be used is counted.
+        """
+        self._counters.positions += 1
+        numbers = (position.x, position.y, *((position.time_s,) if self._by_time else ()))
+        if not all(map(math.isfinite, numbers)):
+            self._positions_left += 1
+            return
+        number = round(position.time_s * _NANOSECONDS) if self._by_time else position.number
+        state, scan = self._position_numbers.place(number, position.time_s, position.scan)
+        if state is not State.NEW or scan in self._ended:
+            self._positions_left += 1
+            return
+        self._take_pairs(scan, self._pairing.add_position(scan, position))
+
+    def work(self, *, is_last: bool = False) -> bool:
+        """Do the next step where one is due: end a scan, begin one, or predict a batch of frames.
+
+        Args:
+            is_last: nothing more comes for now; wait for nothing.
+
+        Returns:
+            Whether there was something to do, so that it is worth calling again at once.
+        """
+        if not self._ready:
+            return False
+        scan, first = self._ready[0]
+        waited_s = self._clock() - first.frame.arrived_s
+        if scan in self._ended:
+            self._ready.popleft()
+            self._counters.late += 1
+        elif self.object is None:
+            count, is_whole = self._first_scan(self._options.start_frames)
+            if not (is_whole or is_last or waited_s >= self._options.start_wait_s):
+                return False
+            self._begin(scan, count)
+        elif scan != self._scan:
+            self._finish()
+        else:
+            count, is_whole = self._first_scan(BATCH)
+            if not (is_whole or is_last or waited_s >= self._options.batch_wait_s):
+                return False
+            self._predict([self._ready.popleft()[1] for _ in range(count)])
+        return True
+
+    def end(self) -> None:
+        """End all scans: predict what waits and hand over what grew."""
+        while self.work(is_last=True):
+            pass
+        for scan in self._pairing.scans():
+            if scan != self._scan:
+                self._take_pairs(scan, self._pairing.end(scan))
+        while self.work(is_last=True):
+            pass
+        self._finish()
+
+    def _is_unfit(self, frame: Frame) -> bool:
+        counts, N = frame.counts, self._model.model.N
+        if counts.shape != (N, N) or counts.dtype.kind not in "iuf" or (self._by_time and math.isnan(frame.time_s)):
+            return True
+        if counts.dtype.kind == "f":
+            good = counts if self._options.bad_pixels is None else counts[~self._options.bad_pixels]
+            return not np.isfinite(good).all()
+        return False
+
+    def _take_pairs(self, scan: str, pairs: list[Pair]) -> None:
+        for pair in pairs:
+            self._counters.paired += 1
+            self._ready.append((scan, pair))
+            if len(self._ready) > self._options.most_waiting:
+                self._ready.popleft()
+                self._counters.dropped += 1
+
+    def _first_scan(self, most: int) -> tuple[int, bool]:
+        """Return how many frames of one scan wait at the head, up to `most`, and whether to wait for more is no use."""
+        scan = self._ready[0][0]
+        for count, (other, _) in enumerate(islice(self._ready, most)):
+            if other != scan:
+                return count, True
+        return min(most, len(self._ready)), len(self._ready) >= most
+
+    def _begin(self, scan: str, count: int) -> None:
+        """Begin an object; where its first frames cannot begin one, they are refused."""
+        options, dtype = self._options, self._ready[0][1].frame.counts.dtype
+        waiting = [pair for _, pair in islice(self._ready, count)]
+        first = [pair for pair in waiting if pair.frame.counts.dtype == dtype]
+        positions = positions_of(first)
+        try:
+            start = RawData.from_arrays(
+                positions[:, 0],
+                positions[:, 1],
+                np.stack([pair.frame.counts for pair in first]),
+                options.probe,
+                measurement=options.measurement,
+                bad_pixels=options.bad_pixels,
+            )
+            self.object = LiveObject(self._model, start, options.photons)
+        except DataError as error:
+            logger.warning("%d frames of scan %s cannot begin an object and are refused: %s", count, scan, error)
+            for _ in waiting:
+                self._ready.popleft()
+            self._counters.refused += count
+            return
+        self._bad_pixels = start.bad_pixels
+        self._scan, self._dtype = scan, dtype
+        self._counters.scans += 1
+        folder = None if self._folder_of is None else self._folder_of(self._counters.scans)
+        self._kept = None if folder is None else KeptFrames(folder)
+
+    def _predict(self, pairs: list[Pair]) -> None:
+        assert self.object is not None
+        fitting = [pair for pair in pairs if self._may_be_used(pair)]
+        counts = [pair.frame.counts for pair in fitting]
+        amplitudes = self._amplitudes(np.stack(counts)) if counts else np.zeros((0, 0, 0), np.float32)
+        lit = [index for index, image in enumerate(amplitudes) if image.any() and not np.isnan(image).any()]
+        self._counters.refused += len(pairs) - len(lit)
+        if not lit:
+            return
+        used = [fitting[index] for index in lit]
+        numbers = [pair.frame.time_s if self._by_time else float(pair.frame.number) for pair in used]
+        self.object.add(amplitudes[lit], positions_of(used), numbers)
+        if self._kept is not None:
+            self._kept.add(np.stack([pair.frame.counts for pair in used]))
+        self._counters.used += len(used)
+        now_s = self._clock()
+        self._counters.lags_s.extend(now_s - pair.frame.arrived_s for pair in used)
+
+    def _may_be_used(self, pair: Pair) -> bool:
+        assert self.object is not None
+        return pair.frame.counts.dtype == self._dtype and self.object.fits(pair.x, pair.y)
+
+    def _amplitudes(self, counts: AnyArray) -> Float32Array:
+        """Return square roots of counts (frame, N, N), 0 at bad pixels; NaN where a count is below 0."""
+        good = None if self._bad_pixels is None else ~self._bad_pixels
+        if self._options.measurement == COUNTS:
+            with np.errstate(invalid="ignore"):
+                return counts_to_amplitudes(counts, good)
+        amplitudes = counts.astype(np.float32)
+        if good is not None:
+            amplitudes[:, ~good] = 0
+        amplitudes[amplitudes < 0] = np.nan
+        return amplitudes
+
+    def _finish(self) -> None:
+        """End the present scan."""
+        if self.object is None:
+            return
+        scan, ended = self._scan, self.object
+        self._ended[scan] = None
+        if len(self._ended) > _MOST_ENDED:
+            self._ended.pop(next(iter(self._ended)))
+        last = self._pairing.end(scan)
+        self._counters.paired += len(last)
+        for start in range(0, len(last), BATCH):
+            self._predict(last[start : start + BATCH])
+        found = EndedScan(self._counters.scans, scan, ended, self._kept)
+        self.object, self._kept, self._scan = None, None, ""
+        if self._on_end is not None:
+            self._on_end(found)

@@ -1,0 +1,61 @@
+"""What streams carry: frames and positions, however they came here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray
+
+UNKNOWN_TIME = float("nan")
+"""Time of an entry whose sender tells none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One diffraction pattern of the detector."""
+
+    number: int
+    """Counts the frames of a scan; NTNDArray calls it uniqueId."""
+    counts: AnyArray
+    """(row, column) as the detector gave them, zero frequency at the array centre."""
+    time_s: float = UNKNOWN_TIME
+    """When it was taken, seconds by the sender's clock; NaN where unknown."""
+    scan: str = ""
+    """Name of the scan it belongs to; empty where the sender gives none."""
+    arrived_s: float = 0.0
+    """When it came here, seconds of the receiver's monotonic clock."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """One reading of the encoders."""
+
+    number: int
+    """Number of the frame it belongs to; without meaning where frames are paired by time."""
+    x: float
+    """Column of the patch's centre, object pixels."""
+    y: float
+    """Row of the patch's centre, object pixels."""
+    time_s: float = UNKNOWN_TIME
+    """When it was read, seconds by the clock that stamps the frames; NaN where unknown."""
+    scan: str = ""
+    """Name of the scan it belongs to; empty where the sender gives none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A frame and where it was taken."""
+
+    frame: Frame
+    """The frame."""
+    x: float
+    """Column of the patch's centre, object pixels."""
+    y: float
+    """Row of the patch's centre, object pixels."""
+
+
+def positions_of(pairs: list[Pair]) -> AnyArray:
+    """Return the positions of pairs (pair, 2), axis 1 = (x, y), object pixels."""
+    return np.array([(pair.x, pair.y) for pair in pairs], np.float64).reshape(-1, 2)

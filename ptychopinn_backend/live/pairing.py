@@ -1,0 +1,263 @@
+"""Finding the position of every frame: by number, or by time between readings of the encoders. In bounded memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from ptychopinn_backend.live.messages import Frame, Pair, Position
+
+BY_NUMBER: Final = "number"
+BY_TIME: Final = "time"
+PAIRINGS: Final = (BY_NUMBER, BY_TIME)
+MOST_FRAMES: Final = 4096
+"""Frames that wait for their position, at most; the one that has waited longest is given up."""
+MOST_POSITIONS: Final = 1 << 17
+"""Positions that wait for their frame, at most; the oldest is given up."""
+_MOST_SCANS: Final = 4
+"""Scans whose entries wait at the same time: streams may run ahead of each other."""
+
+
+@dataclass(frozen=True)
+class TimeRule:
+    """How frames are paired by time."""
+
+    settle_s: float = 0.05
+    """A frame waits until readings of this much later are there, so that late ones still count."""
+    longest_gap_s: float = 0.1
+    """Between two readings that are further apart no position is made up."""
+    offset_s: float = 0.0
+    """Added to the time of a frame: half of the exposure, where the stamp is that of its beginning."""
+
+
+class Pairing(ABC):
+    """Entries of two streams that wait for each other; those of different scans never meet."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.given_up_frames = 0
+        """Frames that were given up because no position came for them."""
+        self.given_up_positions = 0
+        """Positions that were given up because no frame came for them."""
+
+    @abstractmethod
+    def add_frame(self, scan: str, frame: Frame) -> list[Pair]:
+        """Take a frame.
+
+        Args:
+            scan: it belongs to.
+            frame: the frame, which did not come before.
+
+        Returns:
+            The pairs it completes.
+        """
+
+    @abstractmethod
+    def add_position(self, scan: str, position: Position) -> list[Pair]:
+        """Take a position.
+
+        Args:
+            scan: it belongs to.
+            position: the position, which did not come before.
+
+        Returns:
+            The pairs it completes.
+        """
+
+    @abstractmethod
+    def end(self, scan: str) -> list[Pair]:
+        """End a scan: no more comes for it.
+
+        Args:
+            scan: its name.
+
+        Returns:
+            The pairs that can be made of what waits; the rest is given up.
+        """
+
+    @property
+    @abstractmethod
+    def waiting(self) -> int:
+        """Frames that wait."""
+
+    @abstractmethod
+    def scans(self) -> list[str]:
+        """Return the scans of which something waits."""
+
+
+class PairByNumber(Pairing):
+    """A frame belongs to the position of the same number, whichever comes first."""
+
+    def __init__(self, most_frames: int = MOST_FRAMES, most_positions: int = MOST_POSITIONS) -> None:
+        """Start with nothing.
+
+        Args:
+            most_frames: that wait for their position.
+            most_positions: that wait for their frame.
+        """
+        super().__init__()
+        self._most_frames, self._most_positions = most_frames, most_positions
+        self._frames: OrderedDict[tuple[str, int], Frame] = OrderedDict()
+        self._positions: OrderedDict[tuple[str, int], Position] = OrderedDict()
+
+    def add_frame(self, scan: str, frame: Frame) -> list[Pair]:
+        """Take a frame; see `Pairing`."""
+        found = self._positions.pop((scan, frame.number), None)
+        if found is not None:
+            return [Pair(frame, found.x, found.y)]
+        self._frames[scan, frame.number] = frame
+        if len(self._frames) > self._most_frames:
+            self._frames.popitem(last=False)
+            self.given_up_frames += 1
+        return []
+
+    def add_position(self, scan: str, position: Position) -> list[Pair]:
+        """Take a position; see `Pairing`."""
+        found = self._frames.pop((scan, position.number), None)
+        if found is not None:
+            return [Pair(found, position.x, position.y)]
+        self._positions[scan, position.number] = position
+        if len(self._positions) > self._most_positions:
+            self._positions.popitem(last=False)
+            self.given_up_positions += 1
+        return []
+
+    def end(self, scan: str) -> list[Pair]:
+        """End a scan; nothing that waits for its number can be paired any more."""
+        frames = [key for key in self._frames if key[0] == scan]
+        positions = [key for key in self._positions if key[0] == scan]
+        self.given_up_frames += len(frames)
+        self.given_up_positions += len(positions)
+        for key in frames:
+            del self._frames[key]
+        for key in positions:
+            del self._positions[key]
+        return []
+
+    @property
+    def waiting(self) -> int:
+        """Frames that wait."""
+        return len(self._frames)
+
+    def scans(self) -> list[str]:
+        """Return the scans of which something waits."""
+        return list(dict.fromkeys(scan for scan, _ in (*self._frames, *self._positions)))
+
+
+class PairByTime(Pairing):
+    """A frame lies where its time falls between two readings, on the straight line between them.
+
+    What comes out does not depend on the order of arrival as long as nothing is later than `settle_s`.
+    """
+
+    def __init__(
+        self, rule: TimeRule | None = None, most_frames: int = MOST_FRAMES, most_positions: int = MOST_POSITIONS
+    ) -> None:
+        """Start with nothing.
+
+        Args:
+            rule: how frames are paired; None takes the defaults.
+            most_frames: that wait.
+            most_positions: readings that are kept.
+        """
+        super().__init__()
+        self._rule = rule or TimeRule()
+        self._most_frames, self._most_positions = most_frames, most_positions
+        self._lines: dict[str, _TimeLine] = {}
+
+    def add_frame(self, scan: str, frame: Frame) -> list[Pair]:
+        """Take a frame; see `Pairing`."""
+        line = self._line(scan)
+        insort(line.frames, (frame.time_s + self._rule.offset_s, frame.number, frame), key=lambda entry: entry[:2])
+        if len(line.frames) > self._most_frames:
+            del line.frames[0]
+            self.given_up_frames += 1
+        return self._ready(line)
+
+    def add_position(self, scan: str, position: Position) -> list[Pair]:
+        """Take a position; see `Pairing`."""
+        line = self._line(scan)
+        if position.time_s < line.settled_s:
+            # The frames around it have their positions already.
+            self.given_up_positions += 1
+            return []
+        insort(line.readings, (position.time_s, position.x, position.y))
+        if len(line.readings) > self._most_positions:
+            del line.readings[0]
+        return self._ready(line)
+
+    def end(self, scan: str) -> list[Pair]:
+        """End a scan; frames between two readings are paired though later ones might have come."""
+        line = self._lines.pop(scan, None)
+        return [] if line is None else self._pairs(line, len(line.frames))
+
+    @property
+    def waiting(self) -> int:
+        """Frames that wait."""
+        return sum(len(line.frames) for line in self._lines.values())
+
+    def scans(self) -> list[str]:
+        """Return the scans of which something waits."""
+        return list(self._lines)
+
+    def _line(self, scan: str) -> _TimeLine:
+        line = self._lines.get(scan)
+        if line is None:
+            line = self._lines[scan] = _TimeLine([], [])
+            if len(self._lines) > _MOST_SCANS:
+                self.given_up_frames += len(self._lines.pop(next(iter(self._lines))).frames)
+        return line
+
+    def _ready(self, line: _TimeLine) -> list[Pair]:
+        if not line.readings or not line.frames:
+            return []
+        until = line.readings[-1][0] - self._rule.settle_s
+        return self._pairs(line, bisect_left(line.frames, until, key=lambda entry: entry[0]))
+
+    def _pairs(self, line: _TimeLine, count: int) -> list[Pair]:
+        """Take the first frames out and give them their positions."""
+        pairs = []
+        for time_s, _, frame in line.frames[:count]:
+            found = line.at(time_s, self._rule.longest_gap_s)
+            if found is None:
+                self.given_up_frames += 1
+            else:
+                pairs.append(Pair(frame, *found))
+        if count:
+            line.forget_before(line.frames[count - 1][0])
+            del line.frames[:count]
+        return pairs
+
+
+@dataclass
+class _TimeLine:
+    """Frames and readings of a scan, by time."""
+
+    frames: list[tuple[float, int, Frame]]
+    """(time, number, frame), rising."""
+    readings: list[tuple[float, float, float]]
+    """(time, x, y), rising."""
+    settled_s: float = float("-inf")
+    """Readings before this time come too late."""
+
+    def at(self, time_s: float, longest_gap_s: float) -> tuple[float, float] | None:
+        """Return (x, y) at a time; None outside of the readings and in gaps between them."""
+        after = bisect_left(self.readings, time_s, key=lambda reading: reading[0])
+        if after < len(self.readings) and self.readings[after][0] == time_s:
+            return self.readings[after][1:]
+        if after in (0, len(self.readings)):
+            return None
+        (begin_s, *first), (end_s, *last) = self.readings[after - 1 : after + 1]
+        if end_s - begin_s > longest_gap_s:
+            return None
+        share = (time_s - begin_s) / (end_s - begin_s)
+        return first[0] + share * (last[0] - first[0]), first[1] + share * (last[1] - first[1])
+
+    def forget_before(self, time_s: float) -> None:
+        """Drop readings that no later frame needs; the last one before the time stays."""
+        before = bisect_left(self.readings, time_s, key=lambda reading: reading[0])
+        self.settled_s = max(self.settled_s, time_s)
+        del self.readings[: max(0, before - 1)]

@@ -1,0 +1,1 @@
+"""Pages for people: a scan that was checked, a training, a reconstruction; each is one file that needs no network."""

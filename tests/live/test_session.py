@@ -1,0 +1,114 @@
+"""`replay` into `live` through p4p on the loopback interface, in two processes as users run them."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptychopinn_backend.cli import main
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
+
+pytest.importorskip("p4p")
+
+FOLLOW = ("--frames", "pva://t:frames", "--positions", "pva://t:positions", "--stop", "pva://t:done")
+
+
+@pytest.fixture
+def port() -> int:
+    """A port of searches of its own, so that tests that run at the same time do not hear one another."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    return found
+
+
+@contextmanager
+def running(*words: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a command in a process of its own; it is killed where a test fails."""
+    command = [sys.executable, "-m", "ptychopinn_backend.cli.main", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            yield child
+        finally:
+            if child.poll() is None:
+                child.kill()
+
+
+def told(child: subprocess.Popen[str]) -> dict[str, float]:
+    """Wait for the end of `live`, and return its counters."""
+    out, errors = child.communicate(timeout=240)
+    assert child.returncode == 0, errors
+    line = next(line for line in out.splitlines() if line.startswith("Ended"))
+    return {name: float(value) for name, value in re.findall(r"(\w+) ([\d.e+]+)(?:,|$)", line.partition(". ")[2])}
+
+
+def test_a_replayed_scan_becomes_what_infer_makes_of_it(
+    archive: Path, scan_file: Path, scan: RawData, tmp_path: Path, port: int
+) -> None:
+    network = ("--search-port", str(port))
+    disturbed = ("--jitter", "20", "--swap", "0.1", "--lose", "0.1", "--repeat", "0.1")
+    words = ["live", archive, *FOLLOW, "-o", tmp_path / "live", "--backend", "pytorch", "--accelerator", "cpu"]
+    with (
+        running("replay", scan_file, "--rate", "200", *disturbed, "--prefix", "t", *network) as sender,
+        running(*words, "--probe-from", scan_file, "--publish", "t:live", *network) as receiver,
+    ):
+        counts = told(receiver)
+        sent = re.search(r"Sent (\d+) frames and (\d+) positions", sender.communicate(timeout=60)[0])
+    assert sent is not None
+    assert counts["frames"] == int(sent[1])
+    assert counts["positions"] == int(sent[2])
+    assert counts["used"] + counts["repeated"] + counts.get("unpaired", 0) == counts["frames"]
+    kept = RawData.from_file(tmp_path / "live" / "frames.npz")
+    assert kept.n_patterns == counts["used"]
+    rows = [int(np.flatnonzero((scan.positions_xy == xy).all(axis=1))[0]) for xy in kept.positions_xy]
+    assert rows == sorted(rows)
+    np.testing.assert_allclose(kept.diff3d, scan.diff3d[rows], atol=1e-3)
+    infer = ["infer", str(archive), str(tmp_path / "live" / "frames.npz"), "-o", str(tmp_path / "offline")]
+    fixed = ["--backend", "pytorch", "--accelerator", "cpu", "--polish", "0", "--calibrate", "never", "--quiet"]
+    assert main([*infer, *fixed]) == 0
+    found, expected = (Reconstruction.load_npz(tmp_path / name / "reconstruction.npz") for name in ("live", "offline"))
+    np.testing.assert_array_equal(found.object, expected.object)
+    assert found.origin_rc == expected.origin_rc
+    assert sorted(path.name for path in (tmp_path / "live").iterdir()) == sorted(
+        ["frames.npz", *(path.name for path in (tmp_path / "offline").iterdir())]
+    )
+
+
+def test_paired_by_time_with_a_fast_encoder_and_ended_by_silence(
+    archive: Path, scan_file: Path, scan: RawData, tmp_path: Path, port: int
+) -> None:
+    network = ("--search-port", str(port))
+    words = ["live", archive, *FOLLOW[:4], "-o", tmp_path / "live", "--backend", "pytorch", "--accelerator", "cpu"]
+    with (
+        running("replay", scan_file, "--rate", "200", "--encoder-rate", "1000", "--prefix", "t", *network),
+        running(*words, "--pair-by", "time", "--no-frames", "--no-publish", "--idle", "3", *network) as receiver,
+    ):
+        counts = told(receiver)
+    assert counts["used"] == counts["frames"] == scan.n_patterns
+    found = Reconstruction.load_npz(tmp_path / "live" / "reconstruction.npz")
+    assert found.positions_xy is not None
+    np.testing.assert_allclose(found.positions_xy, scan.positions_xy, atol=1e-3)
+    assert not (tmp_path / "live" / "frames.npz").exists()
+
+
+def test_ctrl_c_ends_in_order(archive: Path, tmp_path: Path, port: int) -> None:
+    words = ["live", archive, *FOLLOW, "-o", tmp_path / "live", "--backend", "pytorch", "--search-port", str(port)]
+    with running(*words) as receiver:
+        assert receiver.stderr is not None
+        while "Waiting" not in receiver.stderr.readline():
+            assert receiver.poll() is None
+        receiver.send_signal(signal.SIGINT)
+        out, _ = receiver.communicate(timeout=60)
+    assert receiver.returncode == 0
+    assert "Ended: asked to" in out
+    assert "nothing, no frame was used" in out
