@@ -78,7 +78,7 @@ def setup_configuration(args: Any, yaml_path: str | Path | None = None) -> Train
 
     Args:
         args: what `argparse` returns, or a mapping; attributes that are no option of model or training are left alone.
-        yaml_path: configuration file, or None.
+        yaml_path: option file of this package or of the original, or None.
 
     Returns:
         The configuration. Arguments win over the file; one that only repeats its default does not, because `argparse`
@@ -89,7 +89,8 @@ def setup_configuration(args: Any, yaml_path: str | Path | None = None) -> Train
         ConfigError: an unknown key of the file, or a value that breaks its rule.
 
     Warns:
-        UserWarning: an argument repeats its default and the file says something else.
+        UserWarning: an argument repeats its default and the file says something else, or the file holds what is no
+            option of model or training.
     """
     config = training_from_arguments(args, yaml_path)
     update_legacy_dict(params.cfg, config)
@@ -248,7 +249,8 @@ def load_inference_bundle(
     """Open an archive for inference and restore `params.cfg` from it.
 
     Args:
-        model_path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
+        model_path: the archive, a folder that holds `wts.h5.zip`, the archive's path without '.zip', or
+            'runs:/<id>', the run of MLflow that logged it.
         backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the archive.
         execution: run-time options.
 

@@ -11,6 +11,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
+from ptychopinn_backend.config import find_archive
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.reading import Reading
 from ptychopinn_backend.errors import (
@@ -52,7 +53,7 @@ class InferenceJob:
     @property
     def model_folder(self) -> Path:
         """Folder of the model, where calibrations of its training are kept."""
-        return self.archive if self.archive.is_dir() else self.archive.parent
+        return find_archive(self.archive).parent
 
 
 class Outcome(NamedTuple):

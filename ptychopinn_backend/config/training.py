@@ -24,6 +24,7 @@ from ptychopinn_backend.config.checks import (
 )
 from ptychopinn_backend.config.model import AMP_ACTIVATIONS, PATTERN_SIZES, ModelConfig
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.files.logged_runs import logged_file, names_run
 
 __all__ = [
     "AMP_ACTIVATIONS",
@@ -307,7 +308,8 @@ def find_archive(model_path: Path) -> Path:
     """Return the archive file that `model_path` means.
 
     Args:
-        model_path: the archive itself, a folder holding `wts.h5.zip`, or the archive's path without its '.zip'.
+        model_path: the archive itself, a folder holding `wts.h5.zip`, the archive's path without its '.zip', or
+            'runs:/<id>', the run of MLflow that logged it.
 
     Returns:
         Path of an existing file.
@@ -315,6 +317,8 @@ def find_archive(model_path: Path) -> Path:
     Raises:
         ConfigError: nothing lies there; the message names what was looked for.
     """
+    if names_run(model_path):
+        return logged_file(model_path, ARCHIVE_NAME)
     if model_path.is_dir():
         looked_for = [model_path / ARCHIVE_NAME]
     else:

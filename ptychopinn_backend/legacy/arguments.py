@@ -1,4 +1,4 @@
-"""Arguments of existing scripts and their YAML files, joined to a configuration."""
+"""Arguments of existing scripts and their option files, joined to a configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def training_from_arguments(args: Any, yaml_path: str | Path | None) -> Training
 
     Args:
         args: what `argparse` returns, a mapping, or None; what is no option of model or training is left alone.
-        yaml_path: configuration file, also one of an existing installation in YAML or JSON, or None.
+        yaml_path: option file of this package or of the original, or None.
 
     Returns:
         The configuration; arguments win over the file where they are not at their default.
@@ -33,13 +33,19 @@ def training_from_arguments(args: Any, yaml_path: str | Path | None) -> Training
         FileNotFoundError: the file does not exist.
         ConfigError: an unknown key of the file, or a value that breaks its rule.
     """
-    of_file = {} if yaml_path is None else _options_of(Path(yaml_path))
-    elsewhere = sorted(name for name in of_file if name not in _DEFAULTS)
-    if elsewhere:
-        raise ConfigError(
-            f"{yaml_path} says {', '.join(elsewhere)}, which a TrainingConfig does not hold. Take it out, and give it "
-            "as ExecutionConfig(...) to the call that trains, or train with 'ptychopinn train --config'."
-        )
+    of_file: Mapping[str, Any] = {}
+    if yaml_path is not None:
+        file = read_option_file(yaml_path)
+        file.warn(Path(yaml_path), to_train=True)
+        of_file = {name: value for name, value in file.options.items() if name in _DEFAULTS}
+        elsewhere = sorted(name for name in file.options if name not in _DEFAULTS)
+        if elsewhere:
+            warnings.warn(
+                f"{yaml_path} says {', '.join(elsewhere)}, which a TrainingConfig does not hold. Give it as "
+                "ExecutionConfig(...) to the call that trains, or train with 'ptychopinn train --config'.",
+                UserWarning,
+                stacklevel=3,
+            )
     given = {name: value for name, value in _mapping(args).items() if name in _DEFAULTS and value is not None}
     repeated = {name for name, value in given.items() if name in of_file and _is_default(name, value)}
     differing = sorted(name for name in repeated if of_file[name] != given[name])
@@ -52,12 +58,6 @@ def training_from_arguments(args: Any, yaml_path: str | Path | None) -> Training
             stacklevel=3,
         )
     return run_config({**of_file, **{name: value for name, value in given.items() if name not in repeated}}).training
-
-
-def _options_of(path: Path) -> Mapping[str, Any]:
-    file = read_option_file(path)
-    file.warn(path, to_train=True)
-    return file.options
 
 
 def _mapping(args: Any) -> Mapping[str, Any]:

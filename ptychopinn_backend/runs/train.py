@@ -20,6 +20,7 @@ from ptychopinn_backend.files.training_lock import training_lock
 from ptychopinn_backend.runs.best_archive import BestArchive
 from ptychopinn_backend.runs.free_fit import FreeFitJudge
 from ptychopinn_backend.runs.freed_memory import freed_memory_kept
+from ptychopinn_backend.runs.logged_model import LoggedModel
 from ptychopinn_backend.runs.reconstruction_log import ReconstructionLog, picture_log
 from ptychopinn_backend.runs.trained_model import TrainedModel, legacy_snapshot
 from ptychopinn_backend.runs.training_data import HeldOut, fit_to_data, group_scans
@@ -208,9 +209,10 @@ def train_locked(
         best = BestEpoch(config, execution, loss_keys(config, validated=validation is not None))
         on_epoch = BestArchive(replace(model), best_archive, best, on_epoch)
     on_epoch = _with_pictures(model, training, log_folder or checkpoint_folder, on_epoch)
-    judge = FreeFitJudge(model, held_out, on_epoch)
+    logged = LoggedModel.of(model, log_folder or checkpoint_folder, on_epoch)
+    judge = FreeFitJudge(model, held_out, logged or on_epoch)
     # Processes of one training must not wait for one that judges.
-    told = _Told(judge if held_out and not is_distributed(execution) else on_epoch)
+    told = _Told(judge if held_out and not is_distributed(execution) else logged or on_epoch)
     with freed_memory_kept():
         result = computing.fit(training, validation, on_epoch=told, checkpoint_folder=checkpoint_folder, resume=resume)
     done = len(result.history.get("loss", ()))
@@ -219,6 +221,8 @@ def train_locked(
         warn_of_nothing_to_train(checkpoint_folder, config.total_epochs, done, result.stop_reason)
     judge.keep_best()
     model.history = result.history | judge.history(done)
+    if logged is not None:
+        logged.keep_model()
     return model
 
 

@@ -13,15 +13,17 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol
 
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.files.atomic_file import atomic_file
+from ptychopinn_backend.files.logged_runs import MODEL_FOLDER, STORE
 
 CSV_NAME: Final = "history.csv"
 PICTURE_FOLDER: Final = "reconstructions"
 TENSORBOARD_FOLDER: Final = "tensorboard"
-MLFLOW_FOLDER: Final = "mlruns"
+CONFIGURATION_NAME: Final = "configuration.yaml"
 EXPERIMENT: Final = "ptychopinn"
 
 
@@ -127,7 +129,10 @@ class TensorBoardLog:
 
 
 class MlflowLog:
-    """Metrics and images in an MLflow store of files; one run for each training, continued when that is resumed."""
+    """A training in an MLflow store of files: metrics, images, options and the model.
+
+    There is one run for each training, continued when that is resumed.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Choose the place; the store is opened with the first epoch.
@@ -135,7 +140,7 @@ class MlflowLog:
         Args:
             folder: its parent folder.
         """
-        self._folder = folder / MLFLOW_FOLDER
+        self._folder = folder / STORE
         self._client: Any = None
         self._run = ""
 
@@ -149,12 +154,37 @@ class MlflowLog:
 
     def picture(self, name: str, epoch: int, png: bytes) -> None:
         """Write an image as an artefact of the run."""
-        from tempfile import TemporaryDirectory
+        self._keep(f"{name}-epoch{epoch:04d}.png", png, PICTURE_FOLDER)
 
+    def configuration(self, options: Mapping[str, Any], text: str) -> None:
+        """Write the options of the run, after its first epoch.
+
+        Args:
+            options: name -> value; one that a resumed run has otherwise than its earlier part stays as it was.
+            text: all of them as a configuration file, kept as `configuration.yaml`.
+        """
+        with _mlflow_environment():
+            run = self._open(new=False)
+            known = self._client.get_run(run).data.params
+            for name, value in options.items():
+                if name not in known:
+                    self._client.log_param(run, name, value)
+        self._keep(CONFIGURATION_NAME, text.encode(), None)
+
+    def model(self, archive: Path) -> None:
+        """Write the model, which `load_inference_bundle("runs:/<id>")` opens.
+
+        Args:
+            archive: `wts.h5.zip`.
+        """
+        with _mlflow_environment():
+            self._client_of_run().log_artifact(self._run, str(archive), MODEL_FOLDER)
+
+    def _keep(self, name: str, content: bytes, place: str | None) -> None:
         with _mlflow_environment(), TemporaryDirectory() as folder:
-            file = Path(folder) / f"{name}-epoch{epoch:04d}.png"
-            file.write_bytes(png)
-            self._client_of_run().log_artifact(self._run, str(file), PICTURE_FOLDER)
+            file = Path(folder) / name
+            file.write_bytes(content)
+            self._client_of_run().log_artifact(self._run, str(file), place)
 
     def _client_of_run(self) -> Any:
         self._open(new=False)

@@ -135,6 +135,8 @@ def _keras_archive(**options: object) -> bytes:
 CASES = (
     Case("There is no archive", ("infer", "absent", *INFER[2:]), "holds no archive|absent"),
     Case("The folder holds no archive", ("inspect", "result"), "result"),
+    Case("No run of MLflow is named", ("inspect", "runs:/12"), "names no run of MLflow"),
+    Case("The run of MLflow is not to be found", ("inspect", f"runs:/{'0' * 32}"), "No store has the run"),
     Case("A scan is given instead of an archive", ("infer", "scan.npz", *INFER[2:]), "NumPy NPZ file"),
     Case("The archive is empty", INFER, "empty", cut(ARCHIVE, 0)),
     Case("The archive is cut short", INFER, "broken or cut short", cut(ARCHIVE, 100_000), has_foreign_words=True),

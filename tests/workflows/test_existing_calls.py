@@ -244,6 +244,16 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="args = 5 has no attributes"):
         setup_configuration(5)
     file = tmp_path / "run.yaml"
-    file.write_text("execution:\n  accelerator: cpu\n")
-    with pytest.raises(ConfigError, match=r"says accelerator, which a TrainingConfig does not hold.*ExecutionConfig"):
+    file.write_text("nepoch: 3\n")
+    with pytest.raises(ConfigError, match="nepoch"):
         setup_configuration(None, file)
+
+
+def test_what_a_configuration_does_not_hold_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("execution:\n  accelerator: cpu\n")
+    with pytest.warns(UserWarning, match=r"says accelerator, which a TrainingConfig does not hold.*ExecutionConfig"):
+        setup_configuration(None, file)
+    file.write_text("nepochs: 3\nstitch_crop_size: 12\n")
+    with pytest.warns(UserWarning, match="crop_px = 12, assembly = central of the reconstruction"):
+        assert setup_configuration(None, file).nepochs == 3

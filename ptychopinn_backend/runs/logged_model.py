@@ -1,0 +1,86 @@
+"""Options and model of a training in the MLflow run that has its losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+from ptychopinn_backend.archive import package_version
+from ptychopinn_backend.config import ARCHIVE_NAME, ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.yaml_file import yaml_text
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.seam.epoch_log import MlflowLog
+from ptychopinn_backend.seam.interface import EpochCallback, EpochReport
+from ptychopinn_backend.seam.process_rank import is_first_process
+
+
+class LoggedModel:
+    """Epoch callback that writes the options with the first epoch; the model is written when training has ended."""
+
+    def __init__(self, model: TrainedModel, log: MlflowLog, on_epoch: EpochCallback | None) -> None:
+        """Keep what is written.
+
+        Args:
+            model: the model in training.
+            log: the one its losses go to.
+            on_epoch: called afterwards with the same report; its answer is passed on.
+        """
+        self._model, self._log, self._on_epoch = model, log, on_epoch
+        self._is_written = False
+
+    @classmethod
+    def of(cls, model: TrainedModel, folder: Path | None, on_epoch: EpochCallback | None) -> Self | None:
+        """Return the callback of a training that is logged to MLflow by this process; None for every other.
+
+        Args:
+            model: the model in training.
+            folder: of the run, or None.
+            on_epoch: called afterwards.
+
+        Returns:
+            The callback, or None.
+        """
+        execution = model.backend.setup.execution
+        if folder is None or execution.logger_backend != "mlflow" or not is_first_process(execution):
+            return None
+        return cls(model, MlflowLog(folder), on_epoch)
+
+    def __call__(self, report: EpochReport) -> bool | None:
+        """Write the options once.
+
+        Args:
+            report: the epoch just ended, whose losses are logged already.
+
+        Returns:
+            What `on_epoch` returns: True stops training.
+        """
+        if not self._is_written:
+            setup = self._model.backend.setup
+            sections = {
+                "model": dict(_told(setup.model)),
+                "training": dict(_told(setup.training)),
+                "execution": dict(_told(setup.execution)),
+            }
+            options = {name: value for section in sections.values() for name, value in section.items()}
+            options["package_version"] = package_version()
+            self._log.configuration(options, yaml_text(sections))
+            self._is_written = True
+        return self._on_epoch(report) if self._on_epoch is not None else None
+
+    def keep_model(self) -> None:
+        """Write the archive of the trained model into the run, where an epoch was logged."""
+        if self._is_written:
+            with TemporaryDirectory() as folder:
+                self._log.model(self._model.save(Path(folder) / ARCHIVE_NAME))
+
+
+def _told(config: ModelConfig | TrainingConfig | ExecutionConfig) -> Iterator[tuple[str, Any]]:
+    """Yield the options of a configuration but for paths, which tell of the machine."""
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if item.name not in ("model", "n_images") and not isinstance(value, Path):
+            yield item.name, list(value) if isinstance(value, tuple) else value
