@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any
 
 from ptychopinn_backend.archive import package_version
 from ptychopinn_backend.config import ARCHIVE_NAME, ModelConfig, TrainingConfig
@@ -21,33 +21,19 @@ from ptychopinn_backend.seam.process_rank import is_first_process
 class LoggedModel:
     """Epoch callback that writes the options with the first epoch; the model is written when training has ended."""
 
-    def __init__(self, model: TrainedModel, log: MlflowLog, on_epoch: EpochCallback | None) -> None:
-        """Keep what is written.
-
-        Args:
-            model: the model in training.
-            log: the one its losses go to.
-            on_epoch: called afterwards with the same report; its answer is passed on.
-        """
-        self._model, self._log, self._on_epoch = model, log, on_epoch
-        self._is_written = False
-
-    @classmethod
-    def of(cls, model: TrainedModel, folder: Path | None, on_epoch: EpochCallback | None) -> Self | None:
-        """Return the callback of a training that is logged to MLflow by this process; None for every other.
+    def __init__(self, model: TrainedModel, folder: Path | None, on_epoch: EpochCallback | None) -> None:
+        """Find the run; a training that this process does not log to MLflow has none, and nothing is written.
 
         Args:
             model: the model in training.
             folder: of the run, or None.
-            on_epoch: called afterwards.
-
-        Returns:
-            The callback, or None.
+            on_epoch: called afterwards with the same report; its answer is passed on.
         """
         execution = model.backend.setup.execution
-        if folder is None or execution.logger_backend != "mlflow" or not is_first_process(execution):
-            return None
-        return cls(model, MlflowLog(folder), on_epoch)
+        is_logged = folder is not None and execution.logger_backend == "mlflow" and is_first_process(execution)
+        self._log = MlflowLog(folder) if folder is not None and is_logged else None
+        self._model, self._on_epoch = model, on_epoch
+        self._is_written = False
 
     def __call__(self, report: EpochReport) -> bool | None:
         """Write the options once.
@@ -58,7 +44,7 @@ class LoggedModel:
         Returns:
             What `on_epoch` returns: True stops training.
         """
-        if not self._is_written:
+        if self._log is not None and not self._is_written:
             setup = self._model.backend.setup
             sections = {
                 "model": dict(_told(setup.model)),
@@ -73,7 +59,7 @@ class LoggedModel:
 
     def keep_model(self) -> None:
         """Write the archive of the trained model into the run, where an epoch was logged."""
-        if self._is_written:
+        if self._log is not None and self._is_written:
             with TemporaryDirectory() as folder:
                 self._log.model(self._model.save(Path(folder) / ARCHIVE_NAME))
 

@@ -188,7 +188,7 @@ def train_locked(
         log_folder: where history and pictures of the run go; None takes `checkpoint_folder`.
         resume: go on from the last state in that folder.
         start: archive to start from, or None.
-        held_out: patterns that judge the training; see `free_fit.FreeFitJudge`.
+        held_out: patterns that judge the training.
 
     Returns:
         The trained model.
@@ -197,22 +197,20 @@ def train_locked(
         require_resumable(checkpoint_folder, config.backend)
     if config.target_photon_fraction > 0:
         training, config = _split_photons(training, config, execution.seed)
-    intensity_scale = default_intensity_scale(config.nphotons, config.model.N)
-    setup = BackendSetup(config.model, config, execution, intensity_scale, training.probes, log_folder)
+    scale = default_intensity_scale(config.nphotons, config.model.N)
+    setup = BackendSetup(config.model, config, execution, scale, training.probes, log_folder)
     computing = create_backend(config.backend, setup)
     logger.info("Training %s on %d groups of %d scan(s).", config.backend, training.n_groups, len(training.probes))
     if start is not None:
         start_from(computing, start)
-    snapshot = legacy_snapshot(config, setup.intensity_scale)
+    snapshot = legacy_snapshot(config, scale)
     model = TrainedModel(computing, {}, snapshot, config.backend, execution.seed, training.probes)
-    if best_archive is not None:
-        best = BestEpoch(config, execution, loss_keys(config, validated=validation is not None))
-        on_epoch = BestArchive(replace(model), best_archive, best, on_epoch)
-    on_epoch = _with_pictures(model, training, log_folder or checkpoint_folder, on_epoch)
-    logged = LoggedModel.of(model, log_folder or checkpoint_folder, on_epoch)
-    judge = FreeFitJudge(model, held_out, logged or on_epoch)
+    on_epoch = _with_best_archive(model, best_archive, validation, on_epoch)
+    logs = log_folder or checkpoint_folder
+    logged = LoggedModel(model, logs, _with_pictures(model, training, logs, on_epoch))
+    judge = FreeFitJudge(model, held_out, logged)
     # Processes of one training must not wait for one that judges.
-    told = _Told(judge if held_out and not is_distributed(execution) else logged or on_epoch)
+    told = _Told(judge if held_out and not is_distributed(execution) else logged)
     with freed_memory_kept():
         result = computing.fit(training, validation, on_epoch=told, checkpoint_folder=checkpoint_folder, resume=resume)
     done = len(result.history.get("loss", ()))
@@ -221,8 +219,7 @@ def train_locked(
         warn_of_nothing_to_train(checkpoint_folder, config.total_epochs, done, result.stop_reason)
     judge.keep_best()
     model.history = result.history | judge.history(done)
-    if logged is not None:
-        logged.keep_model()
+    logged.keep_model()
     return model
 
 
@@ -236,6 +233,16 @@ class _Told:
     def __call__(self, report: EpochReport) -> bool | None:
         self.epochs += 1
         return None if self._on_epoch is None else self._on_epoch(report)
+
+
+def _with_best_archive(
+    model: TrainedModel, path: Path | None, validation: GroupSource | None, on_epoch: EpochCallback | None
+) -> EpochCallback | None:
+    if path is None:
+        return on_epoch
+    keys = loss_keys(model.training, validated=validation is not None)
+    best = BestEpoch(model.training, model.backend.setup.execution, keys)
+    return BestArchive(replace(model), path, best, on_epoch)
 
 
 def _with_pictures(
