@@ -37,6 +37,12 @@ _USAGE_ERROR: Final = 2
 @inference_backend_option
 @click.option("--groups", "n_groups", type=int, help="Groups to reconstruct from.  [one per scan point]")
 @click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours a group is drawn from.  [as trained]")
+@click.option(
+    "--subsample",
+    "n_subsample",
+    type=click.IntRange(min=1),
+    help="Scan points that are used, drawn at random with --seed.  [all]",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Groups per pass; memory grows with it.  [8]")
 @click.option(
     "--assembly",
@@ -78,6 +84,7 @@ def command(
     share: str | None,
     backend: str | None,
     seed: int | None,
+    n_subsample: int | None,
     accelerator: str | None,
     precision: str | None,
     reading: Reading,
@@ -100,7 +107,9 @@ def command(
     if not given:
         raise click.UsageError("No scan was given. Name a SCAN, or several with --scans.")
     execution = resolve_execution(explicit={"accelerator": accelerator, "precision": precision, "seed": seed})
-    job = InferenceJob(archive, backend, execution, reading, {**options, "seed": seed}, calibrate or "auto")
+    job = InferenceJob(
+        archive, backend, execution, reading, {**options, "seed": seed}, calibrate or "auto", n_subsample=n_subsample
+    )
     if not named and share is None and len(given) == 1 and not given[0].is_dir():
         return _reconstruct_one(job, given[0], output, quiet=quiet)
     folders = output_folders(list_sources(given, reading), output)

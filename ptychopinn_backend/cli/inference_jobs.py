@@ -49,6 +49,8 @@ class InferenceJob:
     """Arguments of `reconstruct`."""
     calibrate: str
     """'auto', 'never' or 'always'; see `runs.calibrating.reconstruct_calibrated`."""
+    n_subsample: int | None = None
+    """Scan points that are used; None uses all."""
 
     @property
     def model_folder(self) -> Path:
@@ -101,6 +103,8 @@ def reconstruct_scan(
     parts = RawData.from_file(scan, reading=job.reading).by_object()
     written: list[Path] = []
     for index, part in parts.items():
+        if job.n_subsample is not None:
+            part = part.subsample(job.n_subsample, job.options.get("seed"))
         reconstruction = reconstruct_calibrated(
             model, part, job.calibrate, job.model_folder, on_progress=on_progress, **job.options
         )

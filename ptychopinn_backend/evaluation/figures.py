@@ -77,6 +77,35 @@ def patches_png(patches: Complex64Array, names: Sequence[str]) -> bytes:
 
 
 @own_settings()
+def save_amplitude_and_phase(
+    reconstruction: Reconstruction, folder: Path, phase_limits: tuple[float | None, float | None] = (None, None)
+) -> list[Path]:
+    """Save amplitude and phase of a reconstruction as two pictures.
+
+    Args:
+        reconstruction: what is shown, the phase without its global phase and linear ramp.
+        folder: gets `reconstructed_amplitude.png` and `reconstructed_phase.png`.
+        phase_limits: smallest and largest phase of the colours in radians; None fits them.
+
+    Returns:
+        The files.
+    """
+    amplitude, phase = _alone(reconstruction)
+    fitted = _limits(phase)
+    limits = tuple(value if given is None else given for given, value in zip(phase_limits, fitted, strict=True))
+    written = []
+    for name, image, colours, shown, label in (
+        ("amplitude", amplitude, "gray", _limits(amplitude), "amplitude"),
+        ("phase", phase, "viridis", (limits[0], limits[1]), "phase (rad)"),
+    ):
+        figure = new_figure(6, 5)
+        _show(figure.subplots(), image, f"Reconstructed {name}", colours, shown, label)
+        written.append(folder / f"reconstructed_{name}.png")
+        _save(figure, written[-1])
+    return written
+
+
+@own_settings()
 def save_comparison_figure(
     reconstructions: Mapping[str, Reconstruction],
     path: str | Path,

@@ -95,7 +95,7 @@ def read_option_file(path: str | Path) -> OptionFile:
     content = read_content(path)
     if is_option_sets(content, Path(path)):
         return translated_sets(sections_of(content))
-    return _of_flat(content)
+    return translated_flat(content)
 
 
 def read_content(path: str | Path) -> dict[str, Any]:
@@ -292,7 +292,18 @@ def _results_of(inference: Mapping[str, Any]) -> dict[str, Any]:
     return results
 
 
-def _of_flat(content: Mapping[str, Any]) -> OptionFile:
+def translated_flat(content: Mapping[str, Any]) -> OptionFile:
+    """Translate options of the core, which may be those of this package.
+
+    Args:
+        content: option -> value, or section -> option -> value.
+
+    Returns:
+        What they say.
+
+    Raises:
+        ConfigError: an option is unknown, is given twice, or is refused.
+    """
     own: dict[str, Any] = {}
     foreign: dict[str, Any] = {}
     for name, value in content.items():

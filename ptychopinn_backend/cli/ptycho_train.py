@@ -1,0 +1,54 @@
+"""`ptychopinn ptycho-train`: the flags of `ptycho_train` of the original PtychoPINN."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import click
+
+from ptychopinn_backend.config import ARCHIVE_NAME
+
+
+@click.command(
+    "ptycho-train",
+    short_help="Train as 'ptycho_train' of the original PtychoPINN did.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("words", metavar="[--NAME VALUE]...", nargs=-1, type=click.UNPROCESSED)
+def command(words: tuple[str, ...]) -> int:
+    """Train with the flags of 'ptycho_train', and say which 'ptychopinn train' does the same.
+
+    NAME is any field of ModelConfig and TrainingConfig, --torch-accelerator and the other --torch flags, --config FILE
+    (YAML, or JSON option sets), --do_stitching, --quiet, --verbose, or --console-level. Flags of 'python -m
+    ptycho_torch.train' are known too. docs/migration.md lists what has no effect here.
+
+    Writes wts.h5.zip, history.csv, run.yaml and logs/debug.log into --output_dir (training_outputs), and with
+    --do_stitching the reconstruction of --test_data_file, with reconstructed_amplitude.png and reconstructed_phase.png.
+
+    \b
+      ptychopinn ptycho-train --train_data_file scan.npz --nepochs 50
+    """  # noqa: D301 - click looks for the character, not for its escape
+    from ptychopinn_backend.cli.legacy_flags import inference_words, output_of, read_call, training_words
+    from ptychopinn_backend.cli.legacy_session import debug_log, now_s, run_command, save_pictures
+    from ptychopinn_backend.legacy.option_files import read_option_file
+
+    call = read_call(words, read_option_file)
+    asked = training_words(call)
+    output, quiet = output_of(call, "training_outputs"), bool(call.command.get("quiet"))
+    with debug_log(output, call.command):
+        code = run_command(asked, quiet=quiet)
+        test = call.options.get("test_data_file")
+        if code or not call.command.get("do_stitching"):
+            return code
+        if test is None:
+            warnings.warn(
+                "--do_stitching without --test_data_file stitches nothing. Name the scan to reconstruct.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return code
+        began = now_s()
+        code = run_command(inference_words(call, output / ARCHIVE_NAME, Path(test), output), quiet=quiet)
+        save_pictures(output, began, call.results, call.command)
+    return code
