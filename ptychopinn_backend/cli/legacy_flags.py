@@ -132,7 +132,7 @@ def read_call(words: Sequence[str], read_file: Any) -> LegacyCall:
         ConfigError: an unknown flag, or a value that breaks its rule.
     """
     given = _parsed(words)
-    command = {name: given.pop(name) for name in _OF_COMMANDS if name in given}
+    command: dict[str, Any] = {name: given.pop(name) for name in _OF_COMMANDS if name in given}
     left_out = [f"--{name}: {reason}" for name, reason in _WITHOUT_EFFECT.items() if given.pop(name, None) is not None]
     file = OptionFile({})
     if command.get("config") is not None:

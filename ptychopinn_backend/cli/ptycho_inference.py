@@ -37,9 +37,9 @@ def command(words: tuple[str, ...]) -> int:
     call = read_call(words, read_option_file)
     model = call.command.get("model_path", call.results.get("model_path"))
     scan = call.options.get("test_data_file")
-    for flag, value in (("--model_path", model), ("--test_data", scan)):
-        if value is None:
-            raise ConfigError(f"{flag} is missing. Name it, here or in the file of --config.")
+    if model is None or scan is None:
+        missing = "--model_path" if model is None else "--test_data"
+        raise ConfigError(f"{missing} is missing. Name it, here or in the file of --config.")
     number = call.results.get("experiment_number")
     chosen = Path(scan) if number is None else scan_of_experiment(Path(scan), number)
     output, quiet = output_of(call, "inference_outputs"), bool(call.command.get("quiet"))

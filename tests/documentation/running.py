@@ -21,8 +21,9 @@ import pytest
 
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.config import presets
-from ptychopinn_backend.config.yaml_file import load_run_config
+from ptychopinn_backend.config.yaml_file import run_config
 from ptychopinn_backend.data.simulation.plan import read_plan
+from ptychopinn_backend.legacy.option_files import read_option_file
 
 from .blocks import ROOT, SHOWN, Block
 
@@ -105,7 +106,7 @@ def _write(block: Block) -> None:
     if path.suffix == ".yaml" and re.search(r"^scans:", block.text, flags=re.MULTILINE):
         read_plan(block.file, {})
     elif path.suffix == ".yaml":
-        load_run_config(path)
+        run_config(read_option_file(path).options)
 
 
 def _run_command(words: list[str], block: Block, patch: pytest.MonkeyPatch) -> None:
