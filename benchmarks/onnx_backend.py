@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from benchmarks.end_to_end import MAIN
 from benchmarks.measuring import interleaved, interleaved_processes
 from benchmarks.prepared import archive_and_scan
@@ -18,11 +20,10 @@ from ptychopinn_backend.config import INFERENCE_BACKENDS, ONNX, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.factory import create_backend
-from ptychopinn_backend.runs.reconstruct import DEFAULT_INFERENCE_BATCH
-from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.trained_model import DEFAULT_INFERENCE_BATCH, TrainedModel
 from ptychopinn_backend.seam.interface import BackendSetup
 
-PATTERNS = 64
+PATTERNS = 32
 EXTRAS = {"pytorch": "torch", "tensorflow": "tensorflow", ONNX: "onnx"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _OPTIONAL = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
@@ -40,7 +41,6 @@ def _rates(quick: bool) -> Table:
     )
     cases = {"cnn 64, 1, 2": cnn_config(64, 1, 2, 1)}
     if not quick:
-        cases["cnn 64, 2, 2"] = cnn_config(64, 2, 2, 1)
         cases["cnn 128, 1, 1"] = cnn_config(128, 1, 1, 1)
         cases["preset fast, N 64"] = preset_config("fast", 64, 1)[0]
         cases["preset fast, N 128"] = preset_config("fast", 128, 1)[0]
@@ -53,7 +53,7 @@ def _rates(quick: bool) -> Table:
             backend: lambda model=model, groups=groups: list(model.backend.predict(groups, DEFAULT_INFERENCE_BATCH))
             for backend, model in models.items()
         }
-        times = interleaved(runs, 1 if quick else 9)
+        times = interleaved(runs, 1 if quick else 5)
         for backend, taken in times.items():
             patches = groups.n_groups * models[ONNX].model.channels
             ratios = [times[other].relative_to(taken) for other in ("pytorch", "tensorflow")]
@@ -64,7 +64,8 @@ def _rates(quick: bool) -> Table:
 def _models(config: TrainingConfig) -> dict[str, TrainedModel]:
     """Return the same untrained model in every backend, as it predicts."""
     execution = ExecutionConfig(accelerator="cpu", seed=SEED)
-    probes = PtychoDataContainer.from_raw_data(simulated(config.model.N, PATTERNS), config.model, seed=SEED).probes
+    # The scan gives the probe; this one only stands in its place.
+    probes = np.ones((1, 1, config.model.N, config.model.N), np.complex64)
     weights = create_backend(ONNX, BackendSetup(config.model, config, execution, 100.0, probes)).dump_weights()
     content = ArchiveContent("pytorch", config.model, config, 100.0, weights)
     return {name: TrainedModel.from_content(content, name, execution).one_by_one() for name in INFERENCE_BACKENDS}
@@ -85,7 +86,7 @@ def _whole_processes() -> Table:
             commands["first pattern", backend] = [sys.executable, *child]
             words = ["infer", str(archive), str(scan), "--backend", backend, "-o", str(folder / backend), "--quiet"]
             commands["infer", backend] = [sys.executable, "-c", MAIN, *words]
-        times, peaks = interleaved_processes({" ".join(key): words for key, words in commands.items()}, 5)
+        times, peaks = interleaved_processes({" ".join(key): words for key, words in commands.items()}, 3)
     for what, backend in commands:
         key = f"{what} {backend}"
         table.add(what, backend, times[key].figure, peaks[key])

@@ -9,7 +9,7 @@ import click
 
 from ptychopinn_backend.cli.interrupts import requests_to_end
 from ptychopinn_backend.cli.network_options import network_options
-from ptychopinn_backend.cli.options import backend_option, quiet_option
+from ptychopinn_backend.cli.options import inference_backend_option, quiet_option
 
 if TYPE_CHECKING:
     from ptychopinn_backend.live.channels import Network
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--frames", required=True, help="Channel of the frames (NTNDArray), pva://NAME.")
 @click.option("--positions", required=True, help="Channel of the positions, pva://NAME.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
-@backend_option
+@inference_backend_option
 @click.option(
     "--pair-by",
     "pairing",

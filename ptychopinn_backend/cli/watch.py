@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ptychopinn_backend.cli.interrupts import requests_to_end
-from ptychopinn_backend.cli.options import backend_option, calibrate_option, quiet_option, reading_options
+from ptychopinn_backend.cli.options import calibrate_option, inference_backend_option, quiet_option, reading_options
 
 if TYPE_CHECKING:
     from ptychopinn_backend.config.reading import Reading
@@ -31,7 +31,7 @@ _LOOK_EVERY_S: Final = 0.5
 )
 @click.option("--once", is_flag=True, help="End when every finished file is taken.")
 @click.option("--idle", "idle_s", type=float, help="End after so many seconds without a new file.  [never]")
-@backend_option
+@inference_backend_option
 @calibrate_option
 @click.option("--polish", "polish_steps", type=click.IntRange(min=0), help="As for infer.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Groups per pass; memory grows with it.  [8]")

@@ -53,8 +53,8 @@ def providers_for(execution: ExecutionConfig) -> list[str]:
     wanted = _PROVIDERS[execution.accelerator]
     if wanted not in available:
         raise ConfigError(
-            f"accelerator = '{execution.accelerator}' needs the {wanted}, and this ONNX Runtime has "
-            f"{', '.join(available)}. Set accelerator to 'auto' or 'cpu', or install onnxruntime-gpu in place of "
+            f"accelerator = '{execution.accelerator}' needs the {wanted}, which this ONNX Runtime lacks (it has "
+            f"{', '.join(available)}). Set accelerator to 'auto' or 'cpu', or install onnxruntime-gpu in place of "
             "onnxruntime."
         )
     behind = [_PROVIDERS["cuda"]] if execution.accelerator == "tensorrt" and _PROVIDERS["cuda"] in available else []

@@ -14,6 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptychopinn_backend.cli import main
+
 from .workshop import Case, cut, scan_with, text
 
 INFER = ("infer", "model", "scan.npz", "-o", "out", "--quiet")
@@ -121,6 +123,17 @@ def _refined_probe_of_another_instrument() -> None:
     _members(refines)()
 
 
+def _changed_export() -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    assert main(["export", "model", "-o", "model.onnx", "--quiet"]) == 0
+    model = onnx.load("model.onnx")
+    kernel = next(item for item in model.graph.initializer if item.name.endswith("/kernel"))
+    kernel.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(kernel), kernel.name))
+    onnx.save(model, "model.onnx")
+
+
 def _keras_archive(**options: object) -> bytes:
     """Return an archive of the original PtychoPINN whose network ends in a layer with these options."""
     layer = {"class_name": "CombineComplexLayer", "name": "obj", "config": options, "inbound_nodes": []}
@@ -206,6 +219,23 @@ CASES = (
         "belongs to another instrument",
         _refined_probe_of_another_instrument,
         exit_code=0,
+    ),
+    Case(
+        "A model as ONNX that was changed",
+        ("infer", "model.onnx", *INFER[2:]),
+        "was changed after it was exported",
+        _changed_export,
+    ),
+    Case(
+        "A model as ONNX of another program",
+        ("infer", "model.onnx", *INFER[2:]),
+        "'ptychopinn export' did not write",
+        lambda: Path("model.onnx").write_bytes(b"\x08\x08\x12\x05other"),
+    ),
+    Case(
+        "The export would replace the model",
+        ("export", "model", "-o", ARCHIVE),
+        "names the model that is exported",
     ),
     Case("The seed in the metadata is negative", INSPECT, "seed is -1", _metadata(seed=-1)),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from .workshop import SMALL, TRAIN, Case, text
 
 RUN = (*TRAIN, *SMALL)
+INFER_WITH_ONNX = ("infer", "model", "scan.npz", "-o", "out", "--quiet", "--backend", "onnx")
 YAML = (*TRAIN, "--config", "run.yaml")
 
 
@@ -117,6 +118,25 @@ BACKEND_CASES = (
         "batch_norm = True is not offered by the tensorflow backend",
     ),
     Case("No GPU is there", (*RUN, "--accelerator", "mps"), "mps"),
+    Case("Training with the backend that only predicts", (*RUN, "--backend", "onnx"), "only predicts: it cannot train"),
+    Case(
+        "ONNX Runtime is not installed",
+        (*INFER_WITH_ONNX, "--accelerator", "cpu"),
+        "ONNX Runtime backend selected.*pip install",
+        blocked="onnxruntime",
+    ),
+    Case(
+        "An execution provider that is not there",
+        (*INFER_WITH_ONNX, "--accelerator", "tensorrt"),
+        "needs the TensorrtExecutionProvider",
+        has_foreign_words=True,
+    ),
+    Case(
+        "Half precision with ONNX Runtime",
+        (*INFER_WITH_ONNX, "--precision", "bf16-mixed"),
+        "not offered by the onnx backend",
+    ),
+    Case("TensorRT with a framework", (*RUN, "--accelerator", "tensorrt"), "not offered by the pytorch backend"),
     Case(
         "No C++ compiler for a compiled network",
         (*RUN, "--set", "compile_model=true"),
