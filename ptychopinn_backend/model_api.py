@@ -13,6 +13,7 @@ from ptychopinn_backend.config.execution import ExecutionConfig, changed_options
 from ptychopinn_backend.config.presets import require_preset
 from ptychopinn_backend.config.yaml_file import given_options, run_config_from_mapping
 from ptychopinn_backend.data.dataset import ScanDataset
+from ptychopinn_backend.data.dataset.scan_files import is_dataset, only_scan
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.factory import resolve_backend
@@ -154,16 +155,16 @@ class PtychoModel:
         return self
 
     @overload
-    def infer(self, npz: Scan, stitching: Literal[True] = True, **options: Any) -> Reconstruction: ...
+    def infer(self, npz: Scan | ScanDataset, stitching: Literal[True] = True, **options: Any) -> Reconstruction: ...
 
     @overload
-    def infer(self, npz: Scan, stitching: Literal[False], **options: Any) -> Complex64Array: ...
+    def infer(self, npz: Scan | ScanDataset, stitching: Literal[False], **options: Any) -> Complex64Array: ...
 
-    def infer(self, npz: Scan, stitching: bool = True, **options: Any) -> Reconstruction | Complex64Array:
+    def infer(self, npz: Scan | ScanDataset, stitching: bool = True, **options: Any) -> Reconstruction | Complex64Array:
         """Reconstruct a scan.
 
         Args:
-            npz: NPZ path or `RawData`.
+            npz: scan file, `RawData`, or a data set with one scan, opened or by its folder.
             stitching: True returns the object; False returns the patches.
             **options: those of `reconstruct` (frame, n_groups, batch_size, assembly, on_progress, ...) or, without
                 stitching, of `predict`.
@@ -212,8 +213,11 @@ class PtychoModel:
         return model
 
 
-def _read(item: Scan) -> RawData:
-    return item if isinstance(item, RawData) else RawData.from_file(item)
+def _read(item: Scan | ScanDataset) -> RawData:
+    if isinstance(item, RawData):
+        return item
+    folder = item.folder if isinstance(item, ScanDataset) else Path(item)
+    return only_scan(folder) if is_dataset(folder) else RawData.from_file(folder)
 
 
 def _files(scans: Scans | None) -> tuple[Path, ...]:

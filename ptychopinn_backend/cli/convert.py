@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from ptychopinn_backend.errors import ConfigError
 
 if TYPE_CHECKING:
     from ptychopinn_backend.config.reading import Reading
+    from ptychopinn_backend.data.raw_data import RawData
 
 
 @click.command("convert", short_help="Write scans as an NPZ of this package, or as a data set on disk.")
@@ -56,7 +56,7 @@ def command(
     by what they hold; a scan in two files is named by either, by both, or by their folder. With OUTPUT ending in .npz,
     the one SCAN becomes an NPZ that says what it holds: float32 amplitudes, positions, probe, object and bad pixels.
     Otherwise all SCANs, files and folders, become a data set on disk in the folder OUTPUT, which 'ptychopinn train
-    --dataset OUTPUT' trains on.
+    --dataset OUTPUT' trains on. A data set as SCAN becomes an NPZ, or a folder with one for each of its scans.
 
     \b
       ptychopinn convert training.h5 -o scan.npz
@@ -64,8 +64,12 @@ def command(
       ptychopinn convert scan96.npz -o scan64.npz --size 64
       ptychopinn convert night/ -o dataset --gridsize 2
     """  # noqa: D301 - click looks for the character, not for its escape
+    from ptychopinn_backend.data.dataset.scan_files import is_dataset
+
     given = {name: value for name, value in options.items() if value is not None}
-    if output.suffix == ".npz":
+    if any(is_dataset(path) for path in sources):
+        said = _of_dataset(sources, output, reading, shift_px or 0.0, size, given)
+    elif output.suffix == ".npz":
         said = _to_npz(sources, output, reading, shift_px or 0.0, size, given)
     elif size is not None:
         raise ConfigError(f"--size {size} is for one NPZ, and '{output}' is a folder. Convert the scans first.")
@@ -85,20 +89,52 @@ def _to_npz(
 ) -> str:
     from ptychopinn_backend.data.dataset.sources import list_sources
     from ptychopinn_backend.data.raw_data import RawData
-    from ptychopinn_backend.data.resizing import resized
 
     files = list_sources(sources, reading)
     if len(files) > 1:
         raise ConfigError(f"-o {output} names one scan, and {len(files)} are given. Name a folder for a data set.")
     if given:
         raise ConfigError(f"-o {output} names one scan; {', '.join(given)} concern data sets. Name a folder for one.")
-    raw = RawData.from_file(files[0], reading=reading)
-    moved = {
-        name: value + shift_px
-        for name in ("xcoords", "ycoords", "xcoords_start", "ycoords_start")
-        if (value := getattr(raw, name)) is not None
-    }
-    written = replace(raw, **moved)
+    return _written(RawData.from_file(files[0], reading=reading), output, shift_px, size)
+
+
+def _of_dataset(
+    sources: tuple[Path, ...],
+    output: Path,
+    reading: Reading,
+    shift_px: float,
+    size: int | None,
+    given: dict[str, Any],
+) -> str:
+    """Write an NPZ for each scan of a data set, and return what was done."""
+    from ptychopinn_backend.data.dataset.scan_files import named_paths, read_scan, scan_files_of
+
+    if len(sources) > 1:
+        raise ConfigError(f"{len(sources)} sources are given, and one is a data set. Convert a data set by itself.")
+    if given:
+        raise ConfigError(
+            f"{sources[0]} is a data set, whose scans become NPZ files; {', '.join(given)} concern how one is made. "
+            "Leave them out, or name the scans it was made from."
+        )
+    files = scan_files_of(sources, reading)
+    one = output.suffix == ".npz"
+    if one and len(files) > 1:
+        raise ConfigError(
+            f"-o {output} names one scan, and the data set {sources[0]} holds {len(files)}. Name a folder, which gets "
+            "an NPZ for each."
+        )
+    names = [output] if one else [output / f"{path.stem}.npz" for path in named_paths(files)]
+    if len(set(names)) < len(names):
+        names = [output / f"{path.name}.npz" for path in named_paths(files)]
+    return "\n".join(_written(read_scan(file), name, shift_px, size) for file, name in zip(files, names, strict=True))
+
+
+def _written(raw: RawData, output: Path, shift_px: float, size: int | None) -> str:
+    """Write a scan as an NPZ, and return what was done."""
+    from ptychopinn_backend.data.dataset.whole_scan import moved
+    from ptychopinn_backend.data.resizing import resized
+
+    written = moved(raw, shift_px)
     written = written if size is None else resized(written, size)
     written.to_file(output)
     read_as = "counts" if raw.measured_as_counts else "amplitudes"

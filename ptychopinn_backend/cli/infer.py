@@ -97,11 +97,12 @@ def command(
     Writes OUTPUT/reconstruction.npz (object, origin_rc, probe), OUTPUT/reconstruction.h5 (a Ptychodus product) and
     OUTPUT/reconstruction.png. The object times the scan's probe reproduces the measured counts. With --scans, several
     scans or a folder, every scan has a folder of its own below OUTPUT, and one that fails does not stop the others. A
-    file with several objects gives one result for each of them, in folders object_0, object_1 and so on.
+    file with several objects gives one result for each of them, in folders object_0, object_1 and so on. A SCAN may
+    be the folder of a data set too, whose scans are reconstructed from all of their patterns.
     """
     from ptychopinn_backend.cli.inference_jobs import InferenceJob, output_folders, reconstruct_scans
     from ptychopinn_backend.config.execution import resolve_execution
-    from ptychopinn_backend.data.dataset.sources import list_sources
+    from ptychopinn_backend.data.dataset.scan_files import is_dataset, scan_files_of
 
     given = (*named, *scans)
     if not given:
@@ -112,7 +113,10 @@ def command(
     )
     if not named and share is None and len(given) == 1 and not given[0].is_dir():
         return _reconstruct_one(job, given[0], output, quiet=quiet)
-    folders = output_folders(list_sources(given, reading), output)
+    files = scan_files_of(given, reading)
+    if len(files) == len(given) == 1 and not named and share is None and is_dataset(given[0]):
+        return _reconstruct_one(job, files[0], output, quiet=quiet)
+    folders = output_folders(files, output)
     if share is not None:
         folders = dict(_part(list(folders.items()), share))
     if processes > 1:

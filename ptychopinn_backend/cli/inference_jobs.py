@@ -79,11 +79,11 @@ def reconstruct_scan(
     on_progress: Callable[..., None] | None = None,
     tell_probe: Callable[[str], None] | None = None,
 ) -> list[Path]:
-    """Reconstruct a scan file, every object in it by itself, and write the results.
+    """Reconstruct a scan, every object in it by itself, and write the results.
 
     Args:
         model: a trained model.
-        scan: the file.
+        scan: its file, or that of a scan in a data set.
         folder: where the results go; a file with several objects gets a folder `object_<scan_index>` for each.
         job: how it is read and reconstructed.
         on_progress: as for `reconstruct`.
@@ -96,11 +96,11 @@ def reconstruct_scan(
         DataError: the scan does not fit the model.
         OSError: the folder cannot be written.
     """
-    from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.data.dataset.scan_files import read_scan
     from ptychopinn_backend.runs.calibrating import reconstruct_calibrated
     from ptychopinn_backend.runs.results import save_reconstruction
 
-    parts = RawData.from_file(scan, reading=job.reading).by_object()
+    parts = read_scan(scan, job.reading).by_object()
     written: list[Path] = []
     for index, part in parts.items():
         if job.n_subsample is not None:
@@ -142,7 +142,7 @@ def output_folders(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
     """Return where the results of each scan go: below `output`, by its path from the folder all scans share.
 
     Args:
-        scans: scan files.
+        scans: scan files, and those of scans in data sets.
         output: folder of all results.
 
     Returns:
@@ -151,7 +151,9 @@ def output_folders(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
     Raises:
         DataError: a file is named twice.
     """
-    full = [path.resolve() for path in scans]
+    from ptychopinn_backend.data.dataset.scan_files import named_paths
+
+    full = named_paths(scans)
     doubled = next((path for path, place in zip(scans, full, strict=True) if full.count(place) > 1), None)
     if doubled is not None:
         raise DataError(f"{doubled} is named twice. Name every scan once.")

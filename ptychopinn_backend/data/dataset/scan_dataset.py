@@ -17,7 +17,9 @@ from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.dataset.options import NORMALISATIONS
 from ptychopinn_backend.data.dataset.sources import DESCRIPTION_NAME
 from ptychopinn_backend.data.dataset.stored_scan import StoredScan, open_stored_scan
+from ptychopinn_backend.data.dataset.whole_scan import whole_scan
 from ptychopinn_backend.data.grouping import group_coordinates
+from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import counts_in_light, factor_from_photons
 from ptychopinn_backend.data.scan import Scan, prepare_counted_scan
 from ptychopinn_backend.errors import DataError, DataFileNotFoundError
@@ -42,6 +44,25 @@ class ScanDataset(PtychoDataContainer):
     """Scan points of all scans."""
     mean_photons: float
     """Mean over all patterns of the sum of squared amplitudes."""
+
+    def scan(self, index: int) -> RawData:
+        """Return one of the scans, to reconstruct it or to write it as an NPZ with `to_file`.
+
+        Args:
+            index: of `names`, from 0.
+
+        Returns:
+            All of its patterns; what a data set does not keep, such as an object guess, is missing.
+
+        Raises:
+            DataError: there is no such scan, or a file was altered.
+        """
+        if not 0 <= index < len(self.names):
+            raise DataError(
+                f"Scan {index} is asked for; the data set {self.folder} holds {len(self.names)}, counted from 0. "
+                "Choose one of these."
+            )
+        return whole_scan(open_stored_scan(read_description(self.folder).patterns_folder(self.folder), index))
 
     @property
     def counts_in_light(self) -> float | None:

@@ -79,6 +79,8 @@ class StoredScan:
     """Nominal columns (pattern,)."""
     ycoords_start: Float64Array | None = None
     """Nominal rows (pattern,)."""
+    measured_as_counts: bool = False
+    """The patterns were photon counts before the square root was taken."""
 
 
 def store_scan(scan: ScanFile, folder: Path, index: int, options: DatasetOptions) -> None:
@@ -108,7 +110,7 @@ def store_scan(scan: ScanFile, folder: Path, index: int, options: DatasetOptions
     members = {name: facts.get(name) for name in (*_NEEDED, *_OPTIONAL)}
     members["photons"] = described.pop("photons")
     members[METADATA_KEY] = np.array(json.dumps(described))
-    write_npz(_facts_path(folder, index), {name: values for name, values in members.items() if values is not None})
+    write_npz(facts_path(folder, index), {name: values for name, values in members.items() if values is not None})
     logger.info("Stored %d patterns of %d x %d pixels from %s.", len(verdict.kept), scan.N, scan.N, scan.path)
 
 
@@ -125,13 +127,11 @@ def open_stored_scan(folder: Path, index: int) -> StoredScan:
     Raises:
         DataError: a file is missing or damaged.
     """
-    members = read_npz(_facts_path(folder, index), (*_NEEDED, *_OPTIONAL, METADATA_KEY))
+    members = read_npz(facts_path(folder, index), (*_NEEDED, *_OPTIONAL, METADATA_KEY))
     described = parse_metadata(members.pop(METADATA_KEY, None))
     missing = [name for name in _NEEDED if name not in members]
     if missing or not {"name", "measurement", "labels"} <= described.keys():
-        raise DataError(
-            f"{_facts_path(folder, index)} lacks {missing or 'its description'}. Create the data set again."
-        )
+        raise DataError(f"{facts_path(folder, index)} lacks {missing or 'its description'}. Create the data set again.")
     patterns = StoredRows.open(_pattern_path(folder, index), described["measurement"])
     if patterns.shape[0] != len(members["xcoords"]):
         raise DataError(
@@ -143,8 +143,11 @@ def open_stored_scan(folder: Path, index: int) -> StoredScan:
         facts = _checked_facts(members, patterns.shape)
         require_choice("measurement", described["measurement"], (COUNTS, AMPLITUDES))
     except (DataError, ConfigError) as error:
-        raise DataError(f"{_facts_path(folder, index)}: {error} Create the data set again.") from error
-    return StoredScan(name=str(described["name"]), patterns=patterns, labels=labels, **facts)
+        raise DataError(f"{facts_path(folder, index)}: {error} Create the data set again.") from error
+    counted = bool(described.get("measured_as_counts", described["measurement"] == COUNTS))
+    return StoredScan(
+        name=str(described["name"]), patterns=patterns, labels=labels, measured_as_counts=counted, **facts
+    )
 
 
 def _checked_facts(members: Mapping[str, AnyArray], shape: tuple[int, ...]) -> dict[str, Any]:
@@ -187,6 +190,7 @@ def _store_patterns(scan: ScanFile, path: Path, options: DatasetOptions) -> tupl
         "name": scan.path.name,
         "measurement": AMPLITUDES if once.dtype.kind == "f" else kind,
         "labels": options.with_labels,
+        "measured_as_counts": are_counted,
         "photons": photons,
     }, verdict
 
@@ -287,7 +291,16 @@ def _labels_of_object(scan: ScanFile, kept: IntArray) -> Iterator[Complex64Array
             yield patches
 
 
-def _facts_path(folder: Path, index: int) -> Path:
+def facts_path(folder: Path, index: int) -> Path:
+    """Return the file of a scan that has all but its patterns and labels.
+
+    Args:
+        folder: folder of the files of the scans.
+        index: number of the scan.
+
+    Returns:
+        The file.
+    """
     return folder / f"scan-{index:05d}.npz"
 
 

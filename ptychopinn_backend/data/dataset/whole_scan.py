@@ -1,0 +1,71 @@
+"""A scan of a data set as a scan again."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+
+import numpy as np
+
+from ptychopinn_backend.arrays import AnyArray
+from ptychopinn_backend.data.dataset.sources import MEMORY_PART
+from ptychopinn_backend.data.dataset.stored_rows import StoredRows
+from ptychopinn_backend.data.dataset.stored_scan import StoredScan
+from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.scaling import pattern_slices
+from ptychopinn_backend.files.npz import machine_memory_bytes
+
+
+def whole_scan(stored: StoredScan) -> RawData:
+    """Return a scan of a data set as a scan.
+
+    Args:
+        stored: the scan.
+
+    Returns:
+        All of its patterns, as amplitudes; an object guess and what else a data set does not keep are missing.
+
+    Raises:
+        DataError: a file was altered since the data set was made.
+    """
+    labels = None if stored.labels is None else _read_all(stored.labels, np.empty(stored.labels.shape, np.complex64))
+    return RawData(
+        xcoords=stored.xcoords,
+        ycoords=stored.ycoords,
+        diff3d=_read_all(stored.patterns, _room(stored.patterns.shape)),
+        scan_index=stored.scan_index,
+        probeGuess=stored.probeGuess,
+        Y=labels,
+        bad_pixels=stored.bad_pixels,
+        xcoords_start=stored.xcoords_start,
+        ycoords_start=stored.ycoords_start,
+        measured_as_counts=stored.measured_as_counts,
+    )
+
+
+def moved(scan: RawData, shift_px: float) -> RawData:
+    """Return a scan whose positions are moved along both axes.
+
+    Args:
+        scan: the scan.
+        shift_px: added to all positions, nominal ones too.
+
+    Returns:
+        The scan.
+    """
+    names = ("xcoords", "ycoords", "xcoords_start", "ycoords_start")
+    return replace(scan, **{name: value + shift_px for name in names if (value := getattr(scan, name)) is not None})
+
+
+def _room(shape: tuple[int, ...]) -> AnyArray:
+    """Return an array (pattern, N, N) for amplitudes: in memory, or in a temporary file where that is much."""
+    if 4 * int(np.prod(shape)) <= MEMORY_PART * machine_memory_bytes():
+        return np.empty(shape, np.float32)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.float32, "w+", shape=shape)
+
+
+def _read_all(rows: StoredRows, into: AnyArray) -> AnyArray:
+    for part in pattern_slices(into):
+        into[part] = rows[np.arange(part.start, part.stop)]
+    return into
