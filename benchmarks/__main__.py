@@ -32,7 +32,7 @@ TOPICS = (
     "end_to_end",
     "growth",
 )
-ON_REQUEST = ("choices", "onnx_backend")
+ON_REQUEST = ("choices", "onnx_backend", "live")
 """Topics that only `--only` measures: they would take a run of all beyond ten minutes."""
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
 

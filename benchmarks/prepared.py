@@ -6,10 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.scenes import SEED, cnn_config, scan_of, write_scan
+import numpy as np
+
+from benchmarks.scenes import SEED, cnn_config, preset_config, scan_of, write_scan
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
+from ptychopinn_backend.factory import create_backend
 from ptychopinn_backend.runs.train import train_source
+from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.seam.interface import BackendSetup
 
 BACKENDS = ("pytorch", "tensorflow")
 FRAMEWORK_IMPORTS = {"pytorch": "import torch", "tensorflow": "import tensorflow"}
@@ -20,6 +25,17 @@ def archive_and_scan(folder: Path, patterns: int) -> tuple[Path, Path]:
     arguments = [str(folder), str(patterns)]
     subprocess.run([sys.executable, "-m", "benchmarks.prepared", *arguments], check=True, stdout=subprocess.DEVNULL)
     return folder / "wts.h5.zip", folder / "scan.npz"
+
+
+def untrained(network: str, N: int) -> TrainedModel:
+    """Return a model with fresh weights that maps patterns one by one: 'cnn', or 'backprojection_unet' as 'fast' is."""
+    if network == "cnn":
+        config, execution = cnn_config(N, 1, 2, nepochs=1), ExecutionConfig(seed=SEED)
+    else:
+        config, execution = preset_config("fast", N, nepochs=1)
+    ones = np.ones((1, 1, N, N), np.complex64)
+    backend = create_backend(BACKENDS[0], BackendSetup(config.model, config, execution, 100.0, ones))
+    return TrainedModel(backend, given_probes=ones).one_by_one()
 
 
 def _prepare(folder: Path, patterns: int) -> None:
