@@ -36,7 +36,7 @@ MAIN = "from ptychopinn_backend.cli.main import main; import sys; sys.exit(main(
 PREFIX = "bench"
 SEARCH_PORT = "15976"
 SIZES = (64, 128)
-NETWORKS = ("cnn", "backprojection_unet")
+NETWORKS = ("small", "fast")
 
 
 def measure(quick: bool) -> list[Table]:
@@ -57,7 +57,7 @@ def measure(quick: bool) -> list[Table]:
         for N in SIZES[:1] if quick else SIZES:
             patterns = 64 if quick else 1000 if N == 64 else 400
             model, scan = untrained(network, N), scan_of(N, patterns)
-            runs = {"bare": partial(_bare, model, scan), "stream": partial(_stream, model, scan)}
+            runs = {"bare": partial(_bare, model, scan), "stream": partial(_stream, model, scan, _entries(scan))}
             times = interleaved(runs, 1 if quick else 5)
             bare, stream = (times[name].rate(patterns) for name in ("bare", "stream"))
             rates.add(network, N, patterns, bare, stream, times["bare"].relative_to(times["stream"]))
@@ -76,12 +76,20 @@ def _bare(model: TrainedModel, scan: RawData) -> None:
         pass
 
 
-def _stream(model: TrainedModel, scan: RawData) -> Counters:
+def _entries(scan: RawData) -> list[tuple[Frame, Position]]:
+    counts, places = detector_counts(scan), scan.positions_xy.tolist()
+    return [
+        (Frame(k, image, k * 1e-3, arrived_s=time.monotonic()), Position(k, *xy, k * 1e-3))
+        for k, (image, xy) in enumerate(zip(counts, places, strict=True))
+    ]
+
+
+def _stream(model: TrainedModel, scan: RawData, entries: list[tuple[Frame, Position]]) -> Counters:
     options = StreamOptions(start_frames=1, start_wait_s=0, probe=scan.probeGuess, photons=scan.mean_photons)
     stream = LiveStream(model, options)
-    for number, (counts, xy) in enumerate(zip(detector_counts(scan), scan.positions_xy.tolist(), strict=True)):
-        stream.take_frame(Frame(number, counts, number * 1e-3, arrived_s=time.monotonic()))
-        stream.take_position(Position(number, *xy, number * 1e-3))
+    for frame, position in entries:
+        stream.take_frame(frame)
+        stream.take_position(position)
         stream.work()
     stream.end()
     return stream.counters
@@ -129,7 +137,7 @@ def replayed(folder: Path, model: TrainedModel, scan: RawData, rate: float, fram
 
 def memory(minutes: float) -> dict[str, float]:
     """Stream into the core as fast as it takes frames; return MiB of memory after a tenth, half and all of the time."""
-    model, scan = untrained("cnn", 64), scan_of(64, 1000)
+    model, scan = untrained("small", 64), scan_of(64, 1000)
     counts, places = detector_counts(scan), scan.positions_xy.tolist()
     stream = LiveStream(model, StreamOptions(probe=scan.probeGuess, start_frames=8))
     begin, number, found = time.monotonic(), 0, {}
@@ -155,7 +163,7 @@ def _resident_mib() -> float:
 def balance(frames: int) -> dict[str, float]:
     """Send so many frames faster than they are predicted; every one must be accounted for."""
     with TemporaryDirectory(prefix="bench-") as folder:
-        told = replayed(Path(folder), untrained("cnn", 64), scan_of(64, 1000), 4000.0, frames)
+        told = replayed(Path(folder), untrained("small", 64), scan_of(64, 1000), 4000.0, frames)
     kinds = ("used", "repeated", "late", "refused", "unpaired", "dropped", "waiting")
     told["unaccounted"] = told["sent_frames"] - sum(told.get(kind, 0) for kind in kinds) - told.get("missing", 0)
     return told
@@ -163,7 +171,7 @@ def balance(frames: int) -> dict[str, float]:
 
 def kills(count: int) -> dict[str, int]:
     """Kill sender and receiver by turns while a scan is sent; afterwards a whole scan must come through."""
-    model, scan = untrained("cnn", 64), scan_of(64, 200)
+    model, scan = untrained("small", 64), scan_of(64, 200)
     rng = np.random.default_rng(0)
     with TemporaryDirectory(prefix="bench-") as name:
         running = Running(Path(name), model, scan)

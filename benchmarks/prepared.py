@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,11 +29,10 @@ def archive_and_scan(folder: Path, patterns: int) -> tuple[Path, Path]:
 
 
 def untrained(network: str, N: int) -> TrainedModel:
-    """Return a model with fresh weights that maps patterns one by one: 'cnn', or 'backprojection_unet' as 'fast' is."""
-    if network == "cnn":
-        config, execution = cnn_config(N, 1, 2, nepochs=1), ExecutionConfig(seed=SEED)
-    else:
-        config, execution = preset_config("fast", N, nepochs=1)
+    """Return a model of patterns one by one, with fresh weights: 'fast' as the preset, 'small' of fewest filters."""
+    config, execution = preset_config("fast", N, nepochs=1)
+    if network == "small":
+        config = replace(config, model=replace(config.model, n_filters_scale=1))
     ones = np.ones((1, 1, N, N), np.complex64)
     backend = create_backend(BACKENDS[0], BackendSetup(config.model, config, execution, 100.0, ones))
     return TrainedModel(backend, given_probes=ones).one_by_one()

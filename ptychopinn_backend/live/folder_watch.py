@@ -91,10 +91,15 @@ class FolderWatch:
             clock: seconds.
 
         Raises:
-            ConfigError: no folder lies there.
+            ConfigError: no folder lies there, or it is that of the results.
         """
         if not folder.is_dir():
             raise ConfigError(f"'{folder}' is not a folder. Name one in which scan files appear; it may be empty.")
+        if folder.resolve() == ledger.folder.resolve():
+            raise ConfigError(
+                f"'{ledger.folder}' is the watched folder itself, where results would be taken for scans. Name another "
+                "one for the results; it may lie in the watched one."
+            )
         self._folder, self._ledger, self._settle_s, self._clock = folder, ledger, settle_s, clock
         self._changing: dict[str, tuple[Seen, float]] = {}
 

@@ -126,9 +126,9 @@ class LiveObject:
         """Frames that are in the object."""
         return len(self.log.numbers)
 
-    def fits(self, x: float, y: float) -> bool:
-        """Return whether a frame at a position, in object pixels, is near enough for an object of bounded size."""
-        return self._object.fits(np.array([[x, y]]))
+    def fits(self, positions_xy: Float64Array) -> bool:
+        """Return whether positions (frame, 2), in object pixels, are near enough for an object of bounded size."""
+        return self._object.fits(positions_xy)
 
     def add(self, amplitudes: Float32Array, positions_xy: Float64Array, numbers: list[float]) -> None:
         """Predict frames and add their patches.

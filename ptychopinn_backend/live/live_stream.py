@@ -294,7 +294,9 @@ class LiveStream:
 
     def _predict(self, pairs: list[Pair]) -> None:
         assert self.object is not None
-        fitting = [pair for pair in pairs if self._may_be_used(pair)]
+        fitting = [pair for pair in pairs if pair.frame.counts.dtype == self._dtype]
+        if fitting and not self.object.fits(positions_of(fitting)):
+            fitting = [pair for pair in fitting if self.object.fits(positions_of([pair]))]
         counts = [pair.frame.counts for pair in fitting]
         amplitudes = self._amplitudes(np.stack(counts)) if counts else np.zeros((0, 0, 0), np.float32)
         lit = [index for index, image in enumerate(amplitudes) if image.any() and not np.isnan(image).any()]
@@ -309,10 +311,6 @@ class LiveStream:
         self._counters.used += len(used)
         now_s = self._clock()
         self._counters.lags_s.extend(now_s - pair.frame.arrived_s for pair in used)
-
-    def _may_be_used(self, pair: Pair) -> bool:
-        assert self.object is not None
-        return pair.frame.counts.dtype == self._dtype and self.object.fits(pair.x, pair.y)
 
     def _amplitudes(self, counts: AnyArray) -> Float32Array:
         """Return square roots of counts (frame, N, N), 0 at bad pixels; NaN where a count is below 0."""

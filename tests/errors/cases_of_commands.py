@@ -16,6 +16,7 @@ PRETRAIN = ("pretrain", "-o", "out", "--quiet", "--backend", "pytorch", "--accel
 SEVERAL = ("--devices", "2", "--num-nodes", "2")
 CALIBRATE = ("calibrate", "scan.npz", "-o", "calibrated.npz", "--quiet")
 EVALUATE = ("evaluate", "result/reconstruction.npz", "scan.npz")
+LIVE = ("live", "model", "-o", "out", "--frames", "pva://t:frames", "--positions", "pva://t:positions")
 PLAN = ("simulate", "-o", "scans", "--config", "plan.yaml")
 
 CASES = (
@@ -107,6 +108,25 @@ CASES = (
         exit_code=0,
         has_foreign_words=True,
     ),
+    Case("A channel of another kind", (*LIVE, "--stop", "ca://t:done"), "is not the address of a channel"),
+    Case("A channel without a name", (*LIVE, "--frames", "pva://"), "is not the address of a channel"),
+    Case("A stream that ends after no time", (*LIVE, "--idle", "0"), "must be a number of seconds above 0"),
+    Case(
+        "A stream with the probe of a scan that has none",
+        (*LIVE, "--probe-from", "scan.npz"),
+        "has no probe",
+        scan_with(probeGuess=None),
+    ),
+    Case("A replay faster than any detector", ("replay", "scan.npz", "--rate", "1e9"), "--rate 1e\\+09 is not above 0"),
+    Case("A replay that loses everything", ("replay", "scan.npz", "--lose", "1"), "is no part of the frames"),
+    Case("A watched folder that does not exist", ("watch", "absent", "model", "-o", "out"), "is not a folder"),
+    Case(
+        "A list of watched files that is none",
+        ("watch", "result", "model", "-o", "."),
+        "Move it away",
+        text("watched.json", "{"),
+    ),
+    Case("Results in the watched folder itself", ("watch", ".", "model", "-o", "."), "is the watched folder"),
     Case("The output folder is a file", (*RUN, "-o", "scan.npz"), "could not be written|scan.npz", exit_code=1),
     Case("The output lies below a file", (*SIMULATE[:2], "scan.npz/new.npz", *SIMULATE[3:]), "scan.npz", exit_code=1),
     Case("The network is larger than memory", (*RUN, "--filters-scale", "4000"), "Not enough memory", exit_code=1),

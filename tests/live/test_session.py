@@ -17,9 +17,12 @@ import pytest
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
+from tests.factory.interpreters import environment_without
+from tests.factory.interpreters import run as run_without
 
 pytest.importorskip("p4p")
 
+FRAMEWORKS = ("torch", "lightning", "pytorch_lightning", "functorch", "tensorflow", "keras")
 FOLLOW = ("--frames", "pva://t:frames", "--positions", "pva://t:positions", "--stop", "pva://t:done")
 
 
@@ -112,3 +115,34 @@ def test_ctrl_c_ends_in_order(archive: Path, tmp_path: Path, port: int) -> None:
     assert receiver.returncode == 0
     assert "Ended: asked to" in out
     assert "nothing, no frame was used" in out
+
+
+@pytest.mark.slow
+def test_a_kilohertz_without_a_framework_is_what_pytorch_makes_of_it(
+    archive: Path, scan_file: Path, tmp_path: Path, port: int
+) -> None:
+    """An instrument's computer: ONNX Runtime alone, and a detector of 1000 frames a second."""
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "packages").mkdir()
+    paths = environment_without(tmp_path / "packages", *FRAMEWORKS)
+    words = ["live", str(archive), *FOLLOW, "-o", str(tmp_path / "live"), "--queue", "100000", "--no-publish"]
+    words += ["--backend", "onnx", "--probe-from", str(scan_file), "--search-port", str(port)]
+    program = f"""
+from ptychopinn_backend.cli import main
+code = main({words!r})
+print(json.dumps([code, loaded("torch", "tensorflow"), loaded("onnxruntime")]))
+"""
+    with running(
+        "replay", scan_file, "--rate", "1000", "--frames", "1000", "--prefix", "t", "--search-port", port
+    ) as sender:
+        assert run_without(program, paths) == [0, [], ["onnxruntime"]]
+        assert "Sent 1000 frames" in sender.communicate(timeout=60)[0]
+    kept = tmp_path / "live" / "frames.npz"
+    fixed = ["--backend", "pytorch", "--accelerator", "cpu", "--polish", "0", "--calibrate", "never", "--quiet"]
+    assert main(["infer", str(archive), str(kept), "-o", str(tmp_path / "offline"), *fixed]) == 0
+    found, expected = (Reconstruction.load_npz(tmp_path / name / "reconstruction.npz") for name in ("live", "offline"))
+    assert (found.backend, expected.backend) == ("onnx", "pytorch")
+    assert found.positions_xy is not None
+    assert len(found.positions_xy) == 1000
+    # Patches of the two agree to 1e-6 of the largest value, and phases are found from them.
+    np.testing.assert_allclose(found.object, expected.object, atol=2e-5 * np.abs(expected.object).max())
