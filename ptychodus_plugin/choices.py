@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ptychodus_plugin.devices import ALL, are_devices, known_devices
 from ptychodus_plugin.options import CUSTOM, Option, Selection
 from ptychopinn_backend.config import INFERENCE_BACKENDS, ONNX
 from ptychopinn_backend.config.generators import backends_of, offers
@@ -46,6 +47,8 @@ def choices_of(option: Option, value: str, selection: Selection) -> list[Choice]
         choices = _backends()
     elif option.key == "Preset":
         choices = [_preset(name, selection) for name in option.choices]
+    elif option.key == "VisibleDevices":
+        choices = _devices(selection.backend, value)
     elif option.key == "Architecture":
         choices = [_architecture(name, selection.backend) for name in option.choices]
     else:
@@ -70,6 +73,22 @@ def _backends() -> list[Choice]:
 
 def _noted(title: str, notes: list[str]) -> str:
     return f"{title} ({', '.join(notes)})" if notes else title
+
+
+def _devices(backend: str, value: str) -> list[Choice]:
+    """Return all devices, and each by its name once it is known."""
+    title = BACKEND_TITLES.get(backend, backend)
+    choices = [Choice(ALL, "all")]
+    names = known_devices(backend)
+    if names is None:
+        choices.append(Choice("?", f"(asking {title} for its devices)", usable=False))
+    elif not names:
+        choices.append(Choice("?", f"(no GPU that {title} sees)", usable=False))
+    else:
+        choices += [Choice(str(number), f"{number}: {name}") for number, name in enumerate(names)]
+    if are_devices(value) and value not in {choice.value for choice in choices}:
+        choices.append(Choice(value, value, "Of the settings file."))
+    return choices
 
 
 def _preset(name: str, selection: Selection) -> Choice:

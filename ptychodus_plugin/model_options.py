@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ptychodus_plugin.devices import ALL
 from ptychodus_plugin.options import FOURIER_GENERATORS, PRESET_CHOICES, Option, Selection, pinn, pytorch, trains
 from ptychopinn_backend.config import BACKENDS, INFERENCE_BACKENDS, ONNX
 from ptychopinn_backend.config.generators import (
@@ -73,6 +74,14 @@ MODEL_OPTIONS: Final = (
         box=BACKEND_BOX,
         choices=("auto", "cpu", "gpu", "cuda", "tensorrt", "mps"),
         offered_by={"mps": ("pytorch",), "tensorrt": (ONNX,)},
+    ),
+    Option(
+        "VisibleDevices",
+        ALL,
+        "Visible Devices:",
+        "GPUs that training and reconstruction may use: all, one of the list, or numbers in a settings file (0,1).",
+        box=BACKEND_BOX,
+        choices=(ALL,),
     ),
     Option(
         "Devices",

@@ -26,6 +26,7 @@ from skimage.restoration import inpaint_biharmonic
 from ptychodus_plugin.product_checks import check_product
 from ptychopinn_backend.arrays import AnyArray, BoolArray, ComplexArray, Float64Array
 from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.readers.host_export import CENTRE_SHIFT_PX
 from ptychopinn_backend.files.npz import METADATA_KEY, write_npz
 from ptychopinn_backend.physics.probe import mean_modes as mean_of_probe
 from ptychopinn_backend.stitching.assembly import ObjectFrame
@@ -33,7 +34,11 @@ from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
-CENTRE_SHIFT_PX: Final = 0.5
+POSITIONS_NOTE: Final = (
+    "Object pixels; the middle of n pixels is n / 2. Ptychodus' own export counts it as (n - 1) / 2, and is half a "
+    "pixel lower."
+)
+"""In the metadata of an exported scan, for who compares it with the host's own."""
 
 
 def scan_positions_px(product: Product) -> tuple[Float64Array, Float64Array]:
@@ -136,7 +141,7 @@ def save_training_data(file_path: Path, parameters: ReconstructInput) -> None:
         "probeGuess": mean_modes(product.probes),
         "objectGuess": product.object_.get_layer(0),
         "scan_index": np.zeros(len(xcoords), int),
-        METADATA_KEY: np.array(json.dumps({"measurement": "counts"})),
+        METADATA_KEY: np.array(json.dumps({"measurement": "counts", "positions": POSITIONS_NOTE})),
     }
     write_npz(file_path, members)
 

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from ptychodus.api.reconstruct import ReconstructInput, ReconstructOutput, TrainableReconstructor, TrainOutput
 
 from ptychodus_plugin.configuration import reconstruct_payload, require_model, train_payload
+from ptychodus_plugin.devices import visible_environment
 from ptychodus_plugin.messages import (
     RECONSTRUCT_GOAL,
     Chosen,
@@ -34,6 +35,7 @@ from ptychodus_plugin.training_folder import (
 from ptychopinn_backend.archive import is_foreign, read_archive, read_metadata, write_archive
 from ptychopinn_backend.errors import OutputError, PtychoPINNError, lack_of_memory, sentence_of
 from ptychopinn_backend.seam.child_process import ChildProcess, ParentLink
+from ptychopinn_backend.seam.process_rank import environment
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
@@ -259,7 +261,8 @@ class PtychoPINNReconstructor(TrainableReconstructor):
         self._stop.clear()
         if self._closing:
             return
-        child = ChildProcess(work)
+        with environment(visible_environment(self._settings.value("Model", "VisibleDevices"))):
+            child = ChildProcess(work)
         try:
             if child.give(payload, self._stop):
                 yield from child.messages(self._stop)

@@ -63,6 +63,12 @@ class OnnxBackend(Backend):
         return {"onnxruntime": str(onnxruntime.__version__)}  # the package may be onnxruntime-gpu
 
     @staticmethod
+    def device_names() -> tuple[str, ...]:
+        """Return the GPU that ONNX Runtime was built for, of which it tells no name."""
+        gpus = [name for name in onnxruntime.get_available_providers() if name.startswith(("CUDA", "ROCM", "TensorRT"))]
+        return ("GPU",) if gpus else ()
+
+    @staticmethod
     def use_threads(count: int) -> None:
         """Compute with `count` threads on the CPU."""
         use_threads(count)

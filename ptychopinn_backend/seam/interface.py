@@ -124,6 +124,11 @@ class Backend(ABC):
 
     @staticmethod
     @abstractmethod
+    def device_names() -> tuple[str, ...]:
+        """Return what the GPUs this process sees are called, by their numbers; none where it sees none."""
+
+    @staticmethod
+    @abstractmethod
     def versions() -> dict[str, str]:
         """Return the versions of the framework's packages, by distribution name."""
 

@@ -13,7 +13,13 @@ from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.tf_backend.data import SourceConstants, TensorBatch, stream
-from ptychopinn_backend.tf_backend.devices import refuse_unsupported, resolve_device, resolve_precision, set_determinism
+from ptychopinn_backend.tf_backend.devices import (
+    device_names,
+    refuse_unsupported,
+    resolve_device,
+    resolve_precision,
+    set_determinism,
+)
 from ptychopinn_backend.tf_backend.failures import explained_failures
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.model import PtychographyModel, to_canonical
@@ -50,6 +56,11 @@ class TensorFlowBackend(Backend):
     def versions() -> dict[str, str]:
         """Return the version of TensorFlow; Keras takes no part."""
         return {"tensorflow": str(tf.version.VERSION)}  # the package may be tensorflow-cpu
+
+    @staticmethod
+    def device_names() -> tuple[str, ...]:
+        """Return what the GPUs that TensorFlow sees are called."""
+        return device_names()
 
     @staticmethod
     def use_threads(count: int) -> None:

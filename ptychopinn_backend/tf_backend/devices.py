@@ -97,6 +97,12 @@ def resolve_device(accelerator: str) -> str:
     return "/GPU:0"
 
 
+def device_names() -> tuple[str, ...]:
+    """Return what the GPUs this process sees are called, by their numbers."""
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return tuple(str(found.get("device_name", "GPU")) for found in details)
+
+
 def set_determinism(deterministic: bool | str) -> None:
     """Make TensorFlow use bit-reproducible algorithms when `deterministic` is True.
 

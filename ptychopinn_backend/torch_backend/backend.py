@@ -18,7 +18,7 @@ from ptychopinn_backend.physics.loss_formulas import MODULUS_FLOOR
 from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.torch_backend.compilation import compile_network
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
-from ptychopinn_backend.torch_backend.devices import autocast, resolve_device, resolve_precision
+from ptychopinn_backend.torch_backend.devices import autocast, device_names, resolve_device, resolve_precision
 from ptychopinn_backend.torch_backend.failures import explained_failures
 from ptychopinn_backend.torch_backend.model import PtychographyModel, to_canonical
 from ptychopinn_backend.torch_backend.physics import Patches
@@ -52,6 +52,11 @@ class TorchBackend(Backend):
     def versions() -> dict[str, str]:
         """Return the versions of torch and lightning."""
         return {name: version(name) for name in ("torch", "lightning")}
+
+    @staticmethod
+    def device_names() -> tuple[str, ...]:
+        """Return what the GPUs that PyTorch sees are called."""
+        return device_names()
 
     @staticmethod
     def use_threads(count: int) -> None:

@@ -51,6 +51,13 @@ def resolve_device(execution: ExecutionConfig) -> torch.device:
     )
 
 
+def device_names() -> tuple[str, ...]:
+    """Return what the GPUs this process sees are called, by their numbers."""
+    if torch.cuda.is_available():
+        return tuple(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
+    return ("GPU of this machine (mps)",) if torch.backends.mps.is_available() else ()
+
+
 def process_count(execution: ExecutionConfig) -> int:
     """Return how many processes train on this machine, one a device.
 

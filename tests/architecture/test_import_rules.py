@@ -18,7 +18,7 @@ ALLOWED = {
     "keras": ENGINE / "tf_backend",
     "onnx": ENGINE / "onnx_backend",
     "onnxruntime": ENGINE / "onnx_backend",
-    "PyQt5": PLUGIN / "view.py",
+    "PyQt5": PLUGIN / "view",
     "p4p": ENGINE / "live",
     "starlette": ENGINE / "live" / "page.py",
     "uvicorn": ENGINE / "live" / "page.py",

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from ptychodus.api.io import save_ptychopinn_training_data, save_training_data
+import pytest
+from ptychodus.api.io import save_product, save_ptychopinn_training_data, save_training_data
 
 from ptychodus_plugin.product import raw_data_of
+from ptychodus_plugin.product import save_training_data as save_our_training_data
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.dataset import create_dataset
+from ptychopinn_backend.data.decisions import LOGGER
 from ptychopinn_backend.data.raw_data import RawData
 from tests.ptychodus.scenes import make_input
 
@@ -36,3 +39,30 @@ def test_a_folder_of_exports_becomes_one_data_set(tmp_path: Path) -> None:
     dataset = create_dataset(tmp_path / "exports", tmp_path / "set", ModelConfig(N=raw.N))
     assert dataset.n_patterns == 2 * raw.n_patterns
     np.testing.assert_allclose(dataset.mean_photons, raw.mean_photons, rtol=1e-6)
+
+
+def test_a_product_beside_it_settles_what_the_export_of_the_host_leaves_open(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parameters, _ = make_input(step_px=9.0)
+    expected = raw_data_of(parameters)
+    save_ptychopinn_training_data(tmp_path / "train_data.npz", parameters)
+    with caplog.at_level("INFO", LOGGER):
+        alone = RawData.from_file(tmp_path / "train_data.npz")
+    assert "half a pixel beside its objectGuess. Put its product beside it" in caplog.text
+    np.testing.assert_allclose(alone.positions_xy + 0.5, expected.positions_xy, atol=1e-9)
+    # A product of another scan settles nothing.
+    save_product(tmp_path / "product.h5", make_input(step_px=9.0, seed=2)[0].product)
+    np.testing.assert_array_equal(RawData.from_file(tmp_path / "train_data.npz").positions_xy, alone.positions_xy)
+    caplog.clear()
+    save_product(tmp_path / "product.h5", parameters.product)
+    with caplog.at_level("INFO", LOGGER):
+        beside = RawData.from_file(tmp_path / "train_data.npz")
+    np.testing.assert_allclose(beside.positions_xy, expected.positions_xy, atol=1e-6)
+    assert "is Ptychodus' own export of product.h5" in caplog.text
+    assert "--measurement" not in caplog.text
+
+
+def test_our_export_says_where_its_pixels_lie(tmp_path: Path) -> None:
+    save_our_training_data(tmp_path / "train_data.npz", make_input(step_px=16.0)[0])
+    assert "half a pixel lower" in RawData.from_file(tmp_path / "train_data.npz").metadata["positions"]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ptychodus.api.reconstruct import TrainOutput
 from PyQt5.QtCore import Qt
 from PyQt5.QtWidgets import QComboBox, QFormLayout, QGroupBox, QLabel
 
+from ptychodus_plugin.devices import known_devices
+from ptychodus_plugin.messages import Chosen, Judged
+from ptychodus_plugin.product import losses_of
 from tests.ptychodus.window import Window
 
 
@@ -140,6 +145,74 @@ def test_supervised_shows_neither_physics_nor_its_losses(window: Window) -> None
     assert "Weight for NLL loss:" not in rows["Training"]
     assert {"Architecture:", "Grid Size:"} <= set(rows["Model"])
     assert "Learning Rate:" in rows["Training"]
+
+
+def shown_label(window: Window, name: str) -> QLabel:
+    found = window.view.findChild(QLabel, name)
+    assert found is not None
+    return found
+
+
+def test_form_shows_what_auto_chose_and_why(window: Window) -> None:
+    label = window.form.findChild(QLabel, "chosen_preset")
+    assert not label.isVisible()
+    window.form.notices.told.emit(Chosen("fast", "39% overlap: neighbours are trained together"))
+    assert label.isVisible()
+    assert label.text() == "fast: 39% overlap: neighbours are trained together"
+    window.pick(window.drop_down("Preset"), "fine")
+    assert not label.isVisible()
+
+
+@pytest.mark.parametrize(("training", "scale"), [([2.0, 1.0], "log"), ([-2.0, -3.0], "linear")])
+def test_both_losses_are_drawn_while_training(window: Window, training: list[float], scale: str) -> None:
+    curves = [losses_of({"loss": training}), losses_of({"loss": [3.0, 2.5]})]
+    for epochs in (1, 2):
+        output = TrainOutput(*(curve[:epochs] for curve in curves), progress=epochs)
+        window.form.notices.told.emit(output)
+    axes = window.view.processing_status_view.axes
+    assert window.wait_until(lambda: len(axes.lines) == 2, 5)
+    assert [list(line.get_ydata()) for line in axes.lines] == [training, [3.0, 2.5]]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["Training", "Validation"]
+    assert (axes.get_yscale(), axes.get_title()) == (scale, "Training, epoch 2")
+
+
+def test_panel_shows_how_good_the_result_is(window: Window) -> None:
+    panel = shown_label(window, "result_pinn")
+    assert not panel.isVisible()
+    judged = Judged(0.1234, 0.05, 0.13, 2.5, 8, refined=True, pixel_nm=8.0)
+    window.form.notices.told.emit(judged)
+    assert panel.isVisible()
+    assert all(word in panel.text() for word in ("0.1234", "0.0500", "0.1300", "2.5 s", "refined", "not measured"))
+    window.form.notices.told.emit(judged._replace(resolution_px=1.5))
+    assert "1.50 px = 12 nm" in panel.text()
+    window.choose_algorithm("ptychopinn_supervised")
+    assert not panel.isVisible()
+    window.choose_algorithm("ptychopinn_pinn")
+    assert panel.isVisible()
+
+
+def test_devices_are_named_by_a_child_when_the_list_is_opened(window: Window) -> None:
+    window.pick(window.drop_down("Backend"), "PyTorch")
+    box = window.drop_down("VisibleDevices")
+    assert entries(box)[0] == ("all", True)
+    before = "torch" in sys.modules
+    box.showPopup()
+    assert window.wait_until(lambda: known_devices("pytorch") is not None, 60)
+    window.settle()
+    box.hidePopup()
+    names = known_devices("pytorch") or ()
+    shown = [(f"{number}: {name}", True) for number, name in enumerate(names)] or [
+        ("(no GPU that PyTorch sees)", False)
+    ]
+    assert entries(box)[1:] == (shown or [("(no GPU that PyTorch sees)", False)])
+    assert ("torch" in sys.modules) == before
+
+
+def test_devices_of_a_settings_file_are_shown(window: Window) -> None:
+    window.set("Model", VisibleDevices="0,1")
+    assert window.drop_down("VisibleDevices").currentText() == "0,1"
+    window.set("Model", VisibleDevices="fast")
+    assert window.drop_down("VisibleDevices").currentText() == "fast (unknown)"
 
 
 def test_every_widget_has_a_tool_tip(window: Window) -> None:

@@ -19,6 +19,7 @@ from ptychopinn_backend.data.findings.layout import PATTERN_AXIS_KEY, is_axis_op
 from ptychopinn_backend.data.readers.array_source import ArraySource, NpzArray
 from ptychopinn_backend.data.readers.content import Content
 from ptychopinn_backend.data.readers.grid_cache import Flattened, PolarPatches, positions_of_groups
+from ptychopinn_backend.data.readers.host_export import settled
 from ptychopinn_backend.data.readers.parts import Instrument, OpenedScan
 from ptychopinn_backend.data.readers.pixel_positions import oriented, positions_in_pixels
 from ptychopinn_backend.data.scan_checks import parse_metadata
@@ -102,6 +103,10 @@ def open_npz(path: Path, reading: Reading) -> OpenedScan:
     if members["probeGuess"].size == 0 if "probeGuess" in members else False:
         del members["probeGuess"]
     metadata = parse_metadata(members.pop(METADATA_KEY, None), path)
+    exported = settled(path, names, members)
+    if exported is not None:
+        members, metadata = exported.members, {**metadata, **exported.metadata}
+        notes.append(exported.note)
     patterns = _patterns(path, names, len(members["xcoords"]) if members["xcoords"].ndim else 0, metadata)
     instrument = _instrument(metadata, {name: members.pop(name) for name in _FACTS if name in members})
     members, told, decided = positions_in_pixels(members, instrument, reading, patterns.shape, path)

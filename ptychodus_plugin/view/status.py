@@ -1,0 +1,132 @@
+"""What the window shows beside the form: the losses while they are made, and how good a result is."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ptychodus.api.reconstruct import TrainOutput
+from ptychodus.view.processing import ProcessingStatusView
+from PyQt5.QtCore import QObject, Qt, QTimer
+from PyQt5.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from ptychodus_plugin.messages import Judged
+
+_DRAW_EVERY_MS: Final = 400
+"""Short epochs come faster than a figure is drawn."""
+_CURVES: Final = (("training_loss", "Training", "o-"), ("validation_loss", "Validation", "s--"))
+
+
+class LossPlot(QObject):
+    """Draws both loss curves of a running training on the axes of the host, which draws losses of products alone."""
+
+    def __init__(self, status: ProcessingStatusView, parent: QObject) -> None:
+        """Keep the axes.
+
+        Args:
+            status: the host's view of the running task.
+            parent: owner of this object.
+        """
+        super().__init__(parent)
+        self._axes: Any = status.axes
+        self._canvas: Any = status.figure_canvas
+        self._waiting: TrainOutput | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._draw)
+
+    def show(self, output: TrainOutput) -> None:
+        """Draw the curves soon.
+
+        Args:
+            output: of the last epoch, with the curves as far as they go.
+        """
+        self._waiting = output
+        if not self._timer.isActive():
+            self._timer.start(_DRAW_EVERY_MS)
+
+    def _draw(self) -> None:
+        axes, output = self._axes, self._waiting
+        assert output is not None
+        axes.clear()
+        axes.set_title(f"Training, epoch {output.progress}")
+        axes.set_xlabel("Epoch")
+        axes.set_ylabel("Loss")
+        lowest = []
+        for name, label, style in _CURVES:
+            curve = getattr(output, name)
+            if curve:
+                values = [loss.value for loss in curve]
+                lowest.append(min(values))
+                axes.plot([loss.epoch for loss in curve], values, style, label=label, linewidth=2.0, markersize=3.0)
+        # A Poisson likelihood without its constant is negative.
+        axes.set_yscale("log" if lowest and min(lowest) > 0 else "linear")
+        axes.grid(True)
+        if lowest:
+            axes.legend()
+        self._canvas.draw_idle()
+
+
+class ResultPanel:
+    """How good the last result is, below the losses; in sight as long as the form it belongs to is."""
+
+    def __init__(self, status: ProcessingStatusView, name: str) -> None:
+        """Add the panel to the host's view.
+
+        Args:
+            status: the host's view of the running task.
+            name: of the reconstructor.
+        """
+        self._label = QLabel()
+        self._label.setObjectName(f"result_{name.lower()}")
+        self._label.setTextFormat(Qt.TextFormat.RichText)
+        self._label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._label.setToolTip(
+            "R is the part of the measured amplitudes that object and probe do not explain. Photon noise alone gives "
+            "the second number, and held-out patterns, which made no object, the third."
+        )
+        # It must not make the window wider, nor take room from the curves.
+        self._label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self._label.hide()
+        upper: QWidget | None = status.widget(0)
+        layout = None if upper is None else upper.layout()
+        if isinstance(layout, QVBoxLayout):
+            layout.addWidget(self._label)
+        self._is_wanted = False
+
+    def show(self, judged: Judged) -> None:
+        """Show figures.
+
+        Args:
+            judged: they.
+        """
+        self._label.setText(table_of(judged))
+        self._is_wanted = True
+        self._label.show()
+
+    def set_in_sight(self, *, form_is_shown: bool) -> None:
+        """Follow the form.
+
+        Args:
+            form_is_shown: whether it is shown.
+        """
+        self._label.setVisible(form_is_shown and self._is_wanted)
+
+
+def table_of(judged: Judged) -> str:
+    """Return figures as rich text."""
+    free = "none held out" if judged.r_free is None else f"{judged.r_free:.4f}"
+    resolution = "not measured"
+    if judged.resolution_px is not None:
+        nanometres = judged.resolution_px * judged.pixel_nm
+        resolution = f"{judged.resolution_px:.2f} px = {nanometres:.3g} nm"
+    how = f"{judged.elapsed_s:.1f} s, {judged.polish_steps} steps of polish"
+    rows = [
+        ("R of the result", f"{judged.r_factor:.4f}", "Two halves agree to", resolution),
+        ("of photon noise", f"{judged.noise_r_factor:.4f}", "Time", how),
+        ("of held-out patterns", free, "Probe and positions", "refined" if judged.refined else "as given"),
+    ]
+    cells = (
+        f"<tr><td>{first}</td><td><b>{one}</b>&nbsp;&nbsp;&nbsp;</td><td>{second}</td><td><b>{other}</b></td></tr>"
+        for first, one, second, other in rows
+    )
+    return f"<table cellspacing=4>{''.join(cells)}</table>"
