@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,8 +28,8 @@ from ptychopinn_backend.seam.interface import BackendSetup
 
 PATTERNS = 32
 EXTRAS = {"pytorch": "torch", "tensorflow": "tensorflow", ONNX: "onnx"}
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_OPTIONAL = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
 
 
 def measure(quick: bool) -> list[Table]:
@@ -99,30 +102,29 @@ def _sizes() -> Table:
         ("backend", "MiB beyond the base install", "packages"),
         "Files of all packages that the extra brings, as installed here.",
     )
-    base = _closure("ptychopinn-backend", "")
+    project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+    base = _closure(project["dependencies"])
     for backend, extra in EXTRAS.items():
-        brought = _closure("ptychopinn-backend", extra) - base
+        brought = _closure(project["optional-dependencies"][extra]) - base
         table.add(backend, sum(map(_bytes, brought)) / 2**20, len(brought))
     return table
 
 
-def _closure(package: str, extra: str) -> set[str]:
-    """Return the installed packages that one needs, with those of an extra of it."""
+def _closure(requirements: Sequence[str]) -> set[str]:
+    """Return the installed packages that requirements bring, without those of their extras."""
     found: set[str] = set()
-    pending = [(package, extra)]
+    pending = list(requirements)
     while pending:
-        name, wanted = pending.pop()
-        try:
-            requirements = distribution(name).requires or []
-        except PackageNotFoundError:
+        requirement = pending.pop()
+        match = _NAME.match(requirement)
+        if match is None or "extra ==" in requirement:
             continue
-        if name in found and not wanted:
+        name = match.group().lower().replace("_", "-")
+        if name in found:
             continue
-        found.add(name)
-        for requirement in requirements:
-            match, optional = _NAME.match(requirement), _OPTIONAL.search(requirement)
-            if match is not None and (optional is None or optional.group(1) == wanted):
-                pending.append((match.group().lower().replace("_", "-"), ""))
+        with suppress(PackageNotFoundError):  # of another system or version of Python
+            pending += distribution(name).requires or []
+            found.add(name)
     return found
 
 
