@@ -166,6 +166,8 @@ def _options(values: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
         found: dict[str, Any] = {}
         for key, value in keys.items():
             option = known[key].option
+            if key == "visible_gpu_indices" and value:
+                logger.warning("visible_gpu_indices = %s of PtychoPINN-Torch: set CUDA_VISIBLE_DEVICES to it.", value)
             if option in ("grid_size", "x_bounds", "y_bounds"):
                 found[option] = (*found.get(option, ()), value)
             elif option and not (option in _ZERO_IS_NONE and value == 0):

@@ -50,12 +50,13 @@ _NEGATIONS: Final[Mapping[str, str]] = {
 }
 """Flag -> option that it sets to False."""
 _TEXTS: Final = (
-    *("train_data_file", "test_data_file", "output_dir", "model_path", "config", "scans", "console_level"),
+    *("train_data_file", "test_data_file", "output_dir", "model_path", "run_id", "config", "scans"),
+    "console_level",
     *("train_data_file_path", "test_data_file_path", "output_prefix"),
 )
 _OF_COMMANDS: Final = (
     *("config", "do_stitching", "quiet", "verbose", "console_level", "comparison_plot", "phase_vmin", "phase_vmax"),
-    "model_path",
+    *("model_path", "run_id"),
 )
 """Flags that concern the command itself."""
 _WITHOUT_EFFECT: Final[Mapping[str, str]] = {
@@ -133,6 +134,8 @@ def read_call(words: Sequence[str], read_file: Any) -> LegacyCall:
     """
     given = _parsed(words)
     command: dict[str, Any] = {name: given.pop(name) for name in _OF_COMMANDS if name in given}
+    if "run_id" in command:
+        command.setdefault("model_path", f"runs:/{command.pop('run_id')}")
     left_out = [f"--{name}: {reason}" for name, reason in _WITHOUT_EFFECT.items() if given.pop(name, None) is not None]
     file = OptionFile({})
     if command.get("config") is not None:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import click
 
-from ptychopinn_backend.config import ARCHIVE_NAME
-
 
 @click.command(
     "ptycho-train",
@@ -31,6 +29,7 @@ def command(words: tuple[str, ...]) -> int:
     """  # noqa: D301 - click looks for the character, not for its escape
     from ptychopinn_backend.cli.legacy_flags import inference_words, output_of, read_call, training_words
     from ptychopinn_backend.cli.legacy_session import debug_log, now_s, run_command, save_pictures
+    from ptychopinn_backend.config import ARCHIVE_NAME
     from ptychopinn_backend.legacy.option_files import read_option_file
 
     call = read_call(words, read_option_file)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ptychopinn_backend.config.checks import require_choice
+from ptychopinn_backend.config.checks import require_choice, require_positive_integer
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.legacy.option_fates import CORE
 from ptychopinn_backend.legacy.option_sets import DataConfig, DatagenConfig, InferenceConfig
@@ -164,6 +164,12 @@ def core_simulation_plan(content: Mapping[str, Any]) -> dict[str, Any]:
         parts["object"].get("diffractions_per_object", 7000),
     )
     N = content.get("N", 64)
+    for name, value in (("N", N), ("diffractions_per_object", patterns)):
+        require_positive_integer(name, value)
+    if not isinstance(shape, list | tuple) or len(shape) != 2:
+        raise ConfigError(f"image_size = {shape!r} must be two numbers. Write for example [392, 392].")
+    for length in shape:
+        require_positive_integer("image_size", length)
     plan: dict[str, Any] = {
         "size": N,
         "patterns": patterns,

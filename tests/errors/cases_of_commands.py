@@ -20,6 +20,32 @@ LIVE = ("live", "model", "-o", "out", "--frames", "pva://t:frames", "--positions
 PLAN = ("simulate", "-o", "scans", "--config", "plan.yaml")
 
 CASES = (
+    Case(
+        "Unknown flag of ptycho-train",
+        ("ptycho-train", "--nepoch", "3"),
+        "--nepoch is not a flag. Did you mean 'nepochs'",
+    ),
+    Case("ptycho-train without a scan", ("ptycho-train", "--nepochs", "3"), "--train_data_file is missing"),
+    Case(
+        "ptycho-inference without a model", ("ptycho-inference", "--test_data", "scan.npz"), "--model_path is missing"
+    ),
+    Case(
+        "The number of a scan that is alone",
+        ("ptycho-inference", "--model_path", "model", "--test_data", "scan.npz", "--file_index", "3"),
+        "experiment_number = 3, but 'scan.npz' is a single scan",
+    ),
+    Case(
+        "A window as wide as the object",
+        (*("ptycho-inference", "--model_path", "model", "--test_data", "scan.npz"), "--window", "500", "--quiet"),
+        "window = 500 leaves nothing of an object",
+    ),
+    Case("A crop larger than a patch", (*INFER, "scan.npz", "--crop", "100"), "M = 100 pixels cannot be cropped"),
+    Case(
+        "A simulated object smaller than a pattern",
+        PLAN,
+        r"image_size = \(32, 32\) leaves a scan no room",
+        text("plan.yaml", "datagen: {image_size: [32, 32]}\n"),
+    ),
     Case("Unknown command", ("trian",), "No such command 'trian'"),
     Case("No scan is named", ("train", "-o", "out"), "SCANS"),
     Case("No output is named", ("train", "scan.npz"), "Missing option"),

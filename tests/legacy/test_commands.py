@@ -217,6 +217,11 @@ def test_points_are_left_out(trained: Path, old_scan: Path, tmp_path: Path) -> N
     assert Reconstruction.load_npz(tmp_path / "reconstruction.npz").info["n_patterns"] == 20
 
 
+def test_a_run_of_mlflow_names_its_model() -> None:
+    run = "0123456789abcdef0123456789abcdef"
+    assert call("--run_id", run).command["model_path"] == f"runs:/{run}"
+
+
 def test_flags_without_effect_are_named_once() -> None:
     with pytest.warns(UserWarning, match="Flags without effect here") as warned:
         call("--debug_dump", "--varpro-scaling", "--log-patch-stats")

@@ -343,6 +343,9 @@ def test_simulations_of_existing_configurations(content: dict[str, Any], name: s
         ({"object": {"kind": "lines", "size": 3}}, "'size' is not an option of SyntheticObjectConfig"),
         ({"probe": {"transform_pipeline": "smooth"}}, "probe.transform_pipeline = 'smooth' is not offered"),
         ({"scan": {"test_groups": 3}}, "scan.test_groups = 3 is not offered: a scan for training and one for testing"),
+        ({"scan": {}, "N": "64"}, "N = '64' must be a whole number above 0"),
+        ({"object": {"image_size": 64}}, "image_size = 64 must be two numbers"),
+        ({"object": {"diffractions_per_object": []}}, "diffractions_per_object = [] must be a whole number"),
         ({"scan": {}, "photons": 3}, "'photons' is not an option of SimulationConfig"),
     ],
 )

@@ -139,6 +139,7 @@ def test_ours_win_where_they_were_changed(tmp_path: Path) -> None:
         ),
         ("PtychoPINNTorchModel", {"auxiliary_phase_loss": "Total_Variation"}, "phase_loss = 'Total_Variation'"),
         ("PtychoPINNTorchData", {"grid_size_x": 3}, "not taken over: grid_size = (2, 3) is not square"),
+        ("PtychoPINNTorchTraining", {"visible_gpu_indices": "1"}, "= 1 of PtychoPINN-Torch: set CUDA_VISIBLE_DEVICES"),
         ("PtychoPINNTorchData", {"x_lower_bound": 0.2}, "without effect here: x_bounds = (0.2, 0.9)"),
     ],
 )
