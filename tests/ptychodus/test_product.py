@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,8 @@ def test_exported_training_data_read_back_as_what_a_reconstruction_gets(tmp_path
 def test_export_keeps_the_keys_and_the_counts_of_the_host(tmp_path: Path) -> None:
     from ptychodus.api.io import save_ptychopinn_training_data
 
+    if "multimodal_probe" in signature(save_ptychopinn_training_data).parameters:
+        pytest.skip("the export of Ptychodus 1.6 has no mask and, on request, one mode")
     parameters, _ = make_input(bad_pixels=True)
     save_training_data(tmp_path / "ours.npz", parameters)
     save_ptychopinn_training_data(tmp_path / "theirs.npz", parameters)

@@ -66,3 +66,19 @@ def test_a_product_beside_it_settles_what_the_export_of_the_host_leaves_open(
 def test_our_export_says_where_its_pixels_lie(tmp_path: Path) -> None:
     save_our_training_data(tmp_path / "train_data.npz", make_input(step_px=16.0)[0])
     assert "half a pixel lower" in RawData.from_file(tmp_path / "train_data.npz").metadata["positions"]
+
+
+def test_an_export_without_a_mask_is_known_by_its_product_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Ptychodus 1.6 writes it; files of PtychoPINN have the same names."""
+    parameters, _ = make_input(step_px=9.0)
+    save_ptychopinn_training_data(tmp_path / "whole.npz", parameters)
+    with np.load(tmp_path / "whole.npz") as whole:
+        np.savez(tmp_path / "train_data.npz", **{name: whole[name] for name in whole.files if name != "bad_pixels"})
+    with caplog.at_level("INFO", LOGGER):
+        alone = RawData.from_file(tmp_path / "train_data.npz")
+    assert "Ptychodus" not in caplog.text
+    save_product(tmp_path / "product.h5", parameters.product)
+    beside = RawData.from_file(tmp_path / "train_data.npz")
+    np.testing.assert_allclose(beside.positions_xy, alone.positions_xy + 0.5, atol=1e-9)

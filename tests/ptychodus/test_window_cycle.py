@@ -83,6 +83,9 @@ def test_stop_ends_the_child_and_leaves_the_best_model(window: Window, tmp_path:
     def train_and_stop() -> None:
         window.click(window.actions.train_button)
         assert window.wait_until(lambda: window.monitor.get_progress() >= 2, 120)
+        axes = window.view.processing_status_view.axes
+        assert window.wait_until(lambda: len(axes.lines) == 2, 10), "both losses are drawn while it trains"
+        assert axes.get_title().startswith("Training, epoch")
         assert window.view.processing_status_view.stop_button.isVisible()
         window.click(window.view.processing_status_view.stop_button)
         assert window.wait_until(lambda: not window.monitor.is_processing, 10)
@@ -114,7 +117,9 @@ def test_closing_the_window_ends_the_training(tmp_path: Path) -> None:
 def test_failure_opens_a_dialog_with_the_sentence(window: Window, tmp_path: Path) -> None:
     window.choose_algorithm("ptychopinn_pinn")
     window.load_scan(tmp_path, step_px=12.0)
-    window.answer_folder_dialog(tmp_path)
+    window.set("Training", TrainOn="folder")
+    (tmp_path / "empty").mkdir()
+    window.answer_folder_dialog(tmp_path / "empty")
     window.click(window.actions.train_button)
     title, sentence = window.read_and_close_message(30, tmp_path / "message.png")
     assert "Train (PINN)" in title

@@ -29,6 +29,7 @@ _NAMES: Final = frozenset(
         *("probeGuess", "objectGuess", "scan_index"),
     ]
 )
+_SINCE_1_7: Final = "bad_pixels"
 _POSITIONS: Final = ("xcoords", "ycoords", "xcoords_start", "ycoords_start")
 _SAME_PX: Final = 1e-3
 
@@ -56,7 +57,7 @@ def settled(path: Path, names: Collection[str], members: Mapping[str, AnyArray])
         Positions and measurement as a product beside it shows them, or with a note that none does; None for a file of
         any other origin.
     """
-    if frozenset(names) != _NAMES:
+    if frozenset(names) not in (_NAMES, _NAMES - {_SINCE_1_7}):
         return None
     given = np.stack([members["xcoords"], members["ycoords"]], axis=-1)
     for beside in sorted([*path.parent.glob("*product*.h5"), *path.parent.glob("*product*.npz")]):
@@ -66,6 +67,8 @@ def settled(path: Path, names: Collection[str], members: Mapping[str, AnyArray])
                 moved = {**members, **{name: members[name] + CENTRE_SHIFT_PX for name in _POSITIONS}}
                 note = f"is Ptychodus' own export of {beside.name}: counts, positions half a pixel lower than here."
                 return Settled(moved, {"measurement": COUNTS}, note)
+    if _SINCE_1_7 not in names:  # files of PtychoPINN have these names too
+        return None
     note = (
         "has the names of Ptychodus' own export, whose positions are half a pixel lower than here: the object would "
         "lie half a pixel beside its objectGuess. Put its product beside it, which settles that, or export it anew."
