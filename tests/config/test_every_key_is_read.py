@@ -1,0 +1,50 @@
+"""No key is accepted and ignored: every one is read where the engine acts on it."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.inputs import InputConfig
+from ptychopinn_backend.config.reading import Reading
+
+PACKAGE = Path(__file__).parents[2] / "ptychopinn_backend"
+READ_ELSEWHERE = {
+    # Other names of `scans` and `validation`: tests/config/test_config_file.py and tests/cli.
+    "train_data_file",
+    "test_data_file",
+    # Only for `params.cfg`, where the bridge writes it: tests/config/test_params_bridge.py.
+    "positions_provided",
+    # A stage of epochs ends with the training: `nepochs` is the sum of the three.
+    "stage_3_epochs",
+}
+
+
+def attributes_read() -> set[str]:
+    """Names of attributes in the package, but for what a configuration reads of itself to check it."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        room = path.relative_to(PACKAGE).parts[0]
+        if room == "legacy":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute):
+                of_itself = room == "config" and isinstance(node.value, ast.Name) and node.value.id == "self"
+                if not of_itself:
+                    found.add(node.attr)
+    return found
+
+
+@pytest.mark.parametrize("config", [ModelConfig, TrainingConfig, ExecutionConfig, InputConfig, Reading])
+def test_every_key_is_read(config: type) -> None:
+    names = {item.name for item in fields(config)}
+    assert names - attributes_read() - READ_ELSEWHERE == set()
+
+
+def test_what_is_read_elsewhere_is_so() -> None:
+    assert attributes_read().isdisjoint(READ_ELSEWHERE)
