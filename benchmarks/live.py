@@ -24,6 +24,7 @@ from benchmarks.measuring import interleaved
 from benchmarks.prepared import untrained
 from benchmarks.scenes import scan_of
 from benchmarks.tables import Table
+from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.live.counters import Counters
@@ -57,7 +58,7 @@ def measure(quick: bool) -> list[Table]:
         for N in SIZES[:1] if quick else SIZES:
             patterns = 64 if quick else 1000 if N == 64 else 400
             model, scan = untrained(network, N), scan_of(N, patterns)
-            runs = {"bare": partial(_bare, model, scan), "stream": partial(_stream, model, scan, _entries(scan))}
+            runs = {"bare": partial(_bare, model, scan), "stream": partial(_stream, model, scan, detector_counts(scan))}
             times = interleaved(runs, 1 if quick else 5)
             bare, stream = (times[name].rate(patterns) for name in ("bare", "stream"))
             rates.add(network, N, patterns, bare, stream, times["bare"].relative_to(times["stream"]))
@@ -76,20 +77,13 @@ def _bare(model: TrainedModel, scan: RawData) -> None:
         pass
 
 
-def _entries(scan: RawData) -> list[tuple[Frame, Position]]:
-    counts, places = detector_counts(scan), scan.positions_xy.tolist()
-    return [
-        (Frame(k, image, k * 1e-3, arrived_s=time.monotonic()), Position(k, *xy, k * 1e-3))
-        for k, (image, xy) in enumerate(zip(counts, places, strict=True))
-    ]
-
-
-def _stream(model: TrainedModel, scan: RawData, entries: list[tuple[Frame, Position]]) -> Counters:
+def _stream(model: TrainedModel, scan: RawData, counts: AnyArray) -> Counters:
     options = StreamOptions(start_frames=1, start_wait_s=0, probe=scan.probeGuess, photons=scan.mean_photons)
     stream = LiveStream(model, options)
-    for frame, position in entries:
-        stream.take_frame(frame)
-        stream.take_position(position)
+    for number, (image, xy) in enumerate(zip(counts, scan.positions_xy.tolist(), strict=True)):
+        # As if it came just now: an older frame would not wait for its batch to be complete.
+        stream.take_frame(Frame(number, image, number * 1e-3, arrived_s=time.monotonic()))
+        stream.take_position(Position(number, *xy, number * 1e-3))
         stream.work()
     stream.end()
     return stream.counters

@@ -127,7 +127,7 @@ class LiveStream:
         self._pairing: Pairing = PairByTime(self._options.time_rule) if self._by_time else PairByNumber()
         self._ready: deque[tuple[str, Pair]] = deque()
         self._counters = Counters()
-        self._positions_left = 0
+        self._positions_left = self._dropped_unseen = 0
         self._scan = ""
         self._ended: dict[str, None] = {}
         self._kept: KeptFrames | None = None
@@ -143,7 +143,8 @@ class LiveStream:
         found.unpaired = self._pairing.given_up_frames
         found.positions_left = self._positions_left + self._pairing.given_up_positions
         found.waiting = self._pairing.waiting + len(self._ready)
-        found.missing = 0 if self._by_time else self._frame_numbers.missing
+        # Those that had to go unseen leave gaps too, and are counted already.
+        found.missing = 0 if self._by_time else max(0, self._frame_numbers.missing - self._dropped_unseen)
         return found
 
     def frames_returned(self) -> None:
@@ -157,9 +158,15 @@ class LiveStream:
         self._position_numbers.sender_returned()
 
     def drop_frame(self) -> None:
-        """Count a frame that had to go before it came here."""
+        """Count a frame that had to go before it came here, because nobody took it."""
         self._counters.frames += 1
         self._counters.dropped += 1
+        self._dropped_unseen += 1
+
+    def drop_position(self) -> None:
+        """Count a position that had to go before it came here."""
+        self._counters.positions += 1
+        self._positions_left += 1
 
     def take_frame(self, frame: Frame) -> None:
         """Take a frame.

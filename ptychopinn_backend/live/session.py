@@ -26,6 +26,7 @@ from ptychopinn_backend.live.endings import write_final, write_streamed
 from ptychopinn_backend.live.kept_frames import NAME
 from ptychopinn_backend.live.live_object import LiveObject
 from ptychopinn_backend.live.live_stream import EndedScan, LiveStream, StreamOptions
+from ptychopinn_backend.live.pairing import MOST_POSITIONS
 from ptychopinn_backend.live.publishing import Publisher
 from ptychopinn_backend.runs.trained_model import TrainedModel
 
@@ -113,7 +114,7 @@ class Session:
         self._display = display or Display()
         self._client = open_client(options.network)
         self._frames = Subscription(self._client, channel_name(options.frames))
-        self._positions = Subscription(self._client, channel_name(options.positions))
+        self._positions = Subscription(self._client, channel_name(options.positions), MOST_POSITIONS)
         self._stop = None if options.stop is None else Subscription(self._client, channel_name(options.stop), 16)
         self._publisher = (
             None if options.prefix is None else Publisher(options.prefix, options.network, self.counters())
@@ -167,7 +168,7 @@ class Session:
 
     def _take(self) -> bool:
         stream = self.stream
-        came = self._positions.take(self._take_positions, stream.positions_returned, lambda: None)
+        came = self._positions.take(self._take_positions, stream.positions_returned, stream.drop_position)
         came += self._frames.take(self._take_frame, stream.frames_returned, stream.drop_frame)
         if self._stop is not None:
             self._stop.take(self._take_stop, lambda: None, lambda: None)

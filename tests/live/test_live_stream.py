@@ -166,6 +166,22 @@ def test_frames_that_come_too_fast_go_by_age(model: TrainedModel, scan: RawData)
     assert ended[0].object.log.numbers.tolist() == list(range(48, 64))
 
 
+def test_what_had_to_go_unseen_is_counted_once(model: TrainedModel, scan: RawData) -> None:
+    frames, positions = frames_of(scan), positions_of(scan)
+
+    def overrun(stream: LiveStream) -> None:
+        if stream.counters.frames == 30:
+            stream.drop_frame()
+            stream.drop_position()
+
+    entries = interleaved([*frames[:30], *frames[31:]], [*positions[:30], *positions[31:]])
+    _, stream = run(model, entries, with_probe(scan), during=overrun)
+    counters = stream.counters
+    assert (counters.frames, counters.positions, counters.dropped, counters.missing) == (64, 64, 1, 0)
+    assert (counters.used, counters.positions_left) == (63, 1)
+    assert balance(stream) == 0
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_a_second_scan_begins_a_second_object(model: TrainedModel, scan: RawData, named: bool) -> None:
     names = ("one", "two") if named else ("", "")
