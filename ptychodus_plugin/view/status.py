@@ -50,18 +50,17 @@ class LossPlot(QObject):
         axes.clear()
         axes.set_title(f"Training, epoch {output.progress}")
         axes.set_xlabel("Epoch")
-        axes.set_ylabel("Loss")
-        lowest = []
-        for name, label, style in _CURVES:
-            curve = getattr(output, name)
-            if curve:
-                values = [loss.value for loss in curve]
-                lowest.append(min(values))
-                axes.plot([loss.epoch for loss in curve], values, style, label=label, linewidth=2.0, markersize=3.0)
-        # A Poisson likelihood without its constant is negative.
-        axes.set_yscale("log" if lowest and min(lowest) > 0 else "linear")
+        curves = {label: getattr(output, name) for name, label, _ in _CURVES if getattr(output, name)}
+        values = [loss.value for curve in curves.values() for loss in curve]
+        # A Poisson likelihood without its constant is negative; the host's axis is logarithmic, and stays so.
+        shift = 0.0 if not values or min(values) > 0 else 0.01 * (max(values) - min(values) or 1.0) - min(values)
+        axes.set_ylabel("Loss" if shift == 0 else f"Loss + {shift:.4g}")
+        for _, label, style in _CURVES:
+            if label in curves:
+                epochs, heights = zip(*((loss.epoch, loss.value + shift) for loss in curves[label]), strict=True)
+                axes.semilogy(epochs, heights, style, label=label, linewidth=2.0, markersize=3.0)
         axes.grid(True)
-        if lowest:
+        if values:
             axes.legend()
         self._canvas.draw_idle()
 
