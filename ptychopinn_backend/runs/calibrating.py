@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from scipy.stats import ttest_rel
 
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.calibration import Calibration, CalibrationOptions, calibrate, calibrated_scan
@@ -135,6 +134,9 @@ def worth_taking(found: Calibration) -> tuple[bool, str]:
     Returns:
         Whether, and one or two sentences.
     """
+    # Half a second that most runs need not wait for.
+    from scipy.stats import ttest_rel
+
     before, after = found.before, found.after
     if not found.believed or before is None:
         return found.believed, found.reason
