@@ -19,6 +19,7 @@ from ptychopinn_backend.errors import DataError, warnings_passed_to
 from ptychopinn_backend.evaluation import scan_r_factors
 from ptychopinn_backend.files.training_lock import training_lock
 from ptychopinn_backend.runs.calibrating import NEVER, reconstruct_calibrated
+from ptychopinn_backend.runs.half_turn import warn_of_half_turns
 from ptychopinn_backend.runs.planning import prepare
 from ptychopinn_backend.runs.scan_input import scan_input
 from ptychopinn_backend.runs.trained_model import TrainedModel
@@ -49,6 +50,7 @@ def _reconstruct(host: ParentLink) -> None:
     payload: ReconstructPayload = host.take()
     model = TrainedModel.load(payload.archive, payload.backend, payload.execution, to_predict=True)
     scan = raw_data_of(payload.parameters)
+    warn_of_half_turns([scan])
     product = payload.parameters.product
     losses = drawable_losses(model.history)
 

@@ -37,7 +37,6 @@ STEPS: Final[tuple[Callable[[Subject], Outcome], ...]] = (
     places.collinear,
     places.thin_overlap,
     places.jumps,
-    places.beyond_object,
     beam.size_and_modes,
     beam.wrapped,
     beam.pixel_size,
@@ -114,6 +113,8 @@ def check_scan_file(path: Path, reading: Reading, *, with_orientation: bool = Tr
     if with_orientation:
         outcome, search = orientation(subject, reading)
         take(outcome)
+    # An object is laid under positions that run as it does.
+    take(places.beyond_object(subject))
     is_moved = any(item.name in _MOVING for item in findings)
     mask = None if is_moved else _effect_of_mask(read, subject)
     if mask is not None:

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
@@ -98,9 +98,13 @@ def reconstruct_scan(
     """
     from ptychopinn_backend.data.dataset.scan_files import read_scan
     from ptychopinn_backend.runs.calibrating import reconstruct_calibrated
+    from ptychopinn_backend.runs.half_turn import warn_of_half_turns
+    from ptychopinn_backend.runs.provenance import inputs_of, model_files
     from ptychopinn_backend.runs.results import save_reconstruction
 
     parts = read_scan(scan, job.reading).by_object()
+    warn_of_half_turns(parts.values())
+    made_of = inputs_of([scan], job.reading, model_files(job.archive))
     written: list[Path] = []
     for index, part in parts.items():
         if job.n_subsample is not None:
@@ -108,6 +112,7 @@ def reconstruct_scan(
         reconstruction = reconstruct_calibrated(
             model, part, job.calibrate, job.model_folder, on_progress=on_progress, **job.options
         )
+        reconstruction = replace(reconstruction, info=reconstruction.info | made_of)
         if tell_probe is not None:
             tell_probe(reconstruction.info["probe"])
         into = folder if len(parts) == 1 else folder / f"object_{index}"

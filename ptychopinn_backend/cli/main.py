@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "replay": "Serve a scan as PVAccess channels, as a detector would.",
     "watch": "Reconstruct every scan file that appears in a folder.",
     "evaluate": "Measure a reconstruction against counts, truth or a reference.",
-    "check": "Look at a scan: what is odd, and which way its axes run.",
+    "check": "Look at a scan: what is odd, what it will cost, and a mended copy.",
     "convert": "Write scans as an NPZ of this package, or as a data set on disk.",
     "convert-model": "Write a model of the original PtychoPINN as an archive of this package.",
     "export": "Write the inference of a model as ONNX, for computers without a framework.",
@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "legacy-commands": "Install 'ptycho_train' and 'ptycho_inference' as commands.",
     "formats": "List the formats of scans that are read.",
     "inspect": "Show what an archive holds.",
+    "report": "Write one HTML page about a training or a reconstruction.",
     "parity-report": "Train both backends on the same scan and compare.",
 }
 """Command name -> one line of help; the module is `ptychopinn_backend.cli.<name>`, '-' written '_'."""

@@ -95,6 +95,7 @@ def trained_in_folder(run: PreparedRun, *, resume: bool, quiet: bool, verb: str)
         verb: first word of what is said.
     """
     from ptychopinn_backend.files.training_lock import training_lock
+    from ptychopinn_backend.runs.provenance import write_inputs
     from ptychopinn_backend.runs.results import save_training
     from ptychopinn_backend.seam.process_rank import is_first_process
 
@@ -108,6 +109,8 @@ def trained_in_folder(run: PreparedRun, *, resume: bool, quiet: bool, verb: str)
         with progress:
             model = run.train(on_epoch=progress, checkpoint_folder=checkpoints, log_folder=output, resume=resume)
         written = save_training(model, output, run.plan) if is_first else []
+        if is_first:
+            write_inputs(run.plan, output)
     if not quiet:
         click.echo(f"{verb} with {model.backend_name}: {', '.join(str(path) for path in written)}")
 

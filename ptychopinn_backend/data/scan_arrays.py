@@ -20,9 +20,11 @@ from ptychopinn_backend.data.measurement import (
     stated_photons,
     to_amplitudes,
 )
-from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS, count_photons, pattern_slices
+from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS, count_photons, counts_to_amplitudes, pattern_slices
 from ptychopinn_backend.data.scan_checks import check_label_patches, check_scan_facts
 
+_LOOKED_AT_ELEMENTS: Final = 2 * IN_CACHE_ELEMENTS
+"""Values that are looked at together: few enough for the cache, so many that the calls do not count."""
 PER_POINT: Final = ("xcoords", "ycoords", "scan_index", "point_index", "Y", "xcoords_start", "ycoords_start")
 """Fields of `RawData` with one entry for each scan point, the patterns apart."""
 
@@ -74,17 +76,15 @@ def examine_scan(
     fields["metadata"] = dict(metadata)
     fields["Y"] = check_label_patches(arrays.get("Y"), len(patterns), patterns.shape[1])
     examiner = ScanExaminer(fields, len(patterns), patterns.shape[1])
-    for part in pattern_slices(patterns, IN_CACHE_ELEMENTS):
-        examiner.survey.look(patterns[part], part.start)
+    stated = stated_measurement(measurement, metadata)
+    amplitudes = _surveyed(examiner, patterns, stated, out)
 
     def pieces() -> Iterator[AnyArray]:
         return (patterns[part] for part in pattern_slices(patterns))
 
     values = examiner.impossible_values(name, pieces)
     good = examiner.good & ~values.bad_pixels
-    kind = stated_measurement(measurement, metadata) or seen_measurement(
-        values.applied(pieces()), None if good.all() else good, stated_photons(metadata)
-    )
+    kind = stated or seen_measurement(values.applied(pieces()), None if good.all() else good, stated_photons(metadata))
     is_counted = kind == COUNTS or bool(metadata.get("measured_as_counts", False))
     verdict = examiner.verdict(values, pieces, are_amplitudes=kind != COUNTS, are_counted=is_counted)
     if verdict.bad_pixels is not None:
@@ -94,6 +94,10 @@ def examine_scan(
     if verdict.repair.changes_values:
         rest = verdict.repair.applied(pieces())
         fields["diff3d"] = _gathered(rest, (len(verdict.kept), *patterns.shape[1:]), kind, good_pixels, out)
+    elif amplitudes is not None:
+        if values.bad_pixels.any() or verdict.repair.bad_pixels.any():
+            amplitudes[:, verdict.repair.bad_pixels | values.bad_pixels] = 0
+        fields["diff3d"] = amplitudes
     else:
         fields["diff3d"] = to_amplitudes(patterns, kind, good_pixels, out)
     if kind == NORMALISED:
@@ -103,6 +107,36 @@ def examine_scan(
     found = (*fields["findings"], unclear, *verdict.findings)
     fields["findings"] = tuple(finding for finding in found if finding is not None)
     return ExaminedScan(fields, verdict.kept, kind)
+
+
+def _surveyed(
+    examiner: ScanExaminer, patterns: AnyArray, stated: str | None, out: Float32Array | None
+) -> Float32Array | None:
+    """Let the examiner look at all patterns, and turn counts into amplitudes while they are in the cache.
+
+    Most scans need no mend, so that a second pass over a large array is saved.
+
+    Args:
+        examiner: of the scan.
+        patterns: (pattern, N, N) in the unit of the file.
+        stated: what they are said to be, or None.
+        out: zeros that take the amplitudes; None takes new memory.
+
+    Returns:
+        The amplitudes, as they are where nothing is mended; None where the patterns are no counts, or it is not said.
+    """
+    good = None if examiner.good.all() else examiner.good
+    amplitudes: Float32Array | None = None
+    if stated == COUNTS:
+        amplitudes = np.zeros(patterns.shape, np.float32) if out is None else out
+    for part in pattern_slices(patterns, _LOOKED_AT_ELEMENTS):
+        piece = patterns[part]
+        examiner.survey.look(piece, part.start)
+        if amplitudes is not None:
+            # What is no count is found by the survey.
+            with np.errstate(invalid="ignore", over="ignore"):
+                counts_to_amplitudes(piece, good, amplitudes[part])
+    return amplitudes
 
 
 def _gathered(

@@ -1,6 +1,12 @@
 """How good a reconstruction is: against the measured counts, a ground truth or another reconstruction."""
 
-from ptychopinn_backend.evaluation.scan_fit import FLOOR_PATTERNS, ScanFit, scan_fit, scan_r_factors
+from ptychopinn_backend.evaluation.scan_fit import (
+    FLOOR_PATTERNS,
+    ScanFit,
+    pattern_r_factors,
+    scan_fit,
+    scan_r_factors,
+)
 from ptychopinn_backend.evaluation.scores import (
     MAX_SHIFT_PX,
     MIN_REGION_PX,
@@ -10,6 +16,7 @@ from ptychopinn_backend.evaluation.scores import (
     compare_objects,
     evaluate,
     half_data_frc_px,
+    object_correlation,
 )
 
 __all__ = [
@@ -23,6 +30,8 @@ __all__ = [
     "compare_objects",
     "evaluate",
     "half_data_frc_px",
+    "object_correlation",
+    "pattern_r_factors",
     "scan_fit",
     "scan_r_factors",
 ]

@@ -55,10 +55,15 @@ def save_reconstruction_figure(
     _save(_panels_figure(panels, title), path)
 
 
+def reconstruction_figure(reconstruction: Reconstruction) -> Figure:
+    """Return the figure of `save_reconstruction_figure` without a truth, to be drawn with `own_settings`."""
+    return _panels_figure([("Reconstruction", *_alone(reconstruction))], "")
+
+
 @own_settings()
 def reconstruction_png(reconstruction: Reconstruction) -> bytes:
     """Return the figure of `save_reconstruction_figure` without a truth as a PNG file in memory."""
-    return _png(_panels_figure([("Reconstruction", *_alone(reconstruction))], ""))
+    return _png(reconstruction_figure(reconstruction))
 
 
 @own_settings()
@@ -149,6 +154,18 @@ def save_loss_figure(history: Mapping[str, Sequence[float]], path: str | Path) -
         history: one value an epoch for each name; names that hold 'loss' are drawn.
         path: file to write, atomically; its folder must exist.
     """
+    _save(loss_figure(history), path)
+
+
+def loss_figure(history: Mapping[str, Sequence[float]]) -> Figure:
+    """Return the figure of `save_loss_figure`, to be drawn with `own_settings`.
+
+    Args:
+        history: one value an epoch for each name; names that hold 'loss' are drawn.
+
+    Returns:
+        The figure.
+    """
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(7, 4.2)
@@ -164,7 +181,7 @@ def save_loss_figure(history: Mapping[str, Sequence[float]], path: str | Path) -
     axes.grid(alpha=0.3)
     if curves:
         axes.legend(frameon=False)
-    _save(figure, path)
+    return figure
 
 
 def _alone(reconstruction: Reconstruction) -> tuple[AnyArray, AnyArray]:

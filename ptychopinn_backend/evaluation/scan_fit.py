@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import BoolArray
+from ptychopinn_backend.arrays import BoolArray, Float64Array
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.evaluation import metrics
@@ -72,6 +72,31 @@ def scan_fit(reconstruction: Reconstruction, raw: RawData, interpolation: Interp
             "reconstruction is of this scan, its origin_rc, and the mask."
         )
     return ScanFit(measured.value, floor.value, *lost.per_pixel)
+
+
+def pattern_r_factors(
+    reconstruction: Reconstruction, raw: RawData, interpolation: Interpolation = "bilinear"
+) -> Float64Array:
+    """Return how well object times probe explains every pattern by itself.
+
+    Args:
+        reconstruction: object and probe.
+        raw: the patterns; see `matching.matched_scan`.
+        interpolation: how object patches are read between pixels.
+
+    Returns:
+        R-factor of every pattern (pattern,); 0 for one without a count.
+    """
+    valid = np.ones((raw.N, raw.N), np.float32) if raw.bad_pixels is None else (~raw.bad_pixels).astype(np.float32)
+    positions, found = raw.positions_xy, np.zeros(raw.n_patterns)
+    obj, origin, probe = reconstruction.object, reconstruction.origin_rc, reconstruction.probe
+    for batch in pattern_batches(raw.n_patterns, probe):
+        model = np.sqrt(scan_intensities(obj, origin, probe, positions[batch], interpolation))
+        amplitudes = raw.diff3d[batch]
+        light = np.sum(amplitudes * valid, axis=(1, 2), dtype=np.float64)
+        off = np.sum(np.abs(amplitudes - model) * valid, axis=(1, 2), dtype=np.float64)
+        found[batch] = np.divide(off, light, out=np.zeros_like(off), where=light > 0)
+    return found
 
 
 def scan_r_factors(

@@ -210,9 +210,21 @@ def half_data_frc_px(even: Reconstruction, odd: Reconstruction, positions_xy: Fl
 
 
 def _half_bit_resolution_px(aligned: AlignedObjects) -> float:
+    return metrics.frc_resolution_px(object_correlation(aligned))
+
+
+def object_correlation(aligned: AlignedObjects) -> metrics.FourierRingCorrelation:
+    """Return the ring correlation of two aligned objects, complex and windowed, without their means.
+
+    Args:
+        aligned: as from `align_objects`.
+
+    Returns:
+        The curve.
+    """
     window = metrics.hann_window(aligned.target.shape)
     obj, target = ((image - image.mean()) * window for image in (aligned.object, aligned.target))
-    return metrics.frc_resolution_px(metrics.frc(obj, target))
+    return metrics.frc(obj, target)
 
 
 def _sample(obj: Complex64Array, rows: slice, columns: slice, offset_rc: FloatArray) -> Complex64Array:

@@ -33,6 +33,8 @@ _BROKEN_ZIP: Final = (zipfile.BadZipFile, NotImplementedError, ValueError, struc
 # zipfile and NumPy report a malformed member by almost any class, SyntaxError and TokenError among them.
 _BROKEN_MEMBER: Final = Exception
 _SUFFIX = ".npy"
+_HDF5_SUFFIXES: Final = (".h5", ".hdf5", ".hdf", ".cxi", ".nxs", ".ptyd", ".ptyr", ".nx5")
+_HDF5_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _LARGEST_PICKLE: Final = 2**24
 
 
@@ -235,11 +237,11 @@ def require_file(path: Path) -> None:
     except OSError as error:
         raise _not_readable(path, error) from error
     if not stat.S_ISREG(mode):
-        raise DataError(f"{path} is not a file; a scan is read from an NPZ file. Name a file inside it.")
+        raise DataError(f"{path} is not a file. Name a file inside it.")
 
 
 def _missing(path: Path) -> DataFileNotFoundError:
-    return DataFileNotFoundError(f"{path} does not exist; a scan is read from an NPZ file. Check the path.")
+    return DataFileNotFoundError(f"{path} does not exist. Check the path.")
 
 
 def _not_readable(path: Path, error: OSError) -> DataError:
@@ -263,8 +265,18 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
                 f"{path} is cut short or damaged: its {size} bytes end in no zip directory. Copy or write it again."
             )
         else:
-            message = f"{path} is not an NPZ file ({size} bytes, not a zip archive). Write it with numpy.savez."
+            message = _not_a_zip(path, size)
         raise DataError(message) from error
+
+
+def _not_a_zip(path: Path, size: int) -> str:
+    """Return what a file is that is expected to be an NPZ, by its name and first bytes."""
+    with path.open("rb") as stream:
+        first = stream.read(len(_HDF5_SIGNATURE))
+    if path.suffix.lower() in _HDF5_SUFFIXES or first == _HDF5_SIGNATURE:
+        what = "damaged or cut short" if first == _HDF5_SIGNATURE else "not an HDF5 file"
+        return f"{path} is {what} ({size} bytes). Copy or write it again; 'ptychopinn formats' lists what is read."
+    return f"{path} is not an NPZ file ({size} bytes, not a zip archive). Write it with numpy.savez."
 
 
 def _member_info(archive: zipfile.ZipFile, key: str) -> zipfile.ZipInfo | None:

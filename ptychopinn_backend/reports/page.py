@@ -41,6 +41,7 @@ td.number { font-family: ui-monospace, "DejaVu Sans Mono", monospace; white-spac
 .warning td:first-child { color: #9a5b00; font-weight: 700; }
 .note td:first-child { color: #2e6b3f; }
 figure { display: inline-block; margin: .5em 1.2em .5em 0; vertical-align: top; max-width: calc(50% - 1.4em); }
+figure.wide { max-width: 100%; }
 @media (max-width: 50em) { figure { max-width: 100%; } }
 figure img { max-width: 100%; height: auto; } figcaption { color: #5b6773; font-size: .9em; max-width: 40em; }
 ul { padding-left: 1.2em; }
@@ -128,13 +129,14 @@ def facts(values: Mapping[str, object]) -> Html:
     return Html(f"<table>{rows}</table>")
 
 
-def picture(draw: Callable[[], Figure], name: str, caption: str = "") -> Html:
+def picture(draw: Callable[[], Figure], name: str, caption: str = "", *, is_wide: bool = False) -> Html:
     """Draw a picture into the page; one that fails leaves a sentence in its place.
 
     Args:
         draw: returns the figure.
         name: what it shows, for those who cannot see it; plain text.
         caption: below it, plain text.
+        is_wide: it takes the whole width of the page.
 
     Returns:
         HTML.
@@ -149,4 +151,5 @@ def picture(draw: Callable[[], Figure], name: str, caption: str = "") -> Html:
         return paragraph(failure(f"'{name}'", error))
     data = base64.b64encode(stream.getvalue()).decode()
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return Html(f'<figure><img alt="{escape(name)}" src="data:image/png;base64,{data}">{below}</figure>')
+    kind = ' class="wide"' if is_wide else ""
+    return Html(f'<figure{kind}><img alt="{escape(name)}" src="data:image/png;base64,{data}">{below}</figure>')

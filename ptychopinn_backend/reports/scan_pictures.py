@@ -44,7 +44,7 @@ def mean_pattern(subject: Subject, given: BoolArray | None, proposed: BoolArray)
             shown = np.ma.masked_where(~mask, np.ones(mask.shape))
             axes.imshow(shown, cmap=ListedColormap([colour]), interpolation="nearest", vmin=0, vmax=1)
     N = subject.raw.N
-    axes.plot([N // 2], [N // 2], marker="+", color="white", markersize=9, markeredgewidth=0.8)
+    axes.plot([N // 2], [N // 2], marker="+", color="#00b4d8", markersize=9, markeredgewidth=0.8)
     axes.set(xlabel="column (px)", ylabel="row (px)", title="Mean pattern")
     return figure
 

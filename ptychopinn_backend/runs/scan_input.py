@@ -22,6 +22,7 @@ from ptychopinn_backend.data.dataset.sources import (
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.runs.calibrating import NEVER, calibrated_for_training
+from ptychopinn_backend.runs.half_turn import warn_of_half_turns
 from ptychopinn_backend.runs.training_data import TrainingData, group_scans, group_scans_on_disk
 
 logger = logging.getLogger(__name__)
@@ -126,6 +127,7 @@ class _InMemory:
         place: Path | None,
     ) -> None:
         read = read_all(scans, reading)
+        warn_of_half_turns(read)
         self.sizes = [CountedScan.of(calibrated_for_training(scan, calibrate, place)) for scan in read]
         self.fixed: dict[str, int] = {}
         self.calibrate = calibrate

@@ -9,6 +9,7 @@ from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.evaluation import half_data_frc_px
 from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 
 def half_data_resolution_px(model: TrainedModel, scan: RawData, polish_steps: int) -> float:
@@ -25,6 +26,26 @@ def half_data_resolution_px(model: TrainedModel, scan: RawData, polish_steps: in
     Raises:
         DataError: the halves have too few patterns, or cover too small a region to compare.
     """
+    even, odd = half_reconstructions(model, scan, polish_steps)
+    return half_data_frc_px(even, odd, scan.positions_xy)
+
+
+def half_reconstructions(
+    model: TrainedModel, scan: RawData, polish_steps: int
+) -> tuple[Reconstruction, Reconstruction]:
+    """Reconstruct the even and the odd patterns of a scan by themselves.
+
+    Args:
+        model: a trained model.
+        scan: the scan, with the probe and the positions of the reconstruction that is judged.
+        polish_steps: steps of polish that reconstruction took.
+
+    Returns:
+        From the patterns 0, 2, 4, ..., and from 1, 3, 5, ...
+
+    Raises:
+        DataError: the halves have too few patterns.
+    """
     fewest = scan.n_patterns // 2
     if fewest <= model.model.channels:
         raise DataError(
@@ -35,4 +56,4 @@ def half_data_resolution_px(model: TrainedModel, scan: RawData, polish_steps: in
         reconstruct(model, scan.select(np.arange(first, scan.n_patterns, 2)), polish_steps=polish_steps)
         for first in (0, 1)
     )
-    return half_data_frc_px(even, odd, scan.positions_xy)
+    return even, odd

@@ -136,9 +136,8 @@ CASES = (
     Case(
         "A damaged HDF5 file",
         ("train", "scan.h5", *RUN[2:]),
-        "scan.h5",
+        "scan.h5 is not an HDF5 file",
         text("scan.h5", "no HDF5"),
-        has_foreign_words=True,
     ),
     Case("The validation scan does not exist", (*RUN, "--validation", "absent.npz"), "absent.npz"),
     Case("The data set folder holds something else", (*RUN, "--dataset", "model"), "no part of a data set"),

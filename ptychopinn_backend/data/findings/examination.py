@@ -82,7 +82,8 @@ class Examiner:
         lines = hot_lines(np.where(hot, 0, sample.counts).sum(axis=0), good & ~marked, usual.unit)
         marked = marked | lines
         good = good & ~marked
-        looked = self._looked_at(values.left_out, good, usual, everywhere=bool(marked.any()))
+        usual_total = float(np.median(totals_of(np.where(hot | marked, 0, sample.counts))))
+        looked = self._looked_at(values.left_out, good, usual, usual_total, everywhere=bool(marked.any()))
         odd = self._odd_patterns(
             values.left_out, sample._replace(counts=np.where(hot | marked, 0, sample.counts)), looked, usual
         )
@@ -119,7 +120,9 @@ class Examiner:
         # In a short scan chance decides; there the places are counted like all others.
         return hot, np.asarray(hot.sum(axis=0) >= often) if len(counts) >= often else stuck, usual
 
-    def _looked_at(self, left_out: IntArray, good: BoolArray, usual: Proportion, *, everywhere: bool) -> _LookedAt:
+    def _looked_at(
+        self, left_out: IntArray, good: BoolArray, usual: Proportion, usual_total: float, *, everywhere: bool
+    ) -> _LookedAt:
         """Look at patterns one by one whose peaks are out of the ordinary; at all, where the survey saw bad pixels."""
         peaks = self._peaks()
         asked = (peaks > _BRIGHT * usual.peak) | ((peaks < usual.peak / _FAINT) & (peaks > 0))
@@ -128,7 +131,13 @@ class Examiner:
         highest, totals = self.survey.highest.copy(), np.full(len(peaks), np.nan)
         for rows, patterns in self._patterns(asked):
             counts = _counts(patterns, good, self.power)
-            counts[out_of_proportion(counts, good, usual)] = 0
+            # A peak a few times as high in a pattern that as a whole is no brighter tells nothing.
+            is_odd = (totals_of(counts) > _BRIGHT * usual_total) | (peaks[rows] > OUT_OF_RANGE * usual.peak)
+            chosen = np.flatnonzero(is_odd | (peaks[rows] < usual.peak))
+            if len(chosen):
+                odd = counts[chosen]
+                odd[out_of_proportion(odd, good, usual)] = 0
+                counts[chosen] = odd
             highest[rows] = counts.max(axis=(1, 2)) ** (1 / self.power)
             totals[rows] = totals_of(counts)
         return _LookedAt(highest, totals)

@@ -82,7 +82,7 @@ class PatternRepair:
 
     def kept(self, n_patterns: int) -> IntArray:
         """Return the patterns that stay, of `n_patterns`, in rising order."""
-        return np.setdiff1d(np.arange(n_patterns), self.left_out)
+        return np.delete(np.arange(n_patterns), self.left_out)
 
     def applied(self, pieces: Iterator[AnyArray]) -> Iterator[AnyArray]:
         """Yield patterns as they are used: without those left out, with replaced values.

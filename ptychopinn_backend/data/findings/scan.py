@@ -51,7 +51,7 @@ class ScanExaminer:
         self.good: BoolArray = np.ones((N, N), np.bool_) if bad is None else ~bad
         """Pixels the file does not mark as bad (N, N)."""
         self._far, far = far_points(self._positions, facts["scan_index"], N)
-        near = np.setdiff1d(np.arange(n_patterns), self._far)
+        near = np.delete(np.arange(n_patterns), self._far)
         found = [far, position_scale(self._positions[near], facts["scan_index"][near], N)]
         if facts.get("xcoords_start") is not None:
             nominal = np.stack([facts["xcoords_start"], facts["ycoords_start"]], axis=1)

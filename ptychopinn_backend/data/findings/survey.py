@@ -57,10 +57,11 @@ class PatternSurvey:
         if self._good is not None:
             piece = np.where(self._good, piece, piece.dtype.type(0))
         flat = piece.reshape(len(piece), -1)
+        here = slice(first, first + len(piece))
         with np.errstate(invalid="ignore"):
-            self.highest[first : first + len(piece)] = flat.max(axis=1)
+            self.highest[here] = flat.max(axis=1)
             if piece.dtype.kind != "u":
-                self.lowest[first : first + len(piece)] = flat.min(axis=1)
+                self.lowest[here] = flat.min(axis=1)
         if not len(self.sample):
             self.sample = np.zeros((len(self.sample_points), *piece.shape[1:]), piece.dtype)
         taken, among = _within(self.sample_points, first, len(piece))
