@@ -40,6 +40,15 @@ class Comparison:
         for name, expected in self.expected.items():
             self._check(name, np.asarray(self.found[name]), np.asarray(expected))
 
+    @property
+    def agrees(self) -> bool:
+        """Whether `check` passes."""
+        try:
+            self.check()
+        except AssertionError:
+            return False
+        return True
+
     def check_would_fail(self) -> None:
         """Raise unless moving one number just beyond the tolerance makes `check` fail, whichever the array."""
         for name, expected in self.expected.items():

@@ -34,11 +34,11 @@ class Pair:
     source: ArraySource
 
 
-def build_pair(options: Mapping[str, Any], n_groups: int = 3) -> Pair:
-    """Return both backends with the same weights; their probes are those of the source."""
+def build_pair(options: Mapping[str, Any], n_groups: int = 3, seed: int = 1) -> Pair:
+    """Return both backends with the same weights, drawn by the seed; their probes are those of the source."""
     source = source_for(options, n_groups=n_groups, n_scans=2, n_modes=2, bad_pixels=30)
     tensorflow, pytorch = (backend_for(name, source, **options) for name in ("tensorflow", "pytorch"))
-    weights = moved(tensorflow.dump_weights())
+    weights = moved(tensorflow.dump_weights(), seed=seed)
     tensorflow.load_weights(weights)
     pytorch.load_weights(weights)
     return Pair(tensorflow, pytorch, source)
