@@ -53,7 +53,7 @@ class EpochProgress:
         if self._bar.disable and not self._quiet and (report.epoch % every == 0 or report.epoch == report.n_epochs):
             text = ", ".join(f"{name} {value}" for name, value in losses.items())
             click.echo(f"epoch {report.epoch}/{report.n_epochs}: {text}", err=True)
-        if self._bar.disable and not self._quiet and self._is_first:
+        if self._bar.disable and not self._quiet and self._is_first and report.epoch < report.n_epochs:
             left = report.elapsed_s * (report.n_epochs - report.epoch)
             click.echo(f"An epoch takes {report.elapsed_s:.2g} s here, the rest about {_time(left)}.", err=True)
         self._is_first = False

@@ -77,9 +77,9 @@ def test_the_plan_of_a_command_holds_epochs_and_no_minutes(
     scan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["train", str(scan_file), "-o", str(tmp_path), "--backend", "pytorch", "--accelerator", "cpu"]
-    words += ["--architecture", "cnn", "--filters-scale", "1", "--epochs", "1", "--minutes", "600"]
+    words += ["--architecture", "cnn", "--filters-scale", "1", "--epochs", "2", "--minutes", "600"]
     assert main([*words, "--calibrate", "never"]) == 0
     written = yaml.safe_load((tmp_path / "run.yaml").read_text())
-    assert written["training"]["nepochs"] == 1
+    assert written["training"]["nepochs"] == 2
     assert "minutes" not in written["run"]
     assert "An epoch takes" in capsys.readouterr().err
