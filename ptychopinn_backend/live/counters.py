@@ -56,7 +56,7 @@ class Counters:
         """Return percentiles of the lag.
 
         Args:
-            percentiles: 0 to 100.
+            *percentiles: 0 to 100.
 
         Returns:
             Milliseconds (percentile,); 0 before the first frame.

@@ -91,7 +91,7 @@ def reconstruct_calibrated(
         choice: 'auto' takes the calibration kept for this scan, and without one calibrates where the R-factor of the
             reconstruction is far above photon noise; 'always' calibrates; 'never' takes the scan as it is.
         folder: of the model, where calibrations are kept; None looks for none.
-        options: further arguments of `reconstruct`.
+        **options: further arguments of `reconstruct`.
 
     Returns:
         The reconstruction; `positions_xy` and `probe` are those that were used.

@@ -61,6 +61,9 @@ class PolarPatches:
     def pieces(self) -> Iterator[AnyArray]:
         """Yield consecutive pieces.
 
+        Yields:
+            (pattern, N, N) complex64.
+
         Raises:
             DataError: amplitude and phase differ in shape.
         """
