@@ -30,8 +30,8 @@ class Fingerprint:
         return f"{self.size_bytes} bytes" + (f", SHA-256 {self.sha256}" if self.sha256 else ", too large to be hashed")
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {"path": str(self.path), "size_bytes": self.size_bytes, "sha256": self.sha256}
+        """Return it as JSON values; with its name alone, since results are passed on and say nothing of their maker."""
+        return {"name": self.path.name, "size_bytes": self.size_bytes, "sha256": self.sha256}
 
 
 def fingerprint(path: Path) -> Fingerprint:

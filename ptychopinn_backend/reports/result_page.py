@@ -166,6 +166,6 @@ def _recorded(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for item in inputs if isinstance(inputs, list) else []:
         if isinstance(item, dict):
             hashed = f"SHA-256 {item['sha256']}" if item.get("sha256") else "not hashed"
-            yield f"read then: {item.get('path')}", f"{item.get('size_bytes')} bytes, {hashed}"
+            yield f"read then: {item.get('name')}", f"{item.get('size_bytes')} bytes, {hashed}"
     if isinstance(info.get("versions"), dict):
         yield "versions then", json.dumps(info["versions"])

@@ -29,7 +29,7 @@ def inputs_of(scans: Iterable[Path], reading: Reading = ASK_THE_FILE, others: It
         others: further files, a model for example.
 
     Returns:
-        'inputs': one entry a file, with path, size_bytes and sha256 (None for a file too large to be hashed again);
+        'inputs': one entry a file, with name, size_bytes and sha256 (None for a file too large to be hashed again);
         'versions': of this package.
     """
     files: dict[Path, None] = {}
