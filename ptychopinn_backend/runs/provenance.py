@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ptychopinn_backend.archive import package_version
 from ptychopinn_backend.config import find_archive
@@ -15,7 +15,10 @@ from ptychopinn_backend.data.readers.door import open_scan
 from ptychopinn_backend.errors import PtychoPINNError
 from ptychopinn_backend.files.atomic_file import atomic_file
 from ptychopinn_backend.files.fingerprint import fingerprint
-from ptychopinn_backend.runs.plan import RunPlan
+
+if TYPE_CHECKING:
+    # A reconstruction names its inputs too, and loads nothing of a training.
+    from ptychopinn_backend.runs.plan import RunPlan
 
 INPUTS_NAME: Final = "inputs.json"
 
