@@ -32,7 +32,6 @@ class EpochProgress:
         self._quiet = quiet
         self.last: EpochReport | None = None
         """Of the last epoch that ended."""
-        self._is_first = True
         self._bar = tqdm(
             total=n_epochs, unit="epoch", desc="training", disable=quiet or not sys.stderr.isatty(), file=sys.stderr
         )
@@ -45,7 +44,7 @@ class EpochProgress:
 
     def __call__(self, report: EpochReport) -> bool:
         """Show an epoch; never asks to stop."""
-        self.last = report
+        is_first, self.last = self.last is None, report
         losses = {name: f"{report.losses[name]:.4g}" for name in ("loss", "val_loss") if name in report.losses}
         self._bar.update(report.epoch - self._bar.n)
         self._bar.set_postfix(losses)
@@ -53,10 +52,9 @@ class EpochProgress:
         if self._bar.disable and not self._quiet and (report.epoch % every == 0 or report.epoch == report.n_epochs):
             text = ", ".join(f"{name} {value}" for name, value in losses.items())
             click.echo(f"epoch {report.epoch}/{report.n_epochs}: {text}", err=True)
-        if self._bar.disable and not self._quiet and self._is_first and report.epoch < report.n_epochs:
+        if self._bar.disable and not self._quiet and is_first and report.epoch < report.n_epochs:
             left = report.elapsed_s * (report.n_epochs - report.epoch)
             click.echo(f"An epoch takes {report.elapsed_s:.2g} s here, the rest about {_time(left)}.", err=True)
-        self._is_first = False
         return False
 
     @contextmanager
