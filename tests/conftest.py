@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 def log_level() -> None:
     """The command line sets the level of the package's logger for the process; every test starts with none."""
     logging.getLogger("ptychopinn_backend").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def kept_parameters() -> Iterator[None]:
+    """Whatever a test does to the legacy `params.cfg`, the next one finds it as it was."""
+    from ptychopinn_backend import params
+
+    saved = params.snapshot()
+    yield
+    params.restore(saved)
 
 
 @pytest.fixture(scope="session")

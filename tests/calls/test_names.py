@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -26,11 +25,7 @@ from tests.architecture.test_fresh_interpreter import HEAVY, loaded_after
 QUICK = ExecutionConfig(enable_checkpointing=False, logger_backend="none", accelerator="cpu")
 
 
-@pytest.fixture(autouse=True)
-def _legacy_parameters() -> Iterator[None]:
-    saved = params.snapshot()
-    yield
-    params.restore(saved)
+pytestmark = pytest.mark.usefixtures("kept_parameters")
 
 
 @pytest.fixture(scope="module")

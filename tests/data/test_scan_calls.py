@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,7 @@ from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.legacy.params_bridge import update_legacy_dict
 from ptychopinn_backend.physics.scan_model import scan_intensities
 
-
-@pytest.fixture(autouse=True)
-def _legacy_parameters() -> Iterator[None]:
-    saved = params.snapshot()
-    yield
-    params.restore(saved)
+pytestmark = pytest.mark.usefixtures("kept_parameters")
 
 
 @pytest.fixture(scope="module")

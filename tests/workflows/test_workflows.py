@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,11 +34,7 @@ from ptychopinn_backend.workflows import (
 QUICK = ExecutionConfig(enable_checkpointing=False, logger_backend="none", accelerator="cpu")
 
 
-@pytest.fixture(autouse=True)
-def _legacy_parameters() -> Iterator[None]:
-    saved = params.snapshot()
-    yield
-    params.restore(saved)
+pytestmark = pytest.mark.usefixtures("kept_parameters")
 
 
 @pytest.fixture
