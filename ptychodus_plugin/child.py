@@ -10,9 +10,10 @@ from typing import Final
 import numpy as np
 from ptychodus.api.reconstruct import ReconstructOutput, TrainOutput
 
-from ptychodus_plugin.configuration import ReconstructPayload, TrainPayload, check_patterns
 from ptychodus_plugin.messages import RECONSTRUCT_GOAL, Chosen, Goal, Judged, ModelSaved
+from ptychodus_plugin.payloads import ReconstructPayload, TrainPayload
 from ptychodus_plugin.product import drawable_losses, losses_of, object_frame, product_of, raw_data_of
+from ptychodus_plugin.product_checks import check_patterns
 from ptychodus_plugin.training_folder import BEST_MODEL_FILE, CHECKPOINT_FOLDER, MODEL_FILE, results_folder
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError, warnings_passed_to

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from ptychodus_plugin.inference_options import BY_EVIDENCE
 from ptychodus_plugin.options import CUSTOM, FOLDER, PRESET_CHOICES, PRODUCT, TRAIN_ON, Selection
-from ptychodus_plugin.product_checks import check_product
+from ptychodus_plugin.payloads import ReconstructPayload, TrainPayload
+from ptychodus_plugin.product_checks import check_patterns, check_product
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
-from ptychopinn_backend.config import PATTERN_SIZES, TrainingConfig
+from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.config.checks import require_choice
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.generators import uses_back_projection
@@ -35,37 +36,6 @@ DEFAULT_PHOTONS: Final = 1e6
 SETTINGS: Final = "settings"
 """Who gave an option, in the plan of a training."""
 NEIGHBOR_CACHE_SUFFIX: Final = ".groups_cache.npz"
-
-
-@dataclass(frozen=True)
-class ReconstructPayload:
-    """All that a child needs to reconstruct one scan; crosses the process boundary."""
-
-    backend: str
-    archive: Path
-    execution: ExecutionConfig
-    neighbor_count: int
-    groups_per_position: int
-    assembly: str
-    calibrate: str
-    polish_steps: int | None
-    """None takes as many as held-out patterns ask for."""
-    use_all_patterns: bool
-    halves_resolution: bool
-    crop_px: int | None
-    parameters: Any
-    """The host's `ReconstructInput`."""
-
-
-@dataclass(frozen=True)
-class TrainPayload:
-    """All that a child needs to train one model; crosses the process boundary."""
-
-    request: RunRequest
-    """What is asked for; the child makes the plan of it, once it has seen the scans."""
-    output_path: Path
-    parameters: Any = None
-    """The host's `ReconstructInput` to train on; None trains on the scans of the request."""
 
 
 def execution_config(settings: LibrarySettings, reconstructor: str) -> ExecutionConfig:
@@ -233,36 +203,6 @@ def require_model(archive: Path | None) -> Path:
             "No PtychoPINN model is loaded. Train one, or open one with 'Load Model...' in the Action menu."
         )
     return archive
-
-
-def check_patterns(shape: tuple[int, ...], N: int, gridsize: int) -> None:
-    """Refuse patterns a network cannot take, with the remedy the host offers.
-
-    Args:
-        shape: (pattern, row, column).
-        N: pattern side the network was built for.
-        gridsize: patterns along each side of a group.
-
-    Raises:
-        DataError: not square, not of side N, or too few.
-    """
-    count, height, width = shape
-    crop = "Crop the patterns in the Patterns view"
-    if height != width:
-        raise DataError(f"The patterns have {height} x {width} pixels; PtychoPINN needs square ones. {crop}.")
-    if width not in PATTERN_SIZES:
-        sizes = ", ".join(str(size) for size in PATTERN_SIZES)
-        raise DataError(f"The patterns have {width} x {width} pixels; PtychoPINN takes {sizes}. {crop} to such a size.")
-    if width != N:
-        raise DataError(
-            f"The patterns have {width} x {width} pixels; the loaded model takes {N} x {N}. "
-            f"{crop} to that size, or load a model trained for {width} x {width}."
-        )
-    if count < gridsize**2:
-        raise DataError(
-            f"The scan has {count} positions; a group of grid size {gridsize} needs at least {gridsize**2}. "
-            "Use more of the scan, or a model of a smaller grid size."
-        )
 
 
 def train_payload(

@@ -10,6 +10,7 @@ from ptychodus.api.reconstruct import ReconstructorLibrary
 from ptychodus.api.settings import SettingsRegistry
 from ptychodus.model.ptychopinn.enums import PtychoPINNEnumerators
 
+from ptychodus_plugin.host_program import name_host_program
 from ptychodus_plugin.reconstructor import PtychoPINNReconstructor
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import package_version
@@ -32,6 +33,7 @@ class PtychoPINNLibrary(ReconstructorLibrary):
             is_developer_mode_enabled: given by the host, not used.
         """
         super().__init__(LOGGER_NAME)
+        name_host_program()
         self.settings = LibrarySettings(settings_registry)
         self.model_settings = self.settings.model
         self.training_settings = self.settings.training

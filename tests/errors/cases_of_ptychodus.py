@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ptychodus.api.settings import SettingsRegistry
 
-from ptychodus_plugin.configuration import check_patterns, require_model, train_payload
+from ptychodus_plugin.configuration import require_model, train_payload
+from ptychodus_plugin.product_checks import check_patterns
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.seam.child_process import ChildProcess, ParentLink

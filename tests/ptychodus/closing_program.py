@@ -9,13 +9,14 @@ import multiprocessing
 import sys
 from pathlib import Path
 
-from PyQt5.QtCore import QTimer
-
-from tests.ptychodus.window import APPLICATION, Window
-
 
 def main(folder: Path) -> None:
     """Train in a window that is closed after the first epoch."""
+    # A computing process imports this file; it needs no window.
+    from PyQt5.QtCore import QTimer
+
+    from tests.ptychodus.window import APPLICATION, Window
+
     # As `ptychodus` itself: the window stays open until the event loop has ended, then the host is taken down.
     with Window() as window:
         window.choose_algorithm("ptychopinn_pinn")

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from ptychodus.api.io import save_diffraction_data, save_product
-from ptychodus.model import ModelCore
 
 from tests.ptychodus.scenes import assembled, make_input
 
@@ -25,6 +24,9 @@ SETTINGS = {
 
 def main(folder: Path, backend: str, reconstructor: str, *, fresh: bool) -> None:
     """Run the cycle."""
+    # A computing process imports this file; it needs no host.
+    from ptychodus.model import ModelCore
+
     folder.mkdir(parents=True, exist_ok=True)
     parameters, truth = make_input(step_px=6.0 if fresh else 4.0, modes=2, bad_pixels=True)
     if reconstructor == "Supervised":

@@ -12,11 +12,13 @@ from pathlib import Path
 from ptychodus.api.io import save_product
 
 from tests.ptychodus.cycle_program import FRAMEWORKS
-from tests.ptychodus.window import Window
 
 
 def main(folder: Path, algorithm: str, title: str) -> None:
     """Choose, load, export, train, infer, and take pictures on the way."""
+    # A computing process imports this file; it needs no window.
+    from tests.ptychodus.window import Window
+
     with Window() as window:
         window.choose_algorithm(algorithm)
         window.pick(window.drop_down("Backend"), title)
