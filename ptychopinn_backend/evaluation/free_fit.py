@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ptychopinn_backend.arrays import Float64Array, IntArray
+from ptychopinn_backend.config.presets import NOISY_COUNTS
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.evaluation.metrics import RFactorSum
 from ptychopinn_backend.physics.likelihood import poisson_deviance
@@ -25,6 +26,10 @@ class FreeFit(NamedTuple):
     """R-factor, sum |A - A_model| / sum A."""
     deviance: float
     """Twice the log-likelihood that is missing to a perfect fit of Poisson counts, per pixel: 1 is photon noise."""
+    misfit: float
+    """What decides between two objects, per pixel: `deviance` where counts are few; where they are many, the mean of
+    4 (sqrt(n) - sqrt(I))^2, which is 1 for photon noise too. A model that is right but for some dark pixels has a large
+    deviance by these few alone, and would be changed everywhere to mend them."""
     n_patterns: int
     """Patterns that could judge."""
 
@@ -51,7 +56,16 @@ def free_fit(reconstruction: Reconstruction, scan: RawData, rows: IntArray) -> F
     r = RFactorSum()
     r.add(amplitudes, np.sqrt(model), valid)
     deviance = float(poisson_deviance(amplitudes, model, valid).mean() / valid.sum())
-    return FreeFit(r.value, deviance, len(lit))
+    if counts_are_few(scan):
+        return FreeFit(r.value, deviance, deviance, len(lit))
+    misfit = 4 * float(np.mean(np.square(amplitudes - np.sqrt(model), dtype=np.float64)[:, valid]))
+    return FreeFit(r.value, deviance, misfit, len(lit))
+
+
+def counts_are_few(scan: RawData) -> bool:
+    """Return whether the square root of a count is biased by noise, so that the Poisson law has to take its place."""
+    light = scan.counts_in_light
+    return light is not None and light < NOISY_COUNTS
 
 
 def _lit_part(reconstruction: Reconstruction, positions_xy: Float64Array) -> Float64Array:

@@ -1,4 +1,4 @@
-"""How well a training explains patterns it never saw: R-free and the deviance of held-out patterns, on the way.
+"""How well a training explains patterns it never saw: R-free and the misfit of held-out patterns, on the way.
 
 The object is put together from the patches of the other patterns alone, around some of the held-out ones, so that
 neither weights nor patches know their counts.
@@ -28,7 +28,7 @@ CHECKS: Final = 8
 MOST_JUDGES: Final = 8
 """Held-out patterns of a scan that are asked on the way."""
 WORSE: Final = 1.01
-"""A later state is worse where its deviance exceeds the best one by this factor."""
+"""A later state is worse where its misfit exceeds the best one by this factor."""
 
 
 @dataclass
@@ -65,7 +65,7 @@ class FreeFitJudge:
             return
         epoch, weights = self._best
         last = self.fits[max(self.fits)]
-        if last.deviance > WORSE * self.fits[epoch].deviance:
+        if last.misfit > WORSE * self.fits[epoch].misfit:
             self.model.backend.load_weights(weights)
             logger.warning(
                 "Held-out patterns are explained best after epoch %d (R-free %.4f; %.4f at the end): its weights are "
@@ -101,11 +101,12 @@ class FreeFitJudge:
         fit = FreeFit(
             float(np.average([fit.r for fit in found], weights=weights)),
             float(np.average([fit.deviance for fit in found], weights=weights)),
+            float(np.average([fit.misfit for fit in found], weights=weights)),
             sum(weights),
         )
         self.fits[epoch] = fit
         logger.info("Epoch %d: R-free %.4f over %d held-out patterns.", epoch, fit.r, fit.n_patterns)
-        if self._best is None or fit.deviance < self.fits[self._best[0]].deviance:
+        if self._best is None or fit.misfit < self.fits[self._best[0]].misfit:
             self._best = epoch, self.model.backend.dump_weights()
 
     def _of_scan(self, scan: RawData, rows: IntArray) -> FreeFit | None:

@@ -8,9 +8,8 @@ from itertools import islice
 from typing import Final
 
 from ptychopinn_backend.arrays import BoolArray, Complex64Array, IntArray
-from ptychopinn_backend.config.presets import NOISY_COUNTS
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.evaluation.free_fit import FreeFit, free_fit
+from ptychopinn_backend.evaluation.free_fit import FreeFit, counts_are_few, free_fit
 from ptychopinn_backend.physics.likelihood import Likelihood, likelihood_for
 from ptychopinn_backend.stitching.assembly import ObjectFrame
 from ptychopinn_backend.stitching.polish import polish, polish_path
@@ -40,10 +39,8 @@ class Polished:
 
 def law_of(scan: RawData) -> Likelihood:
     """Return the law of noise that suits the counts of a scan: Poisson where they are few, squared amplitudes above."""
-    light = scan.counts_in_light
     valid = scan.N**2 if scan.bad_pixels is None else int((~scan.bad_pixels).sum())
-    name = "amplitude" if light is None or light >= NOISY_COUNTS else "poisson"
-    return likelihood_for(name, scan.mean_photons / valid)
+    return likelihood_for("poisson" if counts_are_few(scan) else "amplitude", scan.mean_photons / valid)
 
 
 def polished(
@@ -78,7 +75,7 @@ def polished(
         if count == 0 or count not in JUDGED_STEPS:
             continue
         fit = _fit(stitched, obj, scan, rows)
-        if fit is not None and best.fit is not None and fit.deviance < best.fit.deviance:
+        if fit is not None and best.fit is not None and fit.misfit < best.fit.misfit:
             best, worse = Polished(obj, count, fit), 0
         else:
             worse += 1

@@ -12,6 +12,7 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.evaluation.free_fit import free_fit
 from ptychopinn_backend.model_api import PtychoModel
+from ptychopinn_backend.physics.scan_model import scan_intensities
 from ptychopinn_backend.runs.polishing import JUDGED_STEPS, law_of, polished
 from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.trained_model import TrainedModel
@@ -47,9 +48,38 @@ def test_bright_patterns_ask_for_a_long_polish(model: TrainedModel, bright: RawD
 
 
 def test_no_number_of_steps_explains_them_better(model: TrainedModel, bright: RawData) -> None:
-    best = reconstruct(model, bright, polish_steps=None).info["free_deviance"]
+    rows = held_out_rows(bright.positions_xy)
+
+    def misfit(steps: int | None) -> float:
+        fit = free_fit(reconstruct(model, bright, polish_steps=steps, held_out=True), bright, rows)
+        assert fit is not None
+        return fit.misfit
+
+    best = misfit(None)
     for steps in (0, 1, 4):
-        assert best <= reconstruct(model, bright, polish_steps=steps, held_out=True).info["free_deviance"]
+        assert best <= misfit(steps)
+
+
+def test_a_photon_in_the_dark_decides_little(model: TrainedModel, bright: RawData) -> None:
+    """A single count where none is expected outweighs a pattern in the deviance, and not in the misfit."""
+    rows = held_out_rows(bright.positions_xy)
+    made = reconstruct(model, bright, polish_steps=8, held_out=True)
+    before = free_fit(made, bright, rows)
+    predicted = scan_intensities(made.object, made.origin_rc, made.probe, bright.positions_xy[rows])
+    stray = replace(bright, diff3d=bright.diff3d.copy())
+    for row, intensity in zip(rows, predicted, strict=True):
+        stray.diff3d[row][intensity <= np.sort(intensity, axis=None)[4]] += 3.0
+    after = free_fit(made, stray, rows)
+    assert before is not None
+    assert after is not None
+    assert after.deviance - before.deviance > 3 * (after.misfit - before.misfit) > 0
+
+
+def test_few_counts_are_judged_by_their_deviance(model: TrainedModel, bright: RawData) -> None:
+    dim = thinned(bright, 300.0)
+    fit = free_fit(reconstruct(model, dim, polish_steps=0), dim, held_out_rows(dim.positions_xy))
+    assert fit is not None
+    assert fit.misfit == fit.deviance
 
 
 def test_few_photons_ask_for_a_short_one(bright: RawData) -> None:
