@@ -95,12 +95,13 @@ MODEL_OPTIONS: Final = (
     ),
     Option(
         "Precision",
-        "32-true",
+        AUTO,
         "Precision:",
-        "Arithmetic of training: single precision, or mixed with 16 bits.",
+        "Arithmetic of training: single precision, or mixed with 16 bits. 'auto' mixes with a preset, where the device "
+        "is faster for it.",
         config="execution.precision",
         box=BACKEND_BOX,
-        choices=("32-true", "16-mixed", "bf16-mixed"),
+        choices=(AUTO, "32-true", "16-mixed", "bf16-mixed"),
         offered_by={"16-mixed": ("pytorch",), "bf16-mixed": BACKENDS},
     ),
     Option(

@@ -121,6 +121,8 @@ class LibrarySettings:
                 owner, _, field = option.config.partition(".")
                 if owner == config and option.in_force(selection):
                     value = table.parameter(option.key).get_value()
+                    if option.key == "Precision" and value == AUTO:
+                        continue  # the plan decides it
                     found[field] = None if option.zero_is_none and value == 0 else value
         return found
 

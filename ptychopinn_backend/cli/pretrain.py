@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--learning-rate", type=float, help="Highest learning rate.  [0.001]")
 @click.option("--seed", type=int, help="Seed of objects, noise and weights.  [42]")
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
-@click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
+@click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [by preset and device]")
 @settings_option
 @reading_options_of_training
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 @devices_option
 @click.option("--num-nodes", type=int, help="Number of machines; see docs/distributed.md.  [1]")
 @click.option("--strategy", help="How several processes train: ddp, ddp_spawn or fsdp.  [ddp]")
-@click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [32-true]")
+@click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [by preset and device]")
 @settings_option
 @reading_options_of_training
 @calibrate_option

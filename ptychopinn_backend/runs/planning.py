@@ -22,7 +22,7 @@ from ptychopinn_backend.config.presets import FittedPreset, fitted_preset, pretr
 from ptychopinn_backend.config.yaml_file import RunConfig, run_config
 from ptychopinn_backend.data.pattern_size import require_network_size
 from ptychopinn_backend.data.source import GroupSource
-from ptychopinn_backend.factory import choose_backend
+from ptychopinn_backend.factory import backend_class, choose_backend
 from ptychopinn_backend.runs.plan import DEFAULT, Decision, RunPlan
 from ptychopinn_backend.runs.request import COMMAND_LINE, Layer, RunRequest
 from ptychopinn_backend.runs.scan_input import ScanInput
@@ -141,6 +141,8 @@ def prepare(request: RunRequest, scans: ScanInput) -> PreparedRun:
     chosen.below(Layer("scan", {"N": scans.sizes[0].N}))
     chosen.raise_neighbors(given)
     chosen.take_backend(request.backend)
+    if preset is not None and uses_back_projection(chosen.value("architecture")):
+        chosen.take_precision()
     every_point = chosen.value("n_groups") is None
     config = chosen.config()
     data = scans.group(config.training, config.execution.seed, every_point=every_point)
@@ -219,6 +221,17 @@ class _Chosen:
         choice = choose_backend(explicit, setting=None if named is None else named.value, to_train=True)
         by = named.by if named is not None and choice.origin == "the setting" else choice.origin
         self._options["backend"] = Decision("backend", choice.name, by)
+
+    def take_precision(self) -> None:
+        """Let the network compute in bfloat16 where nobody decided the precision and the device gains by it.
+
+        Images of the presets are as good with it (docs/fidelity.md); weights, physics and losses stay in float32.
+        """
+        if "precision" in self._options:
+            return
+        backend = backend_class(self.value("backend"))
+        if backend.gains_by_bfloat16(self.config().execution):
+            self._options["precision"] = Decision("precision", "bf16-mixed", "device", "it has units for bfloat16")
 
     def config(self) -> RunConfig:
         """Return the configuration of the options in force."""

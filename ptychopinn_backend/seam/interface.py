@@ -123,6 +123,15 @@ class Backend(ABC):
         """
 
     @staticmethod
+    def gains_by_bfloat16(execution: ExecutionConfig) -> bool:
+        """Return whether a network trains faster in bfloat16 on the device of a run; a backend that cannot train: no.
+
+        Args:
+            execution: run-time options, which choose the device.
+        """
+        return False
+
+    @staticmethod
     @abstractmethod
     def device_names() -> tuple[str, ...]:
         """Return what the GPUs this process sees are called, by their numbers; none where it sees none."""

@@ -10,11 +10,13 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.tf_backend.data import SourceConstants, TensorBatch, stream
 from ptychopinn_backend.tf_backend.devices import (
     device_names,
+    gains_by_bfloat16,
     refuse_unsupported,
     resolve_device,
     resolve_precision,
@@ -67,6 +69,11 @@ class TensorFlowBackend(Backend):
         """Compute with `count` threads on the CPU."""
         with suppress(RuntimeError):  # its pool of threads is at work already
             tf.config.threading.set_intra_op_parallelism_threads(count)
+
+    @staticmethod
+    def gains_by_bfloat16(execution: ExecutionConfig) -> bool:
+        """Return whether the device has units for bfloat16."""
+        return gains_by_bfloat16(execution)
 
     def _weight_shapes(self) -> dict[str, tuple[int, ...]]:
         return self._model.weight_shapes

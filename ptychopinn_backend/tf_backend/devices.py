@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from typing import Final
 
 from ptychopinn_backend.config.execution import CPU_PRECISION_NOTE, ExecutionConfig
 from ptychopinn_backend.errors import ConfigError, UnsupportedOptionError
+from ptychopinn_backend.seam.processor import multiplies_bfloat16
 from ptychopinn_backend.tf_backend.framework import tf
 
 logger = logging.getLogger(__name__)
+
+
+_BFLOAT16_CAPABILITY: Final = (8, 0)
+"""Compute capability from which on NVIDIA's GPUs have units for bfloat16."""
 
 
 def refuse_unsupported(execution: ExecutionConfig) -> None:
@@ -95,6 +101,22 @@ def resolve_device(accelerator: str) -> str:
         with suppress(RuntimeError):  # the process has used the GPU already; its choice stands
             tf.config.experimental.set_memory_growth(gpu, True)
     return "/GPU:0"
+
+
+def gains_by_bfloat16(execution: ExecutionConfig) -> bool:
+    """Return whether a network trains faster in bfloat16.
+
+    Args:
+        execution: run-time options.
+
+    Returns:
+        True on a processor with units for it, and on a GPU of compute capability 8.0 or more.
+    """
+    if resolve_device(execution.accelerator) == "/CPU:0":
+        return multiplies_bfloat16()
+    gpus = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details(gpus[0])
+    return tuple(details.get("compute_capability", (0, 0))) >= _BFLOAT16_CAPABILITY
 
 
 def device_names() -> tuple[str, ...]:

@@ -13,12 +13,19 @@ import torch
 from torch import Tensor
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.physics.loss_formulas import MODULUS_FLOOR
 from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.torch_backend.compilation import compile_network
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
-from ptychopinn_backend.torch_backend.devices import autocast, device_names, resolve_device, resolve_precision
+from ptychopinn_backend.torch_backend.devices import (
+    autocast,
+    device_names,
+    gains_by_bfloat16,
+    resolve_device,
+    resolve_precision,
+)
 from ptychopinn_backend.torch_backend.failures import explained_failures
 from ptychopinn_backend.torch_backend.model import PtychographyModel, to_canonical
 from ptychopinn_backend.torch_backend.physics import Patches
@@ -62,6 +69,11 @@ class TorchBackend(Backend):
     def use_threads(count: int) -> None:
         """Compute with `count` threads on the CPU."""
         torch.set_num_threads(count)
+
+    @staticmethod
+    def gains_by_bfloat16(execution: ExecutionConfig) -> bool:
+        """Return whether the device has units for bfloat16, and the strategy allows them."""
+        return gains_by_bfloat16(execution)
 
     def _weight_shapes(self) -> dict[str, tuple[int, ...]]:
         return self._model.weight_shapes

@@ -10,6 +10,7 @@ import torch
 
 from ptychopinn_backend.config.execution import CPU_PRECISION_NOTE, ExecutionConfig
 from ptychopinn_backend.errors import ConfigError, UnsupportedOptionError
+from ptychopinn_backend.seam.processor import multiplies_bfloat16
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +112,23 @@ def resolve_precision(execution: ExecutionConfig, device: torch.device) -> str:
         _say_once(CPU_PRECISION_NOTE)
         return "bf16-mixed"
     return execution.precision
+
+
+def gains_by_bfloat16(execution: ExecutionConfig) -> bool:
+    """Return whether a network trains faster in bfloat16.
+
+    Args:
+        execution: run-time options.
+
+    Returns:
+        True on a processor or a CUDA device with units for it; False with fsdp, which offers no mixed precision.
+    """
+    if execution.strategy == "fsdp":
+        return False
+    device = resolve_device(execution)
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and multiplies_bfloat16()
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:

@@ -13,13 +13,16 @@ import yaml
 from ptychopinn_backend import PtychoModel
 from ptychopinn_backend.archive import read_archive
 from ptychopinn_backend.cli import main
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.inputs import InputConfig
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.factory import backend_class
 from ptychopinn_backend.runs.plan import RunPlan
 from ptychopinn_backend.runs.planning import draft, prepare
 from ptychopinn_backend.runs.request import Layer, RunRequest, asked_options, request_of_command
 from ptychopinn_backend.runs.scan_input import scan_input
+from ptychopinn_backend.seam.processor import multiplies_bfloat16
 
 QUICK = ("--backend", "pytorch", "--accelerator", "cpu", "--quiet")
 
@@ -66,6 +69,26 @@ def test_the_strongest_giver_wins(scan: RawData, archive: Path) -> None:
         owners = (plan.training.model, plan.training, plan.execution)
         values = [getattr(owner, decision.name) for owner in owners if hasattr(owner, decision.name)]
         assert decision.value in values or decision.name in ("n_groups", "init", "preset")
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "tensorflow"])
+def test_a_preset_computes_in_bfloat16_where_the_device_gains_by_it(scan: RawData, backend: str) -> None:
+    plan = plan_of(scan, inputs=InputConfig(preset="fast"), backend=backend)
+    gains = backend_class(backend).gains_by_bfloat16(ExecutionConfig())
+    assert plan.execution.precision == ("bf16-mixed" if gains else "32-true")
+    assert plan.decision("precision").by == ("device" if gains else "default")
+    named = Layer("command line", {"precision": "32-true"})
+    assert plan_of(scan, named, inputs=InputConfig(preset="fast"), backend=backend).execution.precision == "32-true"
+    for other in (InputConfig(preset="legacy"), InputConfig()):
+        assert plan_of(scan, inputs=other, backend=backend).execution.precision == "32-true"
+
+
+def test_a_processor_says_whether_it_multiplies_bfloat16(tmp_path: Path) -> None:
+    for flags, expected in (("fpu avx512f avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx512f", False)):
+        description = tmp_path / flags.replace(" ", "-")
+        description.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbogomips\t: 1\n")
+        assert multiplies_bfloat16(description) is expected
+    assert not multiplies_bfloat16(tmp_path / "missing")
 
 
 def test_the_dose_and_the_neighbours_follow_the_scan_unless_named(scan: RawData) -> None:
