@@ -16,9 +16,9 @@ from tests.contract.numbers import perturb
 MakeArchive = Callable[..., Path]
 
 
-@pytest.fixture
-def make_archive(tmp_path: Path) -> MakeArchive:
-    """Write the archive of a model with the given options; it holds the probes it was shown."""
+@pytest.fixture(scope="session")
+def make_archive(tmp_path_factory: pytest.TempPathFactory) -> MakeArchive:
+    """Write the archive of a model with the given options into a new folder; it holds the probes it was shown."""
 
     def make(**options: Any) -> Path:
         source = source_for(options, n_groups=4)
@@ -36,6 +36,6 @@ def make_archive(tmp_path: Path) -> MakeArchive:
             seed=7,
             probes=source.probes,
         )
-        return write_archive(tmp_path / "model" / "wts.h5.zip", content)
+        return write_archive(tmp_path_factory.mktemp("model") / "wts.h5.zip", content)
 
     return make

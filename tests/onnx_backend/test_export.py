@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,24 @@ def _run(session: onnxruntime.InferenceSession, source: ArraySource, factor: flo
     return np.moveaxis(real + 1j * imaginary, 1, -1)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_plain_runtime_computes_the_patches_of_the_framework(name: str, make_archive: MakeArchive) -> None:
-    options = {**SMALL, **NETWORKS[name]}
+@dataclass(frozen=True)
+class Export:
+    """An archive and the file made of it."""
+
+    options: dict[str, Any]
+    archive: Path
+    file: Path
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def export(request: pytest.FixtureRequest, make_archive: MakeArchive) -> Export:
+    options = {**SMALL, **NETWORKS[request.param]}
     archive = make_archive(**options)
-    file = _exported(archive)
+    return Export(options, archive, _exported(archive))
+
+
+def test_a_plain_runtime_computes_the_patches_of_the_framework(export: Export) -> None:
+    options, archive, file = export.options, export.archive, export.file
     onnx.checker.check_model(onnx.load(file), full_check=True)
     model = TrainedModel.load(archive, "pytorch", to_predict=True)
     source = source_for({**options, "gridsize": model.model.gridsize}, n_groups=5)
@@ -69,12 +82,10 @@ def test_a_plain_runtime_computes_the_patches_of_the_framework(name: str, make_a
         np.testing.assert_allclose(found, expected[rows], atol=TOLERANCE * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_it_reads_back_as_the_model_it_was(name: str, make_archive: MakeArchive) -> None:
-    archive = make_archive(**{**SMALL, **NETWORKS[name]})
-    file, content = _exported(archive), read_archive(archive)
+def test_it_reads_back_as_the_model_it_was(export: Export) -> None:
+    file, content = export.file, read_archive(export.archive)
     found = read_archive(file)
-    gridsize = 1 if "back-projection" in name else content.model.gridsize
+    gridsize = 1 if content.model.architecture == "backprojection_unet" else content.model.gridsize
     assert found.model == replace(content.model, gridsize=gridsize)
     assert found.weights.keys() == content.weights.keys()
     for weight, array in content.weights.items():

@@ -15,11 +15,13 @@ def main(folder: Path) -> None:
     # A computing process imports this file; it needs no window.
     from PyQt5.QtCore import QTimer
 
+    from tests.ptychodus.scenes import decide_nothing
     from tests.ptychodus.window import APPLICATION, Window
 
     # As `ptychodus` itself: the window stays open until the event loop has ended, then the host is taken down.
     with Window() as window:
         window.choose_algorithm("ptychopinn_pinn")
+        decide_nothing(window.model)
         window.set("Model", Backend="pytorch", NumFiltersScale=1, Accelerator="cpu")
         window.set("Training", NumEpochs=10_000, BatchSize=4)
         product = window.load_scan(folder, step_px=8.0)

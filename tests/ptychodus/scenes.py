@@ -120,6 +120,20 @@ def write_batch_folder(folder: Path, parameters: ReconstructInput, settings: dic
     return folder
 
 
+WITHOUT_EVIDENCE = {
+    "PtychoPINNTraining": {"Calibrate": "never"},
+    "PtychoPINNInference": {"Calibrate": "never", "PolishSteps": 0, "HalvesResolution": False},
+}
+"""Settings by group: neither calibrate nor polish nor judge, which takes far longer than a small scan itself."""
+
+
+def decide_nothing(host: Any) -> None:
+    """Set a running host so that nothing is decided by the evidence, where a test is about something else."""
+    for group, values in WITHOUT_EVIDENCE.items():
+        for key, value in values.items():
+            host.settings_registry[group].parameters()[key].set_value(value)
+
+
 def product_in(host: Any, parameters: ReconstructInput, folder: Path) -> Any:
     """Hand a scan to a running host, as files in the folder."""
     save_diffraction_data(folder / "diffraction.h5", assembled(parameters))

@@ -17,17 +17,23 @@ from ptychodus.api.io import load_product
 
 from ptychodus_plugin.product import save_training_data
 from tests.faults.fork_server import has_processes
-from tests.ptychodus.scenes import make_input, write_batch_folder
+from tests.ptychodus.scenes import WITHOUT_EVIDENCE, make_input, write_batch_folder
 
 pytestmark = pytest.mark.slow
 
 
-def settings(backend: str, algorithm: str = "ptychopinn_pinn") -> dict[str, dict[str, str]]:
+def settings(backend: str) -> dict[str, dict[str, str]]:
+    """The smallest network; what the evidence decides is left out, `test_cycle` has it."""
     return {
-        "Processing": {"Algorithm": algorithm},
+        "Processing": {"Algorithm": "ptychopinn_pinn"},
         "PtychoPINNModel": {"Backend": backend, "NumFiltersScale": "1", "GridSize": "2", "Accelerator": "cpu"},
-        "PtychoPINNTraining": {"NumEpochs": "2"},
+        "PtychoPINNTraining": {"NumEpochs": "2", **as_written("PtychoPINNTraining")},
+        "PtychoPINNInference": as_written("PtychoPINNInference"),
     }
+
+
+def as_written(group: str) -> dict[str, str]:
+    return {key: str(value) for key, value in WITHOUT_EVIDENCE[group].items()}
 
 
 @dataclass
@@ -81,9 +87,9 @@ def last_error(done: Done) -> str:
     ("backend", "scans"), [("pytorch", ["train_data.npz"]), ("tensorflow", ["monday.npz", "tuesday.npz"])]
 )
 def test_train_then_reconstruct(backend: str, scans: list[str], tmp_path: Path) -> None:
-    parameters, _ = make_input(step_px=6.0)
+    parameters, _ = make_input(step_px=8.0)
     chosen = settings(backend)
-    chosen["PtychoPINNInference"] = {"NumSamples": "2", "NumNearestNeighbors": "3"}
+    chosen["PtychoPINNInference"] |= {"NumSamples": "2", "NumNearestNeighbors": "3"}
     folder = write_batch_folder(tmp_path / "in", parameters, chosen)
     count = len(parameters.diffraction_patterns)
     for name in (*scans, "test_data.npz"):

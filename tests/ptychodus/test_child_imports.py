@@ -1,4 +1,4 @@
-"""A computing process started by the command `ptychodus` imports the host's API and neither its program nor its model."""
+"""A computing process that the command `ptychodus` starts imports the host's API, and neither program nor model."""
 
 from __future__ import annotations
 

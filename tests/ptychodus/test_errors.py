@@ -27,7 +27,7 @@ from ptychopinn_backend.errors import (
     ForeignArchiveError,
     UnsupportedOptionError,
 )
-from tests.ptychodus.scenes import PIXEL_M, make_input, probe_modes, product_in
+from tests.ptychodus.scenes import PIXEL_M, decide_nothing, make_input, probe_modes, product_in
 
 
 def of_size(parameters: ReconstructInput, height: int, width: int) -> ReconstructInput:
@@ -102,6 +102,7 @@ def test_the_backend_that_only_predicts_refuses_to_train_and_reconstructs(
     host: ModelCore, archive: Path, tmp_path: Path
 ) -> None:
     parameters, _ = make_input(step_px=12.0)
+    decide_nothing(host)
     product = product_in(host, parameters, tmp_path)
     host.processing_core.processing_api.load_model_from_file(archive)
     settings = host.settings_registry["PtychoPINNModel"].parameters()
@@ -214,6 +215,7 @@ def test_training_starts_from_the_loaded_model(
     if not hasattr(io, "save_training_data"):
         pytest.skip("this version of Ptychodus writes no training data in HDF5")
     parameters, _ = make_input(step_px=10.0)
+    decide_nothing(host)
     product = product_in(host, parameters, tmp_path)
     io.save_training_data(tmp_path / "train_data.h5", parameters)
     for group, key, value in (

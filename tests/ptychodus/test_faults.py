@@ -20,7 +20,7 @@ from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.errors import ChildDiedError, InsufficientMemoryError, OutputError, TrainingError
 from ptychopinn_backend.files.atomic_file import TEMPORARY_PATTERN
 from tests.faults.conftest import DiskMaker, make_read_only
-from tests.ptychodus.scenes import analytic_object, make_input, product_in
+from tests.ptychodus.scenes import analytic_object, decide_nothing, make_input, product_in
 
 pytestmark = pytest.mark.slow
 GIB = 2**30
@@ -31,6 +31,7 @@ class Scan:
 
     def __init__(self, host: ModelCore, folder: Path, **how: Any) -> None:
         parameters, _ = make_input(**{"step_px": 10.0, **how})
+        decide_nothing(host)
         self.host = host
         self.folder = folder
         self.product = product_in(host, parameters, folder)

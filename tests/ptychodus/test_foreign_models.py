@@ -12,7 +12,7 @@ from ptychopinn_backend.archive import is_foreign, read_archive
 
 from ..archive.foreign import keras_models
 from ..archive.foreign.keras_models import KerasVariant
-from .scenes import make_input, product_in
+from .scenes import decide_nothing, make_input, product_in
 from .window import Window
 
 LEGACY = Path(__file__).parents[3] / "shared" / "legacy"
@@ -25,6 +25,7 @@ def test_a_model_of_the_original_is_loaded_infers_and_is_saved(host: ModelCore, 
         tmp_path / "old.h5.zip", keras_models.members(keras_models.build(variant), variant, tmp_path)
     )
     parameters, _ = make_input(step_px=12.0)
+    decide_nothing(host)
     product = product_in(host, parameters, tmp_path)
     host.settings_registry["PtychoPINNModel"].parameters()["Backend"].set_value("pytorch")
     host.settings_registry["PtychoPINNModel"].parameters()["Accelerator"].set_value("cpu")
@@ -46,7 +47,7 @@ def test_models_that_the_original_wrote_infer_in_the_host(host: ModelCore, tmp_p
     parameters, _ = make_input(N=64, step_px=12.0)
     product = product_in(host, parameters, tmp_path)
     host.settings_registry["PtychoPINNModel"].parameters()["Accelerator"].set_value("cpu")
-    host.settings_registry["PtychoPINNInference"].parameters()["Calibrate"].set_value("never")
+    decide_nothing(host)
     host.processing_core.processing_api.load_model_from_file(LEGACY / name / "wts.h5.zip")
     reconstructor = host.processing_core.algorithm_parameter.get_current_reconstructor()
     *_, last = reconstructor.reconstruct(product.get_reconstruct_input())
@@ -63,7 +64,7 @@ def test_load_model_and_infer_in_the_window(tmp_path: Path) -> None:
     with Window() as window:
         window.choose_algorithm("ptychopinn_pinn")
         window.set("Model", Backend="pytorch", Accelerator="cpu")
-        window.set("Inference", Calibrate="never")
+        decide_nothing(window.model)
         window.load_scan(tmp_path, step_px=12.0)
         window.controller._file_dialog_factory.get_open_file_path = lambda *a, **k: (old, "")
         (load,) = [action for action in window.actions.actions_menu.actions() if action.text().startswith("Load Model")]

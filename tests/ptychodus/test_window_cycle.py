@@ -18,6 +18,7 @@ from ptychodus.api.io import load_product
 
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.seam.child_process import GRACE_SECONDS
+from tests.ptychodus.scenes import decide_nothing
 from tests.ptychodus.window import Window
 
 pytestmark = pytest.mark.slow
@@ -30,6 +31,7 @@ PICTURES = os.environ.get("PTYCHOPINN_PICTURES")
 @pytest.fixture
 def window() -> Iterator[Window]:
     with Window() as window:
+        decide_nothing(window.model)
         window.set("Model", NumFiltersScale=1, Accelerator="cpu")
         window.set("Training", NumEpochs=3, BatchSize=4)
         yield window
