@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import struct
 import zipfile
@@ -10,12 +11,11 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, BinaryIO, Final
 
 from ptychopinn_backend.archive.kinds import MEMBERS, METADATA, PARAMS, Kind, kind_of
 from ptychopinn_backend.errors import (
     ArchiveError,
-    ArchiveNotFoundError,
     DamagedArchiveError,
     ForeignArchiveError,
     NewerArchiveError,
@@ -64,56 +64,53 @@ _ZIP_ERRORS: Final = (
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn errors that give a reason into errors that name the file, the reason and the remedy.
-
-    Args:
-        path: the archive that is being read.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        ArchiveError: of the class that was raised inside.
-    """
-    try:
-        yield
-    except ArchiveNotFoundError:
-        raise
-    except ArchiveError as error:
-        kind, remedy = next((kind, text) for kind, text in _REMEDIES if isinstance(error, kind))
-        raise kind(f"Archive '{path}' cannot be opened: {error}. {remedy}".rstrip()) from error
-
-
-@contextmanager
-def open_container(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open the zip of an archive after checking what it lists.
+def open_model(path: Path) -> Iterator[BinaryIO]:
+    """Open the file of a model; errors inside that give a reason then name the file, the reason and the remedy.
 
     Args:
         path: an existing file.
 
     Yields:
+        The open file.
+
+    Raises:
+        ArchiveError: the file cannot be read at all; otherwise of the class that was raised inside.
+    """
+    try:
+        with path.open("rb") as file:
+            yield file
+    except ArchiveError as error:
+        kind, remedy = next((kind, text) for kind, text in _REMEDIES if isinstance(error, kind))
+        raise kind(f"Archive '{path}' cannot be opened: {error}. {remedy}".rstrip()) from error
+    except OSError as error:
+        raise ArchiveError(
+            f"Archive '{path}' cannot be opened: {error.strerror}. Check that you may read it."
+        ) from error
+
+
+@contextmanager
+def open_container(file: BinaryIO) -> Iterator[zipfile.ZipFile]:
+    """Open the zip of an archive after checking what it lists.
+
+    Args:
+        file: from `open_model`, at its start.
+
+    Yields:
         The open zip, whose members have safe names, allowed sizes and no encryption.
 
     Raises:
-        ArchiveError: the file cannot be read at all.
         ForeignArchiveError: not one of our archives; says what it seems to be.
         DamagedArchiveError: truncated or altered.
         UnsafeArchiveError: names that leave the folder, links, or sizes beyond the limits.
     """
-    try:
-        handle = path.open("rb")
-    except OSError as error:
-        raise ArchiveError(f"{error.strerror}. Check that you may read it") from error
-    with handle:
-        start = handle.read(512)
-        if not start:
-            raise DamagedArchiveError("the file is empty")
-        if not start.startswith(b"PK\x03\x04"):
-            raise ForeignArchiveError(f"it seems to be {_kind_of_file(start)}")
-        with _zip_of(handle) as container:
-            _check_listing(container.infolist(), path.stat().st_size)
-            yield container
+    start = file.read(512)
+    if not start:
+        raise DamagedArchiveError("the file is empty")
+    if not start.startswith(b"PK\x03\x04"):
+        raise ForeignArchiveError(f"it seems to be {_kind_of_file(start)}")
+    with _zip_of(file) as container:
+        _check_listing(container.infolist(), file.seek(0, os.SEEK_END))
+        yield container
 
 
 @contextmanager

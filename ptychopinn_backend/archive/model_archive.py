@@ -12,8 +12,8 @@ import numpy as np
 
 from ptychopinn_backend.archive.container import (
     check_members,
-    explained,
     open_container,
+    open_model,
     read_member,
     write_container,
 )
@@ -85,8 +85,7 @@ def is_foreign(path: str | Path) -> bool:
     Raises:
         ArchiveError: neither; a subclass says what it is.
     """
-    file = _existing(path)
-    with explained(file):
+    with open_model(_existing(path)) as file:
         if is_onnx(file):
             return True
         with open_container(file) as container:
@@ -108,8 +107,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         ArchiveNotFoundError: no archive there.
         ArchiveError: a subclass says whether it is foreign, damaged, newer or unsafe.
     """
-    file = _existing(path)
-    with explained(file):
+    with open_model(_existing(path)) as file:
         if is_onnx(file):
             return read_onnx_metadata(file)
         with open_container(file) as container:
@@ -135,8 +133,7 @@ def read_archive(path: str | Path) -> ArchiveContent:
         ArchiveError: a subclass says whether it is foreign, damaged, newer or unsafe; the class itself when it holds
             a network this installation does not know.
     """
-    file = _existing(path)
-    with explained(file):
+    with open_model(_existing(path)) as file:
         if is_onnx(file):
             return read_onnx(file)
         with open_container(file) as container:

@@ -10,10 +10,11 @@ import base64
 import binascii
 import hashlib
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from ptychopinn_backend.archive.typed_json import dump_json
 from ptychopinn_backend.archive.weights import dump_arrays, load_arrays
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ONNX
-from ptychopinn_backend.errors import ArchiveError, DamagedArchiveError, ForeignArchiveError
+from ptychopinn_backend.errors import DamagedArchiveError, ForeignArchiveError
 from ptychopinn_backend.networks.weights import PROBE, from_onnx_layout
 
 PRODUCER: Final = "ptychopinn-backend"
@@ -78,31 +79,25 @@ def embedded(content: ArchiveContent) -> dict[str, str]:
     }
 
 
-def is_onnx(file: Path) -> bool:
+def is_onnx(file: BinaryIO) -> bool:
     """Return whether a file is a model as ONNX: one of ours by its content, any other by its name.
 
     Args:
-        file: an existing file.
+        file: an open file, at its start; it is left there.
 
     Returns:
         Whether `read_onnx` should be asked.
-
-    Raises:
-        ArchiveError: it cannot be read at all.
     """
-    try:
-        with file.open("rb") as handle:
-            start = handle.read(64)
-    except OSError as error:
-        raise ArchiveError(f"{error.strerror}. Check that you may read it") from error
-    return start[:1] == b"\x08" and (PRODUCER.encode() in start or file.suffix.lower() == SUFFIX)
+    start = file.read(64)
+    file.seek(0)
+    return start[:1] == b"\x08" and (PRODUCER.encode() in start or Path(file.name).suffix.lower() == SUFFIX)
 
 
-def read_onnx_metadata(file: Path) -> dict[str, Any]:
+def read_onnx_metadata(file: BinaryIO) -> dict[str, Any]:
     """Return what an exported model says about itself, as `read_metadata` does.
 
     Args:
-        file: the model.
+        file: the model, open at its start.
 
     Returns:
         JSON values by name.
@@ -115,11 +110,11 @@ def read_onnx_metadata(file: Path) -> dict[str, Any]:
     return metadata
 
 
-def read_onnx(file: Path) -> ArchiveContent:
+def read_onnx(file: BinaryIO) -> ArchiveContent:
     """Return the model that `ptychopinn export` wrote.
 
     Args:
-        file: the model.
+        file: the model, open at its start.
 
     Returns:
         Its content; for the backend of ONNX Runtime unless another is named.
@@ -157,15 +152,14 @@ def _digest(weights: Mapping[str, AnyArray]) -> str:
     return total.hexdigest()
 
 
-def _message(file: Path) -> list[tuple[int, Any]]:
-    if file.stat().st_size > MAX_BYTES:
+def _message(file: BinaryIO) -> list[tuple[int, Any]]:
+    if file.seek(0, os.SEEK_END) > MAX_BYTES:
         raise ForeignArchiveError("it is larger than a file of ONNX can be")
+    file.seek(0)
     try:
-        return fields_of(file.read_bytes())
+        return fields_of(file.read())
     except (ValueError, IndexError) as error:
         raise DamagedArchiveError(f"it is no whole file of ONNX ({error})") from error
-    except OSError as error:
-        raise ArchiveError(f"{error.strerror}. Check that you may read it") from error
 
 
 def _texts(message: list[tuple[int, Any]]) -> dict[str, bytes]:
