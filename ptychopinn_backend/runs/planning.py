@@ -28,7 +28,7 @@ from ptychopinn_backend.runs.request import COMMAND_LINE, Layer, RunRequest
 from ptychopinn_backend.runs.scan_input import ScanInput
 from ptychopinn_backend.runs.train import train_locked
 from ptychopinn_backend.runs.trained_model import TrainedModel
-from ptychopinn_backend.runs.training_data import HeldOut
+from ptychopinn_backend.runs.training_data import HeldOut, with_length_of_epochs
 from ptychopinn_backend.runs.warm_start import StartArchive
 from ptychopinn_backend.seam.interface import EpochCallback
 
@@ -147,6 +147,10 @@ def prepare(request: RunRequest, scans: ScanInput) -> PreparedRun:
     config = chosen.config()
     data = scans.group(config.training, config.execution.seed, every_point=every_point)
     chosen.below(Layer("scan", {"nphotons": data.mean_photons}), why="mean of a pattern")
+    epoch = with_length_of_epochs(config.training, data.training.n_groups).groups_per_epoch
+    if epoch != config.training.groups_per_epoch:
+        why = "an epoch visits as many groups as there are"
+        chosen.override(Decision("groups_per_epoch", epoch, "target_photon_fraction", why))
     plan = _plan(request, scans, chosen, preset)
     logger.info("Plan of this run:\n%s", plan.table())
     return PreparedRun(plan, data.training, data.validation, start, data.held_out)

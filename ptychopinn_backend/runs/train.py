@@ -23,7 +23,7 @@ from ptychopinn_backend.runs.freed_memory import freed_memory_kept
 from ptychopinn_backend.runs.logged_model import LoggedModel
 from ptychopinn_backend.runs.reconstruction_log import ReconstructionLog, picture_log
 from ptychopinn_backend.runs.trained_model import TrainedModel, legacy_snapshot
-from ptychopinn_backend.runs.training_data import HeldOut, fit_to_data, group_scans
+from ptychopinn_backend.runs.training_data import HeldOut, fit_to_data, group_scans, with_length_of_epochs
 from ptychopinn_backend.runs.unfinished import require_resumable, warn_of_nothing_to_train
 from ptychopinn_backend.runs.warm_start import StartArchive, start_from
 from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback, EpochReport
@@ -150,7 +150,7 @@ def train_source(
         return train_locked(
             training,
             validation,
-            replace(config, backend=name, n_images=None),
+            with_length_of_epochs(replace(config, backend=name, n_images=None), training.n_groups),
             execution,
             on_epoch=on_epoch,
             checkpoint_folder=checkpoint_folder,
@@ -180,7 +180,7 @@ def train_locked(
     Args:
         training: groups to train on.
         validation: groups to validate on, or None.
-        config: what to train, with the backend in force.
+        config: what to train, with the backend and the length of an epoch in force.
         execution: run-time options.
         on_epoch: called after every epoch; True stops training.
         checkpoint_folder: where the best and the last state are written; None writes none.
@@ -196,7 +196,7 @@ def train_locked(
     if resume and checkpoint_folder is not None:
         require_resumable(checkpoint_folder, config.backend)
     if config.target_photon_fraction > 0:
-        training, config = _split_photons(training, config, execution.seed)
+        training = _with_split_photons(training, config.target_photon_fraction, execution.seed)
     scale = default_intensity_scale(config.nphotons, config.model.N)
     setup = BackendSetup(config.model, config, execution, scale, training.probes, log_folder)
     computing = create_backend(config.backend, setup)
@@ -254,13 +254,12 @@ def _with_pictures(
     return ReconstructionLog(model.backend, training, picture_log(execution, folder), on_epoch)
 
 
-def _split_photons(training: GroupSource, config: TrainingConfig, seed: int) -> tuple[GroupSource, TrainingConfig]:
-    """Return groups whose photons are split anew at each visit, with epochs as long as before."""
+def _with_split_photons(training: GroupSource, target_fraction: float, seed: int) -> GroupSource:
+    """Return groups whose photons are split anew at each visit."""
     factors = getattr(training, "intensity_counts_factors", None)
     if factors is None:
         raise ConfigError(
-            f"target_photon_fraction = {config.target_photon_fraction} splits measured counts, and these groups are "
-            "not measured. Set it to 0."
+            f"target_photon_fraction = {target_fraction} splits measured counts, and these groups are not measured. "
+            "Set it to 0."
         )
-    split = ThinnedGroups(training, factors, target_fraction=config.target_photon_fraction, seed=seed)
-    return split, replace(config, groups_per_epoch=config.groups_per_epoch or training.n_groups)
+    return ThinnedGroups(training, factors, target_fraction=target_fraction, seed=seed)

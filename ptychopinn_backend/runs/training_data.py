@@ -162,6 +162,23 @@ def fit_to_data(config: TrainingConfig, N: int, photons: float | None, given: Se
     return replace(config, n_images=None, **changes)
 
 
+def with_length_of_epochs(config: TrainingConfig, n_groups: int) -> TrainingConfig:
+    """Return a training with the length of its epochs in force.
+
+    Split photons give each group several forms. An epoch still visits as many groups as there are, not all forms.
+
+    Args:
+        config: what to train.
+        n_groups: groups to train on.
+
+    Returns:
+        The same; `groups_per_epoch` is a number where photons are split.
+    """
+    if config.target_photon_fraction == 0 or config.groups_per_epoch is not None:
+        return config
+    return replace(config, groups_per_epoch=n_groups)
+
+
 def _counted(scans: Sequence[RawData | CountedScan]) -> list[CountedScan]:
     return [scan if isinstance(scan, CountedScan) else CountedScan.of(scan) for scan in scans]
 

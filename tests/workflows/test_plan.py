@@ -145,6 +145,18 @@ def test_the_table_says_who_decided(scan: RawData) -> None:
     assert len(plan.table(defaults=True).splitlines()) == len(plan.decisions)
 
 
+def test_the_length_of_an_epoch_with_split_photons_is_in_the_plan(scan: RawData) -> None:
+    split = {"target_photon_fraction": 0.2, "validation_fraction": 0.25, "held_out_fraction": 0.0}
+    run = prepare(RunRequest((Layer("file", split),)), scan_input([scan]))
+    decision = run.plan.decision("groups_per_epoch")
+    assert run.plan.training.groups_per_epoch == decision.value == run.training.n_groups < len(scan.diff3d)
+    assert decision.by == "target_photon_fraction"
+    assert f"  groups_per_epoch: {decision.value}  # target_photon_fraction: " in run.plan.as_yaml(Path())
+    named = plan_of(scan, Layer("file", split | {"groups_per_epoch": 5}))
+    assert (named.training.groups_per_epoch, named.decision("groups_per_epoch").by) == (5, "file")
+    assert plan_of(scan, Layer("file", {"target_photon_fraction": 0.0})).training.groups_per_epoch is None
+
+
 def test_verbose_prints_the_plan(scan_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     words = ["train", str(scan_file), "-o", str(tmp_path), *QUICK, "--epochs", "1", "--architecture", "cnn"]
     assert main(["-v", *words]) == 0
