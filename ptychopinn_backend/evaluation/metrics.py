@@ -17,7 +17,7 @@ FRC_WINDOW_RINGS: Final = 5
 
 
 def psnr(image: FloatArray, truth: FloatArray, data_range: float | None = None) -> float:
-    """Return the peak signal-to-noise ratio in dB (infinite for equal images).
+    """Return the peak signal-to-noise ratio in dB (infinite for equal images), as scikit-image computes it.
 
     Args:
         image: (row, column).
@@ -30,10 +30,13 @@ def psnr(image: FloatArray, truth: FloatArray, data_range: float | None = None) 
     Raises:
         DataError: the images differ in shape.
     """
+    from skimage.metrics import peak_signal_noise_ratio
+
     _require_same_shape(image, truth)
-    squared_error = float(np.mean((image.astype(np.float64) - truth) ** 2))
+    if np.array_equal(image, truth):
+        return float("inf")
     peak = _range_of(truth) if data_range is None else data_range
-    return float("inf") if squared_error == 0 else float(10 * np.log10(peak**2 / squared_error))
+    return float(peak_signal_noise_ratio(truth.astype(np.float64), image.astype(np.float64), data_range=peak))
 
 
 def ssim(image: FloatArray, truth: FloatArray, data_range: float | None = None) -> float:
@@ -87,7 +90,7 @@ class FourierRingCorrelation:
     """Correlation of two images over rings of equal spatial frequency."""
 
     correlation: Float64Array
-    """One value a ring, 0 to 1; ring k holds the frequencies nearest to k / side."""
+    """One value per ring, 0 to 1; ring k holds the frequencies nearest to k / side."""
     pixels: Float64Array
     """Number of Fourier pixels in every ring."""
     side: int
@@ -306,6 +309,7 @@ def poisson_floor_r_factor(
 
 
 def _pearson(a: FloatArray, b: FloatArray) -> float:
+    """Return the correlation; NaN for a constant image, of which `scipy.stats.pearsonr` (slow to import) warns."""
     _require_same_shape(a, b)
     a, b = a - a.mean(dtype=np.float64), b - b.mean(dtype=np.float64)
     norm = float(np.sqrt(np.sum(a**2) * np.sum(b**2)))
