@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import IntArray
 from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.spread_points import spread_points
 
 REGIMES: Final = ("full", "p1e5", "p1e4", "p1e3", "e4", "e8", "e16", "j1.5", "j3", "init")
 """'p1e4': 1e4 photons per pattern. 'e8': every eighth position. 'j1.5': positions with errors of 1.5 px (sigma).
@@ -39,7 +39,7 @@ def in_regime(scan: RawData, name: str, guess: RawData | None = None, seed: int 
     if kind == "p":
         return _thinned(scan, amount / scan.mean_photons, rng)
     if kind == "e":
-        return scan.select(spread_rows(scan, round(scan.n_patterns / amount)))
+        return scan.select(spread_points(scan.positions_xy, round(scan.n_patterns / amount)))
     if kind == "j":
         errors = rng.normal(0, amount, (2, scan.n_patterns))
         return replace(scan, xcoords=scan.xcoords + errors[0], ycoords=scan.ycoords + errors[1])
@@ -53,14 +53,3 @@ def _thinned(scan: RawData, part: float, rng: np.random.Generator) -> RawData:
     fewer = rng.binomial(counts, min(1.0, part))
     probe = np.asarray(scan.probeGuess * np.sqrt(part), np.complex64)
     return replace(scan, diff3d=np.sqrt(fewer).astype(np.float32), probeGuess=probe)
-
-
-def spread_rows(scan: RawData, count: int) -> IntArray:
-    """Return rows that are as far from one another as possible: each next point is the farthest from those before."""
-    positions = scan.positions_xy
-    rows = [0]
-    nearest = np.linalg.norm(positions - positions[0], axis=1)
-    while len(rows) < count:
-        rows.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, np.linalg.norm(positions - positions[rows[-1]], axis=1))
-    return np.sort(np.asarray(rows, np.intp))

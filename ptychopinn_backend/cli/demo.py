@@ -31,11 +31,28 @@ ROWS = (
 @click.option("--epochs", type=int, help="Passes over the groups.  [as the preset says]")
 @click.option("--patterns", default=400, show_default=True, help="Scan points of the simulated scan.")
 @click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--sparse",
+    is_flag=True,
+    help="Reconstruct from all, a quarter and an eighth of the positions, beside a classical solver.",
+)
 @quiet_option
 def command(
-    output: Path, backend: str | None, preset: str, epochs: int | None, patterns: int, seed: int, quiet: bool
+    output: Path,
+    backend: str | None,
+    preset: str,
+    epochs: int | None,
+    patterns: int,
+    seed: int,
+    sparse: bool,
+    quiet: bool,
 ) -> None:
     """Simulate a scan, train on it, reconstruct it and measure the result; no download."""
+    if sparse:
+        from ptychopinn_backend.cli.demo_sparse import sparse_demo
+
+        sparse_demo(output, backend, epochs, patterns, seed, quiet=quiet)
+        return
     from ptychopinn_backend.cli.progress import EpochProgress
     from ptychopinn_backend.config.presets import PRESETS
     from ptychopinn_backend.data.raw_data import RawData

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class EpochProgress:
     """Callback for training: a bar on a terminal, otherwise a line every tenth of the epochs."""
 
-    def __init__(self, n_epochs: int, *, quiet: bool) -> None:
+    def __init__(self, n_epochs: int | None, *, quiet: bool) -> None:
         """Start the bar.
 
         Args:
-            n_epochs: epochs asked for.
+            n_epochs: epochs asked for; None where the first report tells them.
             quiet: show nothing.
         """
         self._quiet = quiet
@@ -46,6 +46,7 @@ class EpochProgress:
         """Show an epoch; never asks to stop."""
         is_first, self.last = self.last is None, report
         losses = {name: f"{report.losses[name]:.4g}" for name in ("loss", "val_loss") if name in report.losses}
+        self._bar.total = report.n_epochs
         self._bar.update(report.epoch - self._bar.n)
         self._bar.set_postfix(losses)
         every = max(1, report.n_epochs // 10)

@@ -30,7 +30,7 @@ from .blocks import ROOT, SHOWN, Block
 SHORTENED: Final = {
     "simulate": ("--patterns", "16"),
     "train": ("--epochs", "1"),
-    "demo": ("--patterns", "16", "--epochs", "1"),
+    "demo": ("--patterns", "160", "--epochs", "1"),
     "parity-report": ("--training-groups", "8", "--test-groups", "8", "--epochs", "1"),
 }
 """Options given after those of the page, so that they win."""
