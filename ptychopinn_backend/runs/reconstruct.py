@@ -24,12 +24,12 @@ from ptychopinn_backend.runs.polishing import polished
 from ptychopinn_backend.runs.probe_choice import ProbeChoice, choose_probe
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.stitching.assembly import (
-    LIT_PHOTONS,
     ObjectAssembler,
     ObjectFrame,
     central_weight,
     counts_scale,
     light_on,
+    lit_pixels,
     probe_weight,
     require_crop,
 )
@@ -308,7 +308,7 @@ def without_dark_pixels(
     Returns:
         (row, column).
     """
-    return np.where(light_on(frame, probe, positions_xy, mean_photons) >= LIT_PHOTONS, obj, np.complex64(0))
+    return np.where(lit_pixels(light_on(frame, probe, positions_xy, mean_photons)), obj, np.complex64(0))
 
 
 def _valid_pixels(scan: RawData) -> BoolArray | None:

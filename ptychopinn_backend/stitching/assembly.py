@@ -27,6 +27,10 @@ from ptychopinn_backend.stitching.weight import WeightSum, copy_shifted
 
 LIT_PHOTONS = 4.0
 """Photons a pixel needs to be known: of fewer its phase is known to half a radian at best, and it is set to 0."""
+LIT_PART = 0.1
+"""In a scan of few photons a pixel needs this part of what a typical one gets: the rim is unknown, not the whole."""
+_WITHIN = 0.05
+"""Pixels with more than this part of the largest light lie within the scan."""
 FEWEST_HELD = 128
 """Patches whose phases are found together, at least: in noise fewer fit each other less well."""
 
@@ -270,6 +274,21 @@ def light_on(frame: ObjectFrame, probe: ComplexArray, positions_xy: FloatArray, 
     light = WeightSum(frame.shape, np.asarray(intensity * (mean_counts / intensity.sum()), np.float32))
     light.add(*window_corners(frame.origin_rc, positions_xy, probe.shape[-1]))
     return light.total()
+
+
+def lit_pixels(light: Float32Array) -> BoolArray:
+    """Return where enough light fell to know the object.
+
+    Args:
+        light: photons during the scan (row, column), from `light_on`.
+
+    Returns:
+        True from `LIT_PHOTONS` on, and from `LIT_PART` of the median within the scan on where that is less
+        (row, column).
+    """
+    within = light[light > _WITHIN * light.max(initial=0.0)]
+    typical = float(np.median(within)) if within.size else 0.0
+    return np.asarray((light >= min(LIT_PHOTONS, LIT_PART * typical)) & (light > 0))
 
 
 def counts_scale(
