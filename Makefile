@@ -65,6 +65,8 @@ pictures: $(VENV)/.torch
 	cd build/tour && ../../$(BIN)/ptychopinn simulate -o scan.npz --object siemens --patterns 200 --photons 1e6 --seed 0
 	cd build/tour && ../../$(BIN)/ptychopinn train scan.npz -o model --backend pytorch --seed 0
 	cd build/tour && ../../$(BIN)/ptychopinn infer model scan.npz -o result
+	cd build/tour && ../../$(BIN)/ptychopinn demo --sparse -o sparse --backend pytorch
+	cp build/tour/sparse/sparse.png docs/images/sparse.png
 	cp build/tour/model/loss.png docs/images/tour_loss.png
 	cp build/tour/result/reconstruction.png docs/images/tour_reconstruction.png
 
