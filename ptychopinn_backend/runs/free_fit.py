@@ -16,9 +16,9 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray, IntArray
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.evaluation.free_fit import FreeFit, free_fit
+from ptychopinn_backend.runs.held_out_groups import HeldOut
 from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.trained_model import TrainedModel
-from ptychopinn_backend.runs.training_data import HeldOut
 from ptychopinn_backend.seam.interface import EpochCallback, EpochReport
 
 logger = logging.getLogger(__name__)

@@ -23,12 +23,13 @@ from ptychopinn_backend.config.yaml_file import RunConfig, run_config
 from ptychopinn_backend.data.pattern_size import require_network_size
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.factory import backend_class, choose_backend
+from ptychopinn_backend.runs.held_out_groups import HeldOut
 from ptychopinn_backend.runs.plan import DEFAULT, Decision, RunPlan
 from ptychopinn_backend.runs.request import COMMAND_LINE, Layer, RunRequest
 from ptychopinn_backend.runs.scan_input import ScanInput
 from ptychopinn_backend.runs.train import train_locked
 from ptychopinn_backend.runs.trained_model import TrainedModel
-from ptychopinn_backend.runs.training_data import HeldOut, with_length_of_epochs
+from ptychopinn_backend.runs.training_data import with_length_of_epochs
 from ptychopinn_backend.runs.warm_start import StartArchive
 from ptychopinn_backend.seam.interface import EpochCallback
 

@@ -23,6 +23,7 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.runs.calibrating import NEVER, calibrated_for_training
 from ptychopinn_backend.runs.half_turn import warn_of_half_turns
+from ptychopinn_backend.runs.held_out_groups import without_held_out
 from ptychopinn_backend.runs.training_data import TrainingData, group_scans, group_scans_on_disk
 
 logger = logging.getLogger(__name__)
@@ -169,13 +170,14 @@ class _WholeDataset:
         self._validation, self._reading = validation, reading
 
     def group(self, config: TrainingConfig, seed: int, *, every_point: bool) -> TrainingData:
-        dataset = self.sizes[0]
+        photons = self.sizes[0].mean_photons
+        dataset, judges = without_held_out(self.sizes[0], config.held_out_fraction)
         if self._validation is None:
-            return TrainingData(*dataset.split(config.validation_fraction, seed), dataset.mean_photons)
+            return TrainingData(*dataset.split(config.validation_fraction, seed), photons, judges)
         held_out = read_all(self._validation, self._reading)
         whole = replace(config, validation_fraction=0.0)
         grouped = group_scans(held_out, [], whole, seed + 1, every_point=every_point)
-        return TrainingData(dataset, grouped.training, dataset.mean_photons)
+        return TrainingData(dataset, grouped.training, photons, judges)
 
 
 def listed(scans: Scans) -> list[Scan]:

@@ -20,10 +20,11 @@ from ptychopinn_backend.files.training_lock import training_lock
 from ptychopinn_backend.runs.best_archive import BestArchive
 from ptychopinn_backend.runs.free_fit import FreeFitJudge
 from ptychopinn_backend.runs.freed_memory import freed_memory_kept
+from ptychopinn_backend.runs.held_out_groups import HeldOut
 from ptychopinn_backend.runs.logged_model import LoggedModel
 from ptychopinn_backend.runs.reconstruction_log import ReconstructionLog, picture_log
 from ptychopinn_backend.runs.trained_model import TrainedModel, legacy_snapshot
-from ptychopinn_backend.runs.training_data import HeldOut, fit_to_data, group_scans, with_length_of_epochs
+from ptychopinn_backend.runs.training_data import fit_to_data, group_scans, with_length_of_epochs
 from ptychopinn_backend.runs.unfinished import require_resumable, warn_of_nothing_to_train
 from ptychopinn_backend.runs.warm_start import StartArchive, start_from
 from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback, EpochReport

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ptychopinn_backend.arrays import IntArray
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data.containers import PtychoDataContainer
@@ -21,15 +20,7 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.physics.probe import normalised_for
-
-
-class HeldOut(NamedTuple):
-    """A scan, and the patterns of it that training does not see."""
-
-    scan: RawData
-    """The whole scan."""
-    rows: IntArray
-    """(held out,) rows of the patterns."""
+from ptychopinn_backend.runs.held_out_groups import HeldOut, without_held_out
 
 
 class TrainingData(NamedTuple):
@@ -90,7 +81,9 @@ def group_scans_on_disk(
     every_point: bool = False,
     reading: Reading = ASK_THE_FILE,
 ) -> TrainingData:
-    """Group scans that stay on disk; the groups are those of `group_scans`.
+    """Group scans that stay on disk; the groups are those of `group_scans` without held-out patterns.
+
+    The groups are drawn when the data set is made, so that those with a held-out pattern are left out of a training.
 
     Args:
         sources: scan files and folders to train on.
@@ -111,12 +104,13 @@ def group_scans_on_disk(
     def options(seed: int) -> DatasetOptions:
         return DatasetOptions.from_training(config, seed, every_point=every_point, reading=reading)
 
-    dataset = create_dataset(sources, folder, config.model, options(seed))
+    whole = create_dataset(sources, folder, config.model, options(seed))
+    dataset, judges = without_held_out(whole, config.held_out_fraction)
     if not isinstance(validation, Sequence) or len(validation) > 0:
         beside = folder.with_name(f"{folder.name}-validation")
         held_out = create_dataset(validation, beside, config.model, options(seed + 1))
-        return TrainingData(dataset, held_out, dataset.mean_photons)
-    return TrainingData(*dataset.split(config.validation_fraction, seed), dataset.mean_photons)
+        return TrainingData(dataset, held_out, whole.mean_photons, judges)
+    return TrainingData(*dataset.split(config.validation_fraction, seed), whole.mean_photons, judges)
 
 
 def require_made_for(groups: PtychoDataContainer, model: ModelConfig) -> None:

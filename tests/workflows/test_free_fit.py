@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.held_out import held_out_rows
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.evaluation.free_fit import free_fit
 from ptychopinn_backend.runs.reconstruct import reconstruct
-from ptychopinn_backend.runs.train import train_scans
+from ptychopinn_backend.runs.train import train_scans, train_source
 from ptychopinn_backend.runs.trained_model import TrainedModel
-from ptychopinn_backend.runs.training_data import group_scans
+from ptychopinn_backend.runs.training_data import group_scans, group_scans_on_disk
 
 CONFIG = TrainingConfig(
     model=ModelConfig(N=32, gridsize=1, architecture="backprojection_unet", n_filters_scale=1),
@@ -72,3 +74,31 @@ def test_a_learned_object_explains_them_better_than_vacuum(scan: RawData, traine
 def test_patterns_beyond_the_object_judge_nothing(scan: RawData, trained: TrainedModel) -> None:
     made = reconstruct(trained, scan.select(np.arange(4)), polish_steps=0)
     assert free_fit(replace(made, object=np.zeros_like(made.object)), scan, np.arange(4, 8)) is None
+
+
+def test_a_data_set_on_disk_holds_patterns_out_too(scan: RawData, tmp_path: Path) -> None:
+    scan.to_file(tmp_path / "scan.npz")
+    config = replace(CONFIG, model=replace(CONFIG.model, gridsize=2), neighbor_count=4, nphotons=scan.mean_photons)
+    whole = group_scans_on_disk(
+        [tmp_path / "scan.npz"], tmp_path / "set", replace(config, held_out_fraction=0.0), 0, every_point=True
+    )
+    assert whole.held_out == ()
+    data = group_scans_on_disk([tmp_path / "scan.npz"], tmp_path / "set", config, seed=0, every_point=True)
+    ((judged, rows),) = data.held_out
+    np.testing.assert_array_equal(rows, held_out_rows(scan.positions_xy, 0.1))
+    np.testing.assert_allclose(judged.diff3d, scan.diff3d, rtol=1e-5)
+    assert isinstance(data.training, PtychoDataContainer)
+    assert not np.isin(data.training.pattern_rows, rows).any()
+    assert 0.4 * whole.training.n_groups < data.training.n_groups < whole.training.n_groups
+    trained = train_source(data.training, replace(config, nepochs=1), held_out=data.held_out, backend="pytorch")
+    assert len(trained.history["r_free"]) == 1
+
+
+def test_a_data_set_without_a_group_to_spare_holds_none_out(scan: RawData, tmp_path: Path) -> None:
+    small = scan.select(np.arange(16))
+    small.to_file(tmp_path / "scan.npz")
+    config = replace(CONFIG, model=replace(CONFIG.model, gridsize=3), neighbor_count=15)
+    config = replace(config, held_out_fraction=0.5)
+    data = group_scans_on_disk([tmp_path / "scan.npz"], tmp_path / "set", config, seed=0, every_point=True)
+    assert data.held_out == ()
+    assert data.training.n_groups > 0
