@@ -20,8 +20,8 @@ from ptychopinn_backend.data.dataset.sources import (
     read_scan_file,
 )
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.runs.calibrating import NEVER, calibrated_for_training
+from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.runs.calibrating import ALWAYS, NEVER, calibrated_for_training
 from ptychopinn_backend.runs.half_turn import warn_of_half_turns
 from ptychopinn_backend.runs.held_out_groups import without_held_out
 from ptychopinn_backend.runs.training_data import TrainingData, group_scans, group_scans_on_disk
@@ -93,7 +93,25 @@ def scan_input(
 
     Raises:
         DataError: there is nothing to train on, or a file or the data set cannot be used.
+        ConfigError: scans on disk are asked to be calibrated.
     """
+    held = _held(scans, validation, dataset, place, reading, calibrate)
+    if calibrate == ALWAYS and held.calibrate == NEVER:
+        raise ConfigError(
+            "calibrate = 'always' needs scans in memory, and these are trained on from a data set on disk. Write "
+            "calibrated ones with 'ptychopinn calibrate SCAN -o OTHER' and train on those."
+        )
+    return held
+
+
+def _held(
+    scans: Scans,
+    validation: Scans | None,
+    dataset: Path | None,
+    place: Path | None,
+    reading: Reading,
+    calibrate: str,
+) -> ScanInput:
     if isinstance(scans, ScanDataset):
         return _WholeDataset(scans, validation, reading)
     items = listed(scans)

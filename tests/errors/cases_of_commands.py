@@ -83,6 +83,11 @@ CASES = (
     Case(
         "Calibration of a scan without a probe", (*CALIBRATE, "--probe", "scan"), "no probe", scan_with(probeGuess=None)
     ),
+    Case(
+        "Calibration of a data set on disk",
+        ("train", "scan.npz", "-o", "out", "--dataset", "set", "--calibrate", "always"),
+        "needs scans in memory",
+    ),
     Case("Calibration with no modes", (*CALIBRATE, "--modes", "0"), "modes = 0"),
     Case("Calibration with an aperture of no size", (*CALIBRATE, "--aperture", "0"), "aperture_px = 0"),
     Case("Calibration with an infinite defocus", (*CALIBRATE, "--defocus", "inf"), "defocus_px2 = inf"),
