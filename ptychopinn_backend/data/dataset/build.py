@@ -52,6 +52,8 @@ from ptychopinn_backend.files.npz import write_npz
 logger = logging.getLogger(__name__)
 
 LOCK_NAME: Final = ".lock"
+_KEPT: Final = "with object and metadata"
+"""What data sets hold of a scan file; another text has those of an earlier version made again."""
 _BUILDING: Final = "building-"
 _OURS: Final = (_BUILDING, "patterns-", "groups-", ".")
 
@@ -95,7 +97,7 @@ def _describe(files: Sequence[Path], model: ModelConfig, options: DatasetOptions
     stated, all_options = options.reading.stated(), asdict(options)
     del all_options["reading"]
     patterns = _digest(
-        [FORMAT, VERSION, EXAMINATION, content, model.N, options.measurement, options.with_labels, stated]
+        [FORMAT, VERSION, _KEPT, EXAMINATION, content, model.N, options.measurement, options.with_labels, stated]
     )
     groups = _digest([patterns, all_options])
     return Description(

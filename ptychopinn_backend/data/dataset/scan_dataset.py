@@ -52,7 +52,7 @@ class ScanDataset(PtychoDataContainer):
             index: of `names`, from 0.
 
         Returns:
-            All of its patterns; what a data set does not keep, such as an object guess, is missing.
+            All of its patterns, as amplitudes, and what its file said besides.
 
         Raises:
             DataError: there is no such scan, or a file was altered.

@@ -201,7 +201,8 @@ def bytes_to_store(scan: ScanFile, with_labels: bool) -> int:
         Bytes.
     """
     value_bytes = stored_dtype(scan.dtype).itemsize + (8 if with_labels else 0)
-    return scan.n_patterns * scan.N**2 * value_bytes
+    obj = scan.facts["objectGuess"]
+    return scan.n_patterns * scan.N**2 * value_bytes + (0 if obj is None else obj.nbytes)
 
 
 def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

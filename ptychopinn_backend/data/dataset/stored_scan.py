@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +38,7 @@ from ptychopinn_backend.data.scan_arrays import keep_points
 from ptychopinn_backend.data.scan_checks import (
     check_bad_pixels,
     check_label_patches,
+    check_object,
     check_positions,
     check_probe,
     decisions,
@@ -50,7 +51,8 @@ from ptychopinn_backend.files.npz import METADATA_KEY, read_npz, write_npz
 logger = logging.getLogger(__name__)
 
 _NEEDED: Final = ("xcoords", "ycoords", "scan_index", "probeGuess", "photons")
-_OPTIONAL: Final = ("xcoords_start", "ycoords_start", "bad_pixels")
+_OPTIONAL: Final = ("xcoords_start", "ycoords_start", "bad_pixels", "point_index")
+_OBJECT: Final = "objectGuess"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +83,18 @@ class StoredScan:
     """Nominal rows (pattern,)."""
     measured_as_counts: bool = False
     """The patterns were photon counts before the square root was taken."""
+    point_index: IntArray | None = None
+    """Number of every scan point in its file (pattern,), where `scan_index` of the file was that."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the file said of itself."""
+    facts_file: Path | None = None
+    """Where all but patterns and labels lies."""
+
+    def read_object(self) -> Complex64Array | None:
+        """Return the object (H, W) the file came with, or None; it may be large, and a training does without."""
+        if self.facts_file is None:
+            return None
+        return check_object(read_npz(self.facts_file, (_OBJECT,)).get(_OBJECT))[0]
 
 
 def store_scan(scan: ScanFile, folder: Path, index: int, options: DatasetOptions) -> None:
@@ -107,8 +121,9 @@ def store_scan(scan: ScanFile, folder: Path, index: int, options: DatasetOptions
     warn_of((*scan.facts["findings"], *verdict.findings), scan.path)
     facts = {**scan.facts, "bad_pixels": scan.facts["bad_pixels"] if verdict.bad_pixels is None else verdict.bad_pixels}
     keep_points(facts, verdict.kept)
-    members = {name: facts.get(name) for name in (*_NEEDED, *_OPTIONAL)}
+    members = {name: facts.get(name) for name in (*_NEEDED, *_OPTIONAL, _OBJECT)}
     members["photons"] = described.pop("photons")
+    described["metadata"] = dict(scan.opened.metadata)
     members[METADATA_KEY] = np.array(json.dumps(described))
     write_npz(facts_path(folder, index), {name: values for name, values in members.items() if values is not None})
     logger.info("Stored %d patterns of %d x %d pixels from %s.", len(verdict.kept), scan.N, scan.N, scan.path)
@@ -145,8 +160,16 @@ def open_stored_scan(folder: Path, index: int) -> StoredScan:
     except (DataError, ConfigError) as error:
         raise DataError(f"{facts_path(folder, index)}: {error} Create the data set again.") from error
     counted = bool(described.get("measured_as_counts", described["measurement"] == COUNTS))
+    told = described.get("metadata")
     return StoredScan(
-        name=str(described["name"]), patterns=patterns, labels=labels, measured_as_counts=counted, **facts
+        name=str(described["name"]),
+        patterns=patterns,
+        labels=labels,
+        measured_as_counts=counted,
+        # Data sets of an earlier version lack it.
+        metadata=told if isinstance(told, dict) else {},
+        facts_file=facts_path(folder, index),
+        **facts,
     )
 
 
@@ -154,7 +177,7 @@ def _checked_facts(members: Mapping[str, AnyArray], shape: tuple[int, ...]) -> d
     per_point = ("xcoords", "ycoords", "photons", "xcoords_start", "ycoords_start")
     return {
         **{name: check_positions(name, members[name], shape[0]) for name in per_point if name in members},
-        "scan_index": check_scan_index(members["scan_index"], shape[0], "objects")["scan_index"],
+        **check_scan_index(members["scan_index"], shape[0], "objects", members.get("point_index")),
         "probeGuess": check_probe(members["probeGuess"], shape[1]),
         "bad_pixels": check_bad_pixels(members.get("bad_pixels")),
     }

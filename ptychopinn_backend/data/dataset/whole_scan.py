@@ -23,7 +23,7 @@ def whole_scan(stored: StoredScan) -> RawData:
         stored: the scan.
 
     Returns:
-        All of its patterns, as amplitudes; an object guess and what else a data set does not keep are missing.
+        All of its patterns, as amplitudes, and what its file said besides.
 
     Raises:
         DataError: a file was altered since the data set was made.
@@ -34,12 +34,15 @@ def whole_scan(stored: StoredScan) -> RawData:
         ycoords=stored.ycoords,
         diff3d=_read_all(stored.patterns, _room(stored.patterns.shape)),
         scan_index=stored.scan_index,
+        point_index=stored.point_index,
         probeGuess=stored.probeGuess,
+        objectGuess=stored.read_object(),
         Y=labels,
         bad_pixels=stored.bad_pixels,
         xcoords_start=stored.xcoords_start,
         ycoords_start=stored.ycoords_start,
         measured_as_counts=stored.measured_as_counts,
+        metadata=dict(stored.metadata),
     )
 
 

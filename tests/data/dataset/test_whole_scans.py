@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def same(found: RawData, expected: RawData) -> None:
-    for name in ("diff3d", "xcoords", "ycoords", "probeGuess", "bad_pixels", "scan_index"):
+    for name in ("diff3d", "xcoords", "ycoords", "probeGuess", "objectGuess", "bad_pixels", "scan_index"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
     assert found.measured_as_counts == expected.measured_as_counts
+    assert found.metadata == expected.metadata
 
 
 def test_a_scan_of_a_data_set_is_the_scan_it_was_made_from(folder: Path) -> None:
@@ -52,7 +54,20 @@ def test_a_scan_of_a_data_set_is_the_scan_it_was_made_from(folder: Path) -> None
 def test_amplitudes_keep_that_they_were_counted(folder: Path, tmp_path: Path) -> None:
     RawData.from_file(folder / "scans" / "a.npz").to_file(tmp_path / "a.npz")
     create_dataset(tmp_path / "a.npz", tmp_path / "dataset", MODEL)
-    same(open_dataset(tmp_path / "dataset").scan(0), RawData.from_file(folder / "scans" / "a.npz"))
+    same(open_dataset(tmp_path / "dataset").scan(0), RawData.from_file(tmp_path / "a.npz"))
+
+
+def test_a_data_set_of_an_earlier_version_opens_without_what_it_lacks(folder: Path, tmp_path: Path) -> None:
+    create_dataset(folder / "scans" / "a.npz", tmp_path / "dataset", MODEL)
+    path = next((tmp_path / "dataset").glob("patterns-*/scan-00000.npz"))
+    with np.load(path) as stored:
+        members = {name: stored[name] for name in stored.files if name != "objectGuess"}
+    described = json.loads(str(members["_metadata"]))
+    del described["metadata"]
+    np.savez(path, **{**members, "_metadata": np.array(json.dumps(described))})
+    found = open_dataset(tmp_path / "dataset").scan(0)
+    assert (found.objectGuess, found.metadata, found.point_index) == (None, {}, None)
+    np.testing.assert_array_equal(found.diff3d, RawData.from_file(folder / "scans" / "a.npz").diff3d)
 
 
 def test_a_large_scan_lies_in_a_temporary_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,12 +80,16 @@ def test_a_large_scan_lies_in_a_temporary_file(folder: Path, monkeypatch: pytest
 def test_a_data_set_becomes_npz_files(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", str(folder / "one"), "-o", str(tmp_path / "a.npz"), "--shift", "0.5"]) == 0
     moved = RawData.from_file(tmp_path / "a.npz")
-    np.testing.assert_allclose(moved.xcoords - 0.5, RawData.from_file(folder / "scans" / "a.npz").xcoords)
+    expected = RawData.from_file(folder / "scans" / "a.npz")
+    np.testing.assert_allclose(moved.xcoords - 0.5, expected.xcoords)
+    np.testing.assert_array_equal(moved.objectGuess, expected.objectGuess)
     assert moved.measured_as_counts
     assert main(["convert", str(folder / "both"), "-o", str(tmp_path / "all")]) == 0
     said = capsys.readouterr().out
     for name in "ab":
-        same(RawData.from_file(tmp_path / "all" / f"{name}.npz"), RawData.from_file(folder / "scans" / f"{name}.npz"))
+        written = tmp_path / "again" / f"{name}.npz"
+        RawData.from_file(folder / "scans" / f"{name}.npz").to_file(written)
+        same(RawData.from_file(tmp_path / "all" / f"{name}.npz"), RawData.from_file(written))
         assert f"Wrote {tmp_path / 'all' / name}.npz: 40 patterns" in said
 
 

@@ -52,11 +52,16 @@ def read(tmp_path: Path) -> Read:
         dataset = create_dataset(path, tmp_path / "set", model, DatasetOptions(groups, reading=reading, normalize=None))
         assert main(["convert", str(path), "-o", str(tmp_path / "converted.npz"), "-q", *options]) == 0
         converted = RawData.from_file(tmp_path / "converted.npz")
+        stored = dataset.scan(0)
         for name in ("diff3d", "positions_xy", "scan_index", "point_index", "probeGuess", "objectGuess", "Y"):
-            ours, theirs = getattr(raw, name), getattr(converted, name)
-            assert (ours is None) == (theirs is None), name
-            if ours is not None:
-                np.testing.assert_array_equal(ours, theirs, err_msg=name)
+            ours = getattr(raw, name)
+            # Labels are kept in a data set only where they are asked for.
+            for theirs in (converted, stored) if name != "Y" else (converted,):
+                found = getattr(theirs, name)
+                assert (ours is None) == (found is None), name
+                if ours is not None:
+                    np.testing.assert_allclose(found, ours, rtol=1e-6, err_msg=name)
+        assert stored.metadata == raw.metadata
         rows = dataset.nn_indices
         np.testing.assert_allclose(dataset.X, np.moveaxis(raw.diff3d[rows], 1, 3), rtol=1e-6)
         np.testing.assert_array_equal(np.moveaxis(dataset.coords_true[:, 0], 1, 2), raw.positions_xy[rows])
@@ -210,6 +215,10 @@ def test_positions_in_metres_are_refused_with_the_remedy(members: Members, tmp_p
     np.savez(path, **in_metres(members))
     with pytest.raises(DataError, match=r"metres and does not say the photon energy and distance .* --pixel-size"):
         RawData.from_file(path)
+    with pytest.raises(DataError, match="--pixel-size"):
+        create_dataset(path, tmp_path / "set", ModelConfig(N=N))
+    assert main(["convert", str(path), "-o", str(tmp_path / "converted.npz")]) == 2
+    assert not (tmp_path / "converted.npz").exists()
     with pytest.raises(DataError, match=r"expected less than 1e\+06\. Check their unit"):
         RawData.from_file(path, reading=Reading(pixel_size_m=1e-16))
 
