@@ -136,7 +136,9 @@ _TORCH_MODEL: Final[Fates] = {
     **_refused(_FROM_COUNTS, amplitude_physics_gain=1.0),
     **_left("of physics_forward_mode 'rectangular_scaled'", rect_s1s2_init="ones", rect_s1s2_trainable=True),
     **_left(_FROM_COUNTS, intensity_scale=10000.0, canvas_scale_mode="dynamic"),
-    **_left("`border_maps` says it in maps", decoder_last_c_outer_fraction=0.125),
+    "decoder_last_c_outer_fraction": Fate(
+        "border_maps", "that part of the last stage's 32 n_filters_scale maps; the default 0.125 gives way to 4 maps"
+    ),
     **_left("the amplitude has a map for each patch", decoder_last_amp_channels=1),
     **_refused(_OTHER_NETWORK, use_legacy_decoder_channel_override=False, use_reference_model=False),
     **_refused(_OTHER_NETWORK, encoder_type="cnn"),

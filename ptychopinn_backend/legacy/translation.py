@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from ptychopinn_backend.config import training as config
+from ptychopinn_backend.config.model import LAST_DECODER_MAPS
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.legacy.option_sets import ARRAY_OPTIONS, ModelConfig, TrainingConfig
 
@@ -85,6 +86,10 @@ def model_fields(data: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str,
         found["probe_mask"] = _has_mask(model.get("probe_mask")) or model.get("probe_mask_tensor") is not None
     if "use_shared_decoder" in model:
         found["shared_decoder"] = model["use_shared_decoder"]
+    fraction = model.get("decoder_last_c_outer_fraction", ModelConfig.decoder_last_c_outer_fraction)
+    if fraction != ModelConfig.decoder_last_c_outer_fraction:
+        maps = LAST_DECODER_MAPS * found.get("n_filters_scale", config.ModelConfig.n_filters_scale)
+        found["border_maps"] = min(max(1, round(fraction * maps)), maps - 1)
     return found
 
 

@@ -45,6 +45,7 @@ MODEL_TRANSLATION = {
     "n_filters_scale": (1, "n_filters_scale", 1),
     "amp_activation": ("relu", "amp_activation", "relu"),
     "probe_mask": (True, "probe_mask", True),
+    "decoder_last_c_outer_fraction": (0.25, "border_maps", 16),
     "probe_mask_tensor": (np.ones((64, 64)), "probe_mask", True),
     "object_big": (False, "object_big", False),
     "probe_big": (False, "probe_big", False),
@@ -144,7 +145,6 @@ LEFT_OUT: dict[type[Any], dict[str, Any]] = {
     },
     ModelConfig: {
         "edge_pad": 5,
-        "decoder_last_c_outer_fraction": 0.25,
         "offset": 4,
         "C_model": 1,
         "C_forward": 1,

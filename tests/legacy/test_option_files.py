@@ -159,6 +159,15 @@ TRANSLATED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"model": {"object_big": None, "object_layout": "single_patch"}, "data": {}}, {"object_big": False}),
     ({"model": {"object_big": None}, "data": {}}, {}),
     ({"model": {"use_shared_decoder": True}}, {"shared_decoder": True}),
+    (
+        {"model": {"decoder_last_c_outer_fraction": 0.25, "n_filters_scale": 1}},
+        {"border_maps": 8, "n_filters_scale": 1},
+    ),
+    (
+        {"model": {"decoder_last_c_outer_fraction": 0.01, "mode": "Supervised"}},
+        {"border_maps": 1, "model_type": "supervised"},
+    ),
+    ({"model": {"decoder_last_c_outer_fraction": 0.125, "use_shared_decoder": False}}, {"shared_decoder": False}),
     ({"model": {"max_hidden_channels": 64, "resnet_width": 48}}, {"max_hidden_channels": 64, "resnet_width": 48}),
     ({"model": {"loss_function": "MAE"}, "training": {"torch_loss_mode": "poisson"}}, {"torch_loss_mode": "mae"}),
     ({"training": {"epochs": 3, "nll": False}}, {"nepochs": 3, "nll_weight": 0.0}),

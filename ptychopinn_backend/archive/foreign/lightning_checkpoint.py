@@ -16,7 +16,7 @@ from ptychopinn_backend.archive.foreign.parameters import (
     training_config,
 )
 from ptychopinn_backend.archive.foreign.planned import complete_weights
-from ptychopinn_backend.archive.foreign.torch_archive import read_state
+from ptychopinn_backend.archive.foreign.torch_archive import read_state, require_amplitude_and_phase
 from ptychopinn_backend.archive.foreign.torch_tensors import TorchFile, dictionary
 from ptychopinn_backend.archive.kinds import Kind
 from ptychopinn_backend.errors import DamagedArchiveError, ForeignArchiveError, UnsupportedModelError
@@ -110,11 +110,7 @@ def _require_known(network: Mapping[str, Any]) -> None:
         raise UnsupportedModelError(
             f"its network is of architecture '{network['architecture']}', and only 'cnn' is read"
         )
-    parts = network.get("cnn_output_mode") == "real_imag" or network.get("object_representation") == "rectangular"
-    if parts:
-        raise UnsupportedModelError(
-            "its network puts out real and imaginary part, and how it limits and scales them is not known here"
-        )
+    require_amplitude_and_phase(network)
 
 
 def _of_the_network(network: Mapping[str, Any]) -> list[str]:

@@ -50,6 +50,7 @@ def read_torch_archive(container: zipfile.ZipFile) -> ArchiveContent:
         raise UnsupportedModelError(
             f"its network is of architecture '{str(architecture)[:40]}', and only 'cnn' is read"
         )
+    require_amplitude_and_phase(stored)
     activation = stored.get("amp_activation", "silu")
     if activation not in _SAID_OF_IT:
         raise UnsupportedModelError(
@@ -69,6 +70,21 @@ def read_torch_archive(container: zipfile.ZipFile) -> ArchiveContent:
         package_version="unknown",
         converted_from=Kind.TORCH.value,
     )
+
+
+def require_amplitude_and_phase(network: Mapping[str, Any]) -> None:
+    """Refuse a network that puts out something else than amplitude and phase.
+
+    Args:
+        network: its options, as far as they are told.
+
+    Raises:
+        UnsupportedModelError: it puts out real and imaginary part.
+    """
+    if network.get("cnn_output_mode") == "real_imag" or network.get("object_representation") == "rectangular":
+        raise UnsupportedModelError(
+            "its network puts out real and imaginary part, and how it limits and scales them is not known here"
+        )
 
 
 def read_state(file: TorchFile, saved: Any, told: Mapping[str, Any]) -> tuple[ModelConfig, dict[str, Any]]:

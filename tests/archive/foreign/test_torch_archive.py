@@ -164,6 +164,7 @@ def test_another_network_is_refused_by_name(
         ({"pad_object": False}, "say pad_object = False, and its head is made for a padded centre"),
         ({"N": 128}, r"weights of shape \(3, 3, 1, 32\) where 'encoder/stage0/conv0/kernel' has \(3, 3, 1, 16\)"),
         ({"N": 100}, "N = 100 is not one of"),
+        ({"cnn_output_mode": "real_imag"}, "real and imaginary part, and how it limits and scales them"),
     ],
 )
 def test_options_that_contradict_the_weights_are_refused(tmp_path: Path, told: dict[str, Any], words: str) -> None:
