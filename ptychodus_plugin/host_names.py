@@ -79,6 +79,24 @@ VIEW_NAMES: Final = (
 )
 """Used by the widgets; looking at them imports PyQt5."""
 
+FORESIGHT_NAMES: Final = (
+    "ptychodus.controller.core:ProcessingController(product_repository, view, view_controller_factories)",
+    "ptychodus.controller.processing:ProcessingController",
+    "ptychodus.controller.product.core:ProductRepositoryComboProxyModel",
+    "ptychodus.model.product:ProductRepository.__getitem__",
+    "ptychodus.model.product:ProductRepository.__len__",
+    "ptychodus.model.product:ProductRepositoryItem.get_dataset",
+    "ptychodus.model.product:ProductRepositoryItem.get_product",
+    "ptychodus.model.product:ProductRepositoryItem.is_failed",
+    "ptychodus.model.product:ProductRepositoryItem.is_pending",
+    "ptychodus.model.diffraction.dataset:AssembledDiffractionDataset.get_assembled_data",
+    "ptychodus.api.assemble:AssembledDiffractionData.get_bad_pixels",
+    "ptychodus.api.assemble:AssembledDiffractionData.get_indexes",
+    "ptychodus.api.assemble:AssembledDiffractionData.get_pattern(index)",
+    "ptychodus.api.assemble:AssembledDiffractionData.get_patterns_shape",
+)
+"""Used to show what 'auto' would choose for the chosen product; without them a training says it."""
+
 READER_NAMES: Final = (
     "ptychodus.api.diffraction:DiffractionArray",
     "ptychodus.api.diffraction:DiffractionDataset",

@@ -11,7 +11,15 @@ from typing import Final
 
 import wrapt
 
-from ptychodus_plugin.host_names import LIBRARY_NAMES, TASK_NAMES, TESTED, VIEW_NAMES, host_version, what_is_missing
+from ptychodus_plugin.host_names import (
+    FORESIGHT_NAMES,
+    LIBRARY_NAMES,
+    TASK_NAMES,
+    TESTED,
+    VIEW_NAMES,
+    host_version,
+    what_is_missing,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +29,7 @@ TASK_MODULE: Final = "ptychodus.model.processing.api"
 TASK_NAME: Final = "TrainBackgroundTask"
 VIEW_MODULE: Final = "ptychodus.controller.core"
 VIEW_NAME: Final = "PtychoPINNViewControllerFactory"
+CONTROLLER_NAME: Final = "ProcessingController"
 
 
 @cache
@@ -100,6 +109,22 @@ def _replace_view(module: ModuleType) -> None:
         _tell_of_another(getattr(module, VIEW_NAME))
         return
     setattr(module, VIEW_NAME, import_module("ptychodus_plugin.view").PtychoPINNViewFactory)
+    _replace_controller(module)
+
+
+def _replace_controller(module: ModuleType) -> None:
+    """Let the form say what 'auto' would choose for the product in the list; a controller of another plugin stays."""
+    missing = what_is_missing(FORESIGHT_NAMES)
+    if missing:
+        logger.warning(
+            "In Ptychodus %s the form says what 'auto' chooses when a training begins, not before: %s.",
+            host_version(),
+            missing,
+        )
+    elif _is_foreign(getattr(module, CONTROLLER_NAME)):
+        _tell_of_another(getattr(module, CONTROLLER_NAME))
+    else:
+        setattr(module, CONTROLLER_NAME, import_module("ptychodus_plugin.view.foresight").ForeseeingController)
 
 
 def _is_foreign(found: type) -> bool:

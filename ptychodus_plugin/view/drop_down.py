@@ -119,15 +119,30 @@ class PresetViewController(DropDownViewController):
             chosen: its name, and why.
         """
         if chosen.why:
-            self._chosen.setText(f"{chosen.preset}: {chosen.why}")
-            self._chosen.setToolTip("What 'auto' chose for the scans of the last training, and why.")
-        self._chosen.setVisible(bool(chosen.why))
+            self._say(chosen, "What 'auto' chose for the scans of the last training, and why.")
+
+    def show_foreseen(self, chosen: Chosen | None) -> None:
+        """Show what the preset would become for the chosen product.
+
+        Args:
+            chosen: its name, and why; None where that is not known.
+        """
+        self._say(
+            chosen, "What 'auto' would choose for this product, and why. A training looks at all of its patterns."
+        )
+
+    def _say(self, chosen: Chosen | None, tool_tip: str) -> None:
+        self._chosen.setText("" if chosen is None else f"{chosen.preset}: {chosen.why}")
+        self._chosen.setToolTip(tool_tip)
+        self._show_where_it_counts()
+
+    def _show_where_it_counts(self) -> None:
+        self._chosen.setVisible(bool(self._chosen.text()) and self._selection().preset == AUTO)
 
     def refresh(self) -> None:
         """Rebuild the entries; what was chosen counts for 'auto' only."""
         super().refresh()
-        if self._selection().preset != AUTO:
-            self._chosen.hide()
+        self._show_where_it_counts()
 
 
 class DeviceViewController(DropDownViewController):

@@ -21,7 +21,7 @@ from ptychodus.controller.ptychopinn import PtychoPINNViewControllerFactory
 from PyQt5.QtWidgets import QFormLayout, QSpinBox, QWidget
 
 from ptychodus_plugin.library import PtychoPINNLibrary
-from ptychodus_plugin.messages import ModelChanged
+from ptychodus_plugin.messages import Chosen, ModelChanged
 from ptychodus_plugin.options import DECISIVE_KEYS, Option
 from ptychodus_plugin.reconstructor import MODEL_FILE_FILTER
 from ptychodus_plugin.view.drop_down import DeviceViewController, DropDownViewController, PresetViewController
@@ -48,6 +48,8 @@ class PtychoPINNViewFactory(PtychoPINNViewControllerFactory):
         super().__init__(model, file_dialog_factory)
         self._library = model
         self._dialogs = file_dialog_factory
+        self.automatic: tuple[QWidget, Callable[[Chosen | None], None]] | None = None
+        """The form with presets, and what shows there what 'auto' would choose; None before it is built."""
 
     def create_view_controller(self, reconstructor_name: str) -> QWidget:
         """Build the widget of one reconstructor.
@@ -86,6 +88,8 @@ class PtychoPINNViewFactory(PtychoPINNViewControllerFactory):
                     table.parameter(option.key).add_observer(widget.applicability)
         presets = cast(PresetViewController, lists["Model.Preset"])
         widget.notices = Notices(widget, self._library.reconstructor(kind), presets.show_chosen)
+        if kind == "pinn":
+            self.automatic = widget, presets.show_foreseen
         widget.model_named = _Relay(lambda: widget.notices.told.emit(ModelChanged()))
         settings.tables[1].parameter("ModelPath").add_observer(widget.model_named)
         return cast(QWidget, widget)

@@ -128,13 +128,16 @@ def choose_preset(scans: Sequence[DescribedScan]) -> PresetChoice:
     return PresetChoice("fast", None, str(least))
 
 
-def fitted_preset(name: str, scans: Sequence[DescribedScan], gridsize: int | None = None) -> FittedPreset:
+def fitted_preset(
+    name: str, scans: Sequence[DescribedScan], gridsize: int | None = None, *, log: bool = True
+) -> FittedPreset:
     """Return a preset fitted to the size of the scans.
 
     Args:
-        name: 'auto', 'fast', 'fine' or 'legacy'; what 'auto' chooses is logged with its reason.
+        name: 'auto', 'fast', 'fine' or 'legacy'.
         scans: the scans it will train on.
         gridsize: given explicitly, or None for the preset's own.
+        log: what 'auto' chooses is logged.
 
     Returns:
         The preset. An epoch of one with groups visits about as many patterns as the scans hold, but no more than
@@ -163,7 +166,8 @@ def fitted_preset(name: str, scans: Sequence[DescribedScan], gridsize: int | Non
         found = _evidence(scans, options)
         options |= found.options
         reason = f"{reason}; {found.reason}"
-        logger.info("Preset %s chosen: %s.", name, reason)
+        if log:
+            logger.info("Preset %s chosen: %s.", name, reason)
     return FittedPreset(name, reason, options)
 
 

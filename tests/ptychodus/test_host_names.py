@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from ptychodus_plugin.host_names import LIBRARY_NAMES, READER_NAMES, TASK_NAMES, VIEW_NAMES, what_is_missing
+from ptychodus_plugin.host_names import (
+    FORESIGHT_NAMES,
+    LIBRARY_NAMES,
+    READER_NAMES,
+    TASK_NAMES,
+    VIEW_NAMES,
+    what_is_missing,
+)
+
+ALL_NAMES = (LIBRARY_NAMES, TASK_NAMES, VIEW_NAMES, FORESIGHT_NAMES, READER_NAMES)
 
 PLUGIN = Path(__file__).resolve().parents[2] / "ptychodus_plugin"
 
@@ -26,13 +35,13 @@ def _head(entry: str) -> str:
     return f"{module}:{rest.partition('(')[0].partition('.')[0]}"
 
 
-@pytest.mark.parametrize("names", [LIBRARY_NAMES, TASK_NAMES, VIEW_NAMES, READER_NAMES])
+@pytest.mark.parametrize("names", ALL_NAMES)
 def test_the_installed_host_has_all(names: tuple[str, ...]) -> None:
     assert what_is_missing(names) == ""
 
 
 def test_all_that_is_imported_is_recorded() -> None:
-    known = {_head(name) for name in (*LIBRARY_NAMES, *TASK_NAMES, *VIEW_NAMES, *READER_NAMES)}
+    known = {_head(name) for names in ALL_NAMES for name in names}
     # The host gives it in the place of the name in its `core`, and only types are read of these.
     known |= {"ptychodus.controller.ptychopinn:PtychoPINNViewControllerFactory"}
     known |= {"ptychodus.api.geometry:PixelGeometry"}
