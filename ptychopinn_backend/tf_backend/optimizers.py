@@ -58,29 +58,51 @@ class Optimizer:
         moving = {name: variable for name, variable in self._variables.items() if name not in frozen}
         clipped = clip_gradients(gradients, list(moving.values()), self._training)
         self._steps.assign_add(1)
-        update = self._sgd if self._training.optimizer == "sgd" else self._adam
+        rate, epsilon = self._rate_and_epsilon(learning_rate)
         for (name, variable), gradient in zip(moving.items(), clipped, strict=True):
             if self._training.weight_decay > 0 and is_kernel(name):
                 if self._training.optimizer == "adamw":
                     variable.assign(variable * (1 - learning_rate * self._training.weight_decay))
                 else:
                     gradient = gradient + self._training.weight_decay * variable
-            variable.assign_sub(update(name, gradient, learning_rate))
+            self._update(name, gradient, rate, epsilon)
 
-    def _adam(self, name: str, gradient: tf.Tensor, learning_rate: tf.Tensor) -> tf.Tensor:
-        beta1, beta2 = self._training.adam_beta1, self._training.adam_beta2
-        first, second = (self._slots[f"{slot}/{name}"] for slot in self._names)
-        first.assign(beta1 * first + (1 - beta1) * gradient)
-        second.assign(beta2 * second + (1 - beta2) * tf.square(gradient))
+    def _rate_and_epsilon(self, learning_rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return what takes the place of the learning rate and of Adam's epsilon in this step, both float32.
+
+        TensorFlow's Adam adds epsilon before it corrects the second moment, PyTorch's after that.
+        """
+        if self._training.optimizer == "sgd":
+            return learning_rate, tf.constant(0.0)
         steps = tf.cast(self._steps, tf.float64)
-        correction1 = tf.cast(1 - tf.pow(tf.constant(beta1, tf.float64), steps), tf.float32)
-        correction2 = tf.cast(1 - tf.pow(tf.constant(beta2, tf.float64), steps), tf.float32)
-        return learning_rate / correction1 * first / (tf.sqrt(second / correction2) + ADAM_EPSILON)
+        first, second = (
+            1 - tf.pow(tf.constant(beta, tf.float64), steps)
+            for beta in (self._training.adam_beta1, self._training.adam_beta2)
+        )
+        rate = tf.cast(learning_rate, tf.float64) * tf.sqrt(second) / first
+        return tf.cast(rate, tf.float32), tf.cast(ADAM_EPSILON * tf.sqrt(second), tf.float32)
 
-    def _sgd(self, name: str, gradient: tf.Tensor, learning_rate: tf.Tensor) -> tf.Tensor:
-        (momentum,) = (self._slots[f"{slot}/{name}"] for slot in self._names)
-        momentum.assign(self._training.momentum * momentum + gradient)
-        return learning_rate * momentum
+    def _update(self, name: str, gradient: tf.Tensor, rate: tf.Tensor, epsilon: tf.Tensor) -> None:
+        # One operation for the dozen it stands for: the graph of a training is built and run sooner.
+        variable, slots = self._variables[name].handle, [self._slots[f"{slot}/{name}"].handle for slot in self._names]
+        if self._training.optimizer == "sgd":
+            tf.raw_ops.ResourceApplyMomentum(
+                var=variable, accum=slots[0], lr=rate, grad=gradient, momentum=self._training.momentum
+            )
+            return
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable,
+            m=slots[0],
+            v=slots[1],
+            # Powers of 0 leave the correction to the rate.
+            beta1_power=0.0,
+            beta2_power=0.0,
+            lr=rate,
+            beta1=self._training.adam_beta1,
+            beta2=self._training.adam_beta2,
+            epsilon=epsilon,
+            grad=gradient,
+        )
 
 
 def clip_gradients(

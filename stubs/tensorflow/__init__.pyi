@@ -54,6 +54,8 @@ class Tensor:
     def __neg__(self) -> Tensor: ...
 
 class Variable(Tensor):
+    @property
+    def handle(self) -> Tensor: ...
     def __init__(self, initial_value: _Value, trainable: bool = ..., *, dtype: DType | None = None) -> None: ...
     def assign(self, value: _Value) -> Tensor: ...
     def assign_add(self, delta: _Value) -> Tensor: ...
@@ -163,6 +165,24 @@ class signal:
     def fft2d(input: Tensor) -> Tensor: ...
     @staticmethod
     def fftshift(x: Tensor, axes: _Axes) -> Tensor: ...
+
+class raw_ops:
+    @staticmethod
+    def ResourceApplyAdam(
+        *,
+        var: Tensor,
+        m: Tensor,
+        v: Tensor,
+        beta1_power: float,
+        beta2_power: float,
+        lr: Tensor,
+        beta1: float,
+        beta2: float,
+        epsilon: Tensor,
+        grad: Tensor,
+    ) -> None: ...
+    @staticmethod
+    def ResourceApplyMomentum(*, var: Tensor, accum: Tensor, lr: Tensor, grad: Tensor, momentum: float) -> None: ...
 
 class version:
     VERSION: str
