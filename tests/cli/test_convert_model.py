@@ -12,22 +12,43 @@ from ptychopinn_backend import PtychoModel, load_inference_bundle, params
 from ptychopinn_backend.archive import read_archive
 from ptychopinn_backend.cli import main
 
-from ..archive.foreign import keras_models
+from ..archive.foreign import keras_models, torch_models
 from ..archive.foreign.keras_models import KerasVariant
+from ..archive.foreign.torch_models import TorchVariant
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras")
 SMALL = ("--backend", "pytorch", "--accelerator", "cpu", "--quiet")
 
 
+KINDS = {
+    "keras": ("a TensorFlow archive of PtychoPINN", 812.5),
+    "torch": ("a PyTorch archive of PtychoPINN", 812.5),
+    "checkpoint": ("a Lightning checkpoint of ptychopinn-torch", 10000.0),
+}
+"""Kind -> how it is called, and its scale."""
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """One of the programs that users of the original come from."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that training with the original PtychoPINN wrote."""
+def old(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a training with the original PtychoPINN wrote: a folder with an archive, or a checkpoint."""
     folder = tmp_path_factory.mktemp("old")
-    variant = KerasVariant(N=32, gridsize=2)
-    keras_models.write(
-        folder / "wts.h5.zip", keras_models.members(keras_models.build(variant), variant, tmp_path_factory.mktemp("x"))
-    )
-    return folder
+    if kind == "keras":
+        variant = KerasVariant(N=32, gridsize=2)
+        members = keras_models.members(keras_models.build(variant), variant, tmp_path_factory.mktemp("x"))
+        keras_models.write(folder / "wts.h5.zip", members)
+        return folder
+    network = TorchVariant(N=32, gridsize=2)
+    if kind == "torch":
+        keras_models.write(folder / "wts.h5.zip", torch_models.members(torch_models.build(network), network))
+        return folder
+    (folder / "last.ckpt").write_bytes(torch_models.checkpoint(torch_models.build(network), network))
+    return folder / "last.ckpt"
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +58,10 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_a_model_is_converted(old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_is_converted(kind: str, old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     new = tmp_path / "new" / "wts.h5.zip"
     assert main(["convert-model", str(old), "-o", str(new)]) == 0
-    assert "from a TensorFlow archive of PtychoPINN: 32 x 32 patterns, gridsize 2" in capsys.readouterr().out
+    assert f"from {KINDS[kind][0]}: 32 x 32 patterns, gridsize 2" in capsys.readouterr().out
     before, after = read_archive(old), read_archive(new)
     assert before.model == after.model
     for name, array in before.weights.items():
@@ -50,20 +71,21 @@ def test_a_model_is_converted(old: Path, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_the_old_file_is_never_overwritten(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = (old / "wts.h5.zip").read_bytes()
-    for target in (old, old / "wts.h5.zip"):
+    file = old / "wts.h5.zip" if old.is_dir() else old
+    before = file.read_bytes()
+    for target in {old, file}:
         assert main(["convert-model", str(old), "-o", str(target)]) == 2
         assert "names the model that is converted. Name another file" in capsys.readouterr().err
-    assert (old / "wts.h5.zip").read_bytes() == before
+    assert file.read_bytes() == before
 
 
-def test_it_is_inspected(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_inspected(kind: str, old: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(old)]) == 0
-    assert "trained as       a TensorFlow archive of PtychoPINN" in capsys.readouterr().out
+    assert f"trained as       {KINDS[kind][0]}" in capsys.readouterr().out
     assert main(["inspect", str(old), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["model"]["gridsize"] == 2
-    assert summary["converted_from"] == "a TensorFlow archive of PtychoPINN"
+    assert summary["converted_from"] == KINDS[kind][0]
 
 
 def test_it_infers_and_starts_a_training(old: Path, scan: Path, tmp_path: Path) -> None:
@@ -78,15 +100,15 @@ def test_it_infers_and_starts_a_training(old: Path, scan: Path, tmp_path: Path) 
     np.testing.assert_allclose(ended.weights[kernel], started.weights[kernel], atol=0.02)
 
 
-def test_python_opens_it(old: Path) -> None:
+def test_python_opens_it(kind: str, old: Path) -> None:
     model = PtychoModel.load(old, backend="pytorch")
     assert (model.config.N, model.config.gridsize) == (32, 2)
     before = params.snapshot()
     try:
         trained, restored = load_inference_bundle(old, backend="pytorch")
         assert trained.model == model.config
-        assert (restored["N"], restored["intensity_scale"]) == (32, 812.5)
-        assert restored["probe"].shape == (32, 32, 1)
+        assert (restored["N"], restored["intensity_scale"]) == (32, KINDS[kind][1])
+        assert kind != "keras" or restored["probe"].shape == (32, 32, 1)
         assert params.get("bigN") == 36
     finally:
         params.restore(before)
