@@ -83,6 +83,26 @@ assert view.PtychoPINNViewControllerFactory.__module__.startswith("ptychodus.")
     assert "Another plugin has put __main__.Foreign in the place of PtychoPINN" in done.stdout + done.stderr
 
 
+def test_without_the_patterns_of_a_product_the_form_waits_for_the_training(run_python) -> None:
+    done = run_python(
+        """
+import ptychodus.model.core as core
+import ptychodus.api.assemble
+del ptychodus.api.assemble.AssembledDiffractionData.get_pattern
+core.ModelCore()
+import ptychodus.controller.core as view
+print(view.PtychoPINNViewControllerFactory.__module__, view.ProcessingController.__module__)
+""",
+        QT_QPA_PLATFORM="offscreen",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "ptychodus_plugin.view.factory ptychodus.controller.processing.core"
+    assert (
+        "when a training begins, not before: ptychodus.api.assemble has no AssembledDiffractionData.get_pattern."
+        in done.stdout + done.stderr
+    )
+
+
 def test_widgets_of_the_host_show_our_library(run_python) -> None:
     done = run_python(
         """
