@@ -27,7 +27,7 @@ _WORTH_PYTORCH: Final = 1 << 21
 @click.option(
     "--probe",
     type=click.Choice(["scan", "none"]),
-    help="Begin with the scan's probe, or with none.  [scan where it has one]",
+    help="Start from the scan's probe, or from none.  [scan, if it has one]",
 )
 @click.option("--modes", type=int, help="Incoherent probe modes.  [3, or as many as the probe has]")
 @click.option("--no-positions", is_flag=True, help="Leave positions as they are.")
@@ -35,14 +35,14 @@ _WORTH_PYTORCH: Final = 1 << 21
 @click.option(
     "--strengths/--no-strengths",
     default=None,
-    help="Refine the light of every pattern.  [where held-out patterns gain by it]",
+    help="Refine the light of every pattern.  [if held-out patterns gain by it]",
 )
 @click.option(
     "--likelihood",
     type=click.Choice(["auto", "amplitude", "poisson", "overdispersed"]),
     default="auto",
     show_default=True,
-    help="Law of noise.",
+    help="Law of the noise.",
 )
 @click.option("--aperture", "aperture_px", type=float, help="Without a probe: diameter on the detector, pixels.")
 @click.option(
@@ -52,10 +52,8 @@ _WORTH_PYTORCH: Final = 1 << 21
     help="Without a probe: wavelength times distance from the focus, in areas of an object pixel.  [some are tried]",
 )
 @click.option("--sweeps", "most_sweeps", type=int, default=40, show_default=True, help="Passes over the patterns.")
-@click.option(
-    "--reconstruction", type=click.Path(path_type=Path), help="Write the object that was found too, an NPZ file."
-)
-@click.option("--force", is_flag=True, help="Write what was found although it should not be believed.")
+@click.option("--reconstruction", type=click.Path(path_type=Path), help="Also write the object that was found, as NPZ.")
+@click.option("--force", is_flag=True, help="Write the result even if it should not be believed.")
 @reading_options
 @quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
@@ -72,9 +70,9 @@ def command(
 ) -> None:
     """Refine probe, positions and object of SCAN together, and write the scan with the refined probe and positions.
 
-    Some patterns are held out and never used for object or probe. How well these are explained, before and after,
-    decides how long to refine and whether the result should be believed; where it should not, the scan is written with
-    the probe and positions it had. Positions before the refinement stay in the file as xcoords_start, ycoords_start.
+    Some patterns are held out and never used for object or probe. The command compares how well these are explained
+    before and after. That decides how long it refines, and whether the result should be believed. If not, the scan is
+    written with the probe and positions it had. The earlier positions stay in the file as xcoords_start, ycoords_start.
 
     \b
       ptychopinn calibrate scan.npz -o calibrated.npz

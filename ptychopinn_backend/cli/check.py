@@ -20,24 +20,20 @@ _MARKS: Final = {"error": "X ", "warning": "! ", "note": "  "}
 
 @click.command("check", short_help="Look at a scan: what is odd, what it will cost, and a mended copy.")
 @click.argument("scan", metavar="SCAN", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Write all of it, with pictures, as one HTML page."
-)
-@click.option(
-    "--mend", type=click.Path(path_type=Path), help="Write a corrected scan, an NPZ, and say what it changed."
-)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Also write one HTML page, with pictures.")
+@click.option("--mend", type=click.Path(path_type=Path), help="Write a corrected scan as NPZ, and say what changed.")
 @click.option("--no-orientation", is_flag=True, help="Do not try the eight orientations, which takes seconds.")
 @reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
 def command(
     scan: Path, output: Path | None, mend: Path | None, no_orientation: bool, as_json: bool, reading: Reading
 ) -> int:
-    """Look at SCAN as it would be read, change nothing, and say what is odd.
+    """Look at SCAN as every command reads it, and say what is odd. SCAN is not changed.
 
-    Detector, patterns, positions and probe are looked at, each finding with its evidence and a remedy: lines with '!'
-    are warnings, lines with 'X' must be mended first. The commonest reason for a poor image is that x and y of the
-    positions are exchanged or turned round: all eight ways are tried on a part of the scan by a few data-consistency
-    steps from vacuum, and the one that explains the counts is named with the options that state it. At the end stands
+    The command looks at detector, patterns, positions and probe. Each finding has its evidence and a remedy. Lines
+    with '!' are warnings; lines with 'X' must be mended first. The commonest reason for a poor image is that x and y
+    of the positions are exchanged or negated. So all eight orientations are tried on a part of the scan, with a few
+    data-consistency steps from vacuum. The one that explains the counts is named, with its options. At the end stands
     what a training will need here. Exit code 0: nothing is odd; 1: there are warnings; 2: the scan cannot be used.
 
     \b

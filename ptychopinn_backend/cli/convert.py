@@ -52,11 +52,11 @@ def command(
 ) -> None:
     """Read SCAN and write it in this package's format.
 
-    Read are all formats of 'ptychopinn formats': NPZ, CXI, NeXus and HDF5 of several beamlines and programs, told apart
-    by what they hold; a scan in two files is named by either, by both, or by their folder. With OUTPUT ending in .npz,
-    the one SCAN becomes an NPZ that says what it holds: float32 amplitudes, positions, probe, object and bad pixels.
-    Otherwise all SCANs, files and folders, become a data set on disk in the folder OUTPUT, which 'ptychopinn train
-    --dataset OUTPUT' trains on. A data set as SCAN becomes an NPZ, or a folder with one for each of its scans.
+    'ptychopinn formats' lists the formats that can be read: NPZ, CXI, NeXus and HDF5 of several beamlines and programs.
+    The content of a file tells its format. If a scan lies in two files, name either, both, or their folder. If OUTPUT
+    ends in .npz, the one SCAN becomes an NPZ with float32 amplitudes, positions, probe, object and bad pixels.
+    Otherwise all SCANs, files and folders, become a data set on disk in the folder OUTPUT. 'ptychopinn train --dataset
+    OUTPUT' trains on it. If SCAN is a data set, it becomes an NPZ, or a folder with one NPZ for each of its scans.
 
     \b
       ptychopinn convert training.h5 -o scan.npz

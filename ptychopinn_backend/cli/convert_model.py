@@ -19,8 +19,7 @@ def command(source: Path, output: Path, quiet: bool) -> None:
     """Read the model in OLD and write it as an archive that opens in either backend.
 
     OLD is a wts.h5.zip of the original PtychoPINN, the folder that holds it, or a .ckpt of ptychopinn-torch. Nothing in
-    it is run. Every other
-    command reads such a file too; converted, it opens faster and takes no further pickle along.
+    it is run. Every other command reads such a file too. The converted archive opens faster and holds no pickle.
 
     \b
       ptychopinn convert-model old_outputs -o wts.h5.zip

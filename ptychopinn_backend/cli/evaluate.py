@@ -22,7 +22,7 @@ ROWS: Final = (
     ("r_factor", "R-factor of the counts", "{:.4f}"),
     ("poisson_floor_r_factor", "  of photon noise alone", "{:.4f}"),
     ("r_free", "  of held-out patterns (R-free)", "{:.4f}"),
-    ("deviance", "deviance a pixel", "{:.4g}"),
+    ("deviance", "deviance per pixel", "{:.4g}"),
     ("poisson_deviance", "  of photon noise alone", "{:.4g}"),
     ("amplitude_psnr_db", "amplitude PSNR", "{:.2f} dB"),
     ("amplitude_ssim", "amplitude SSIM", "{:.4f}"),
@@ -58,14 +58,14 @@ ROWS: Final = (
     "--model",
     type=click.Path(path_type=Path),
     metavar="ARCHIVE",
-    help="The model that made it: the scan is reconstructed twice, from even and from odd patterns, and both compared.",
+    help="The model that made it. The even and the odd patterns are then reconstructed by themselves and compared.",
 )
 @click.option(
     "--interpolation",
     type=click.Choice(["bilinear", "fourier"]),
     default="bilinear",
     show_default=True,
-    help="How the object is read between pixels for the R-factor; fourier beside numbers of iterative codes.",
+    help="How the R-factor reads the object between pixels; take fourier to compare with iterative codes.",
 )
 @reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -81,12 +81,12 @@ def command(
 ) -> None:
     """Measure how well a reconstruction explains the counts, and how near it is to a truth or a reference.
 
-    RECON.npz is the reconstruction.npz that 'ptychopinn infer' wrote, SCAN.npz the scan it was made from. The R-factor
-    is sum |sqrt(counts) - sqrt(model)| / sum sqrt(counts), nothing fitted; below a photon a pixel read the Poisson
-    deviance, which weighs every pixel by what it can tell. Of the scan those patterns are taken that the reconstruction
-    was made of. Before objects are compared, a shift, global phase, phase ramp and amplitude scale are taken out. The
-    resolution is the half-period at which the Fourier ring correlation falls below the half-bit threshold; 1 px is the
-    Nyquist limit. With --model it is also found without a truth or a reference, from two halves of the patterns.
+    RECON.npz is the reconstruction.npz that 'ptychopinn infer' wrote. SCAN.npz is the scan it was made from; only the
+    patterns of the reconstruction are used. The R-factor is sum |sqrt(counts) - sqrt(model)| / sum sqrt(counts), and
+    nothing is fitted. Below one photon per pixel, read the Poisson deviance: it weighs every pixel by what it can tell.
+    Before objects are compared, a shift, global phase, phase ramp and amplitude scale are taken out. The resolution is
+    the half-period at which the Fourier ring correlation falls below the half-bit threshold; 1 px is the Nyquist limit.
+    With --model it is also found without a truth or a reference, from two halves of the patterns.
     """
     from ptychopinn_backend.data.raw_data import RawData
     from ptychopinn_backend.evaluation import evaluate

@@ -19,10 +19,10 @@ _FILE_NAME: Final = "model.onnx"
 )
 @quiet_option
 def command(source: Path, output: Path, quiet: bool) -> None:
-    """Write all that MODEL does with diffraction patterns as one file of ONNX, which any runtime of ONNX runs.
+    """Write the whole inference of MODEL as one ONNX file, which any ONNX runtime runs.
 
-    MODEL is a wts.h5.zip, the folder that holds it, or a model of another program that is read here. The file has been
-    checked and run. Every other command reads it too, and computes with ONNX Runtime then.
+    MODEL is a wts.h5.zip, the folder that holds it, or a model of another program that is read here. The file is
+    checked and run before it is written. Every other command reads it too, and then computes with ONNX Runtime.
 
     \b
       ptychopinn export model -o model.onnx

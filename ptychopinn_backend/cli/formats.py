@@ -10,8 +10,8 @@ import click
 def command(with_provided: bool) -> None:
     """List the formats of scans that every command reads, and what a file of each holds.
 
-    A file's content says which it is, not its name; --reader NAME states it where it does not. Where Ptychodus is
-    installed, its own readers are there too, as --reader ptychodus:NAME.
+    The content of a file tells its format, not its name. If it does not, --reader NAME states the format. If Ptychodus
+    is installed, its own readers can be used too, as --reader ptychodus:NAME.
     """
     from ptychopinn_backend.data.readers.providers import provided, provider_names
     from ptychopinn_backend.data.readers.table import FORMATS

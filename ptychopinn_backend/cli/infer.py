@@ -36,7 +36,9 @@ _USAGE_ERROR: Final = 2
 @click.option("--share", help="I/N: only part I, from 0, of N parts of the scans; for jobs that share the work.")
 @inference_backend_option
 @click.option("--groups", "n_groups", type=int, help="Groups to reconstruct from.  [one per scan point]")
-@click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours a group is drawn from.  [as trained]")
+@click.option(
+    "--neighbors", "neighbor_count", type=int, help="Nearest neighbours that a group is drawn from.  [as trained]"
+)
 @click.option(
     "--subsample",
     "n_subsample",
@@ -55,13 +57,13 @@ _USAGE_ERROR: Final = 2
     "--crop",
     "crop_px",
     type=click.IntRange(min=1),
-    help="Side in pixels of the centre of each patch that is put together.  [N/2 with central, all with probe]",
+    help="Pixels along each side of a patch that are used, around its centre.  [central: N/2; probe: all]",
 )
 @click.option(
     "--polish",
     "polish_steps",
     type=click.IntRange(min=0),
-    help="Data-consistency steps on the stitched object; 0 leaves what the network made.  [by held-out patterns]",
+    help="Data-consistency steps on the stitched object; 0 for none.  [as many as held-out patterns ask for]",
 )
 @click.option(
     "--no-held-out",
@@ -95,10 +97,10 @@ def command(
     """Reconstruct SCAN with the model in ARCHIVE (a `wts.h5.zip` or the folder that holds it).
 
     Writes OUTPUT/reconstruction.npz (object, origin_rc, probe), OUTPUT/reconstruction.h5 (a Ptychodus product) and
-    OUTPUT/reconstruction.png. The object times the scan's probe reproduces the measured counts. With --scans, several
-    scans or a folder, every scan has a folder of its own below OUTPUT, and one that fails does not stop the others. A
-    file with several objects gives one result for each of them, in folders object_0, object_1 and so on. A SCAN may
-    be the folder of a data set too, whose scans are reconstructed from all of their patterns.
+    OUTPUT/reconstruction.png. The object times the scan's probe reproduces the measured counts. --scans takes several
+    scans or a folder. Every scan then has a folder of its own below OUTPUT, and one that fails does not stop the
+    others. A file with several objects gives one result for each of them, in folders object_0, object_1 and so on.
+    SCAN may also be the folder of a data set; its scans are reconstructed from all of their patterns.
     """
     from ptychopinn_backend.cli.inference_jobs import InferenceJob, output_folders, reconstruct_scans
     from ptychopinn_backend.config.execution import resolve_execution

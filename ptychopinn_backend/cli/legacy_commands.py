@@ -17,8 +17,8 @@ import click
 def command(folder: Path | None, remove: bool) -> None:
     """Write the commands 'ptycho_train' and 'ptycho_inference' into the environment this program is in.
 
-    They call 'ptychopinn ptycho-train' and 'ptychopinn ptycho-inference'. A name that something else owns, such as the
-    original PtychoPINN in the same environment, is left alone and is an error.
+    They call 'ptychopinn ptycho-train' and 'ptychopinn ptycho-inference'. If something else owns one of the names, for
+    example the original PtychoPINN in the same environment, that is an error and nothing is written.
     """
     from ptychopinn_backend.cli.launchers import install_launchers, remove_launchers
 

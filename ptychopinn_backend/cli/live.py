@@ -31,19 +31,28 @@ if TYPE_CHECKING:
     show_default=True,
     help="Find the position of a frame by its number (uniqueId), or between encoder readings by time stamps.",
 )
-@click.option("--settle", "settle_ms", type=float, default=50.0, show_default=True, help="By time: wait so many ms.")
-@click.option("--gap", "gap_ms", type=float, default=100.0, show_default=True, help="By time: longest gap bridged, ms.")
+@click.option(
+    "--settle",
+    "settle_ms",
+    type=float,
+    default=50.0,
+    show_default=True,
+    help="By time: wait this long for readings, ms.",
+)
+@click.option(
+    "--gap", "gap_ms", type=float, default=100.0, show_default=True, help="By time: longest gap between readings, ms."
+)
 @click.option("--time-offset", "offset_ms", type=float, default=0.0, help="By time: added to the frames' stamps, ms.")
-@click.option("--probe-from", type=click.Path(path_type=Path), help="Scan with the probe, and mask.  [the archive]")
+@click.option("--probe-from", type=click.Path(path_type=Path), help="Scan to take probe and mask from.  [archive]")
 @click.option("--measurement", type=click.Choice(["counts", "amplitudes"]), default="counts", show_default=True)
-@click.option("--photons", type=float, help="Mean photons of a pattern, to normalise by.  [of the first 64 frames]")
+@click.option("--photons", type=float, help="Mean photons per pattern, to normalise by.  [of the first 64 frames]")
 @click.option("--pixel-size", "pixel_size_m", type=float, help="Side of an object pixel in m, for positions in m.")
 @click.option("--swap-xy", is_flag=True, help="Take columns of the positions for rows.")
 @click.option("--negate-x", is_flag=True, help="Mirror the columns of the positions.")
 @click.option("--negate-y", is_flag=True, help="Mirror the rows of the positions.")
 @click.option("--queue", type=click.IntRange(8, 100_000), default=512, show_default=True, help="Frames that may wait.")
 @click.option("--stop", help="Channel that ends the session when it becomes true, pva://NAME.")
-@click.option("--idle", "idle_s", type=float, default=60.0, show_default=True, help="End after so many s of silence.")
+@click.option("--idle", "idle_s", type=float, default=60.0, show_default=True, help="End after this many s of silence.")
 @click.option("--publish", default="ptychopinn:live", show_default=True, help="Prefix of the channels with the object.")
 @click.option("--no-publish", is_flag=True, help="Publish no channels.")
 @click.option("--page", type=click.IntRange(1, 65535), help="Port of a page that shows the object, on this computer.")
@@ -65,10 +74,10 @@ def command(
     quiet: bool,
     **options: Any,
 ) -> int:
-    """Reconstruct a scan while it is measured: frames and positions come by EPICS PVAccess, the object grows.
+    """Reconstruct a scan while it is measured: frames and positions come by EPICS PVAccess, and the object grows.
 
-    The session ends by Ctrl-C, by a stop channel or when nothing comes any more; then OUTPUT gets what 'ptychopinn
-    infer' writes, and frames.npz with the frames that were used. docs/live.md explains the rest.
+    Ctrl-C, the stop channel or a long silence ends the session. OUTPUT then gets what 'ptychopinn infer' writes, and
+    frames.npz with the frames that were used. docs/live.md explains the rest.
 
     \b
       ptychopinn replay scan.npz --rate 500 --prefix t

@@ -37,7 +37,7 @@ inference_backend_option = click.option(
     "--backend", help="tensorflow, pytorch or onnx.  [PTYCHOPINN_BACKEND, then the one that the model is for]"
 )
 calibrate_option = click.option(
-    "--calibrate", help="auto, never or always: refine probe and positions.  [auto: where the evidence asks for it]"
+    "--calibrate", help="auto, never or always: refine probe and positions.  [auto: if the evidence asks for it]"
 )
 
 
@@ -51,24 +51,24 @@ _READING: Final = {
     "measurement": click.option(
         "--measurement",
         type=click.Choice(["counts", "amplitudes"]),
-        help="What the patterns hold.  [stated in the file, or found out]",
+        help="What the patterns hold.  [as the file says, else found out]",
     ),
     "reader": click.option("--reader", help="Format of the scan; 'ptychopinn formats' lists them.  [found out]"),
     "positions": click.option(
-        "--positions", type=click.Path(path_type=Path), help="File with the positions.  [the scan, or beside it]"
+        "--positions", type=click.Path(path_type=Path), help="File with the positions.  [the scan, or a file beside it]"
     ),
     "scan_index": click.option(
         "--scan-index",
         type=click.Choice(["points", "objects"]),
-        help="What the key scan_index numbers.  [stated in the file, or found out]",
+        help="What the key scan_index numbers.  [as the file says, else found out]",
     ),
     "nphotons": click.option(
         "--nphotons",
         type=float,
-        help="Mean photons of a pattern, where patterns are amplitudes divided by some number.",
+        help="Mean photons per pattern, for amplitudes that were divided by an unknown number.",
     ),
     "pixel_size_m": click.option(
-        "--pixel-size", "pixel_size_m", type=float, help="Side of an object pixel in m, where positions are metres."
+        "--pixel-size", "pixel_size_m", type=float, help="Side of an object pixel in m, for positions in metres."
     ),
     "energy_eV": click.option("--energy", "energy_eV", type=float, help="Photon energy in eV.  [the file]"),
     "distance_m": click.option(
@@ -81,7 +81,7 @@ _READING: Final = {
     "negate_x": click.option("--negate-x", is_flag=True, help="Mirror the columns of the positions."),
     "negate_y": click.option("--negate-y", is_flag=True, help="Mirror the rows of the positions."),
     "rotate_deg": click.option(
-        "--rotate", "rotate_deg", type=float, help="Turn the positions by this angle in degrees, x towards y, first."
+        "--rotate", "rotate_deg", type=float, help="First turn the positions by this angle in degrees, x towards y."
     ),
 }
 
@@ -124,5 +124,5 @@ settings_option = click.option(
     "settings",
     multiple=True,
     callback=_read_settings,
-    help="Any other key of specs/config.md as KEY=VALUE, the value read as YAML.",
+    help="Any other key of specs/config.md, as KEY=VALUE; VALUE is read as YAML.",
 )

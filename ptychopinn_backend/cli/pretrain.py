@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "scans",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Scan that gives probe, positions, dose and bad pixels; again for further ones.",
+    help="Scan that gives probe, positions, dose and bad pixels. May be given several times.",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Folder for the results.  [output_dir of the file]"
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 @backend_option
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML file with configuration keys.")
 @click.option("--objects", "n_objects", type=click.IntRange(min=1), help="Objects for each scan.  [64]")
-@click.option("--epochs", "nepochs", type=int, help="Rounds of simulated groups.  [10]")
-@click.option("--groups", "groups_per_epoch", type=int, help="Groups simulated in an epoch.  [200]")
+@click.option("--epochs", "nepochs", type=int, help="Epochs of simulated groups.  [10]")
+@click.option("--groups", "groups_per_epoch", type=int, help="Groups simulated per epoch.  [200]")
 @click.option("--gridsize", type=int, help="Neighbouring patterns of a group along each side.  [3]")
 @click.option("--learning-rate", type=float, help="Highest learning rate.  [0.001]")
 @click.option("--seed", type=int, help="Seed of objects, noise and weights.  [42]")

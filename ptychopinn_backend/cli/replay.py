@@ -19,19 +19,19 @@ _NOBODY_CAME = 2
 
 @click.command("replay", short_help="Serve a scan as PVAccess channels, as a detector would.")
 @click.argument("scan", metavar="SCAN", type=click.Path(path_type=Path))
-@click.option("--rate", "rate_hz", type=float, default=100.0, show_default=True, help="Frames a second.")
-@click.option("--frames", type=int, help="Frames to send; more than SCAN has begin it again.  [once SCAN]")
+@click.option("--rate", "rate_hz", type=float, default=100.0, show_default=True, help="Frames per second.")
+@click.option("--frames", type=int, help="Frames to send; if SCAN has fewer, it is sent again.  [SCAN once]")
 @click.option("--seconds", type=float, default=3600.0, show_default=True, help="End after this time.")
-@click.option("--scans", type=int, default=1, show_default=True, help="Send it so often, each time as a new scan.")
-@click.option("--jitter", "jitter_ms", type=float, default=0.0, help="Up to so many ms late, each by its own.  [0]")
-@click.option("--lose", type=float, default=0.0, help="Part of frames, and of positions, that is not sent.  [0]")
-@click.option("--swap", type=float, default=0.0, help="Part that changes places with the next.  [0]")
-@click.option("--repeat", type=float, default=0.0, help="Part that is sent twice.  [0]")
+@click.option("--scans", type=int, default=1, show_default=True, help="Times to send it, each time as a new scan.")
+@click.option("--jitter", "jitter_ms", type=float, default=0.0, help="Longest random delay of an update, ms.  [0]")
+@click.option("--lose", type=float, default=0.0, help="Fraction of updates that are not sent.  [0]")
+@click.option("--swap", type=float, default=0.0, help="Fraction that change places with the next.  [0]")
+@click.option("--repeat", type=float, default=0.0, help="Fraction that are sent twice.  [0]")
 @click.option(
-    "--encoder-rate", "encoder_hz", type=float, help="Positions a second, without numbers.  [one for each frame]"
+    "--encoder-rate", "encoder_hz", type=float, help="Positions per second, without numbers.  [one per frame]"
 )
-@click.option("--seed", type=int, default=0, help="Decides what goes wrong.  [0]")
-@click.option("--prefix", default="ptychopinn", show_default=True, help="Of the names of the channels.")
+@click.option("--seed", type=int, default=0, help="Seed of delays, losses and swaps.  [0]")
+@click.option("--prefix", default="ptychopinn", show_default=True, help="Prefix of the channel names.")
 @click.option("--wait", "wait_s", type=float, default=60.0, show_default=True, help="Seconds to wait for a receiver.")
 @network_options
 @quiet_option

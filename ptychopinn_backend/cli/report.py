@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 @click.command("report", short_help="Write one HTML page about a training or a reconstruction.")
 @click.argument("result", metavar="RESULT", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The page.  [report.html beside RESULT]")
-@click.option("--scan", type=click.Path(path_type=Path), help="The scan it was made of, for R by pattern.")
+@click.option("--scan", type=click.Path(path_type=Path), help="The scan it was made from, for R per pattern.")
 @click.option("--truth", type=click.Path(path_type=Path), help="A scan file whose objectGuess is the true object.")
 @click.option("--reference", type=click.Path(path_type=Path), help="Another reconstruction, for the ring correlation.")
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
-    help="The model it was made with: with --scan, even and odd patterns are reconstructed and correlated.",
+    help="The model that made it. With --scan, even and odd patterns are then reconstructed and compared.",
 )
 @reading_options
 @quiet_option
@@ -41,8 +41,8 @@ def command(
 ) -> None:
     """Write a page about RESULT: the folder that 'train' or 'infer' wrote, or the file in it.
 
-    Of a training it shows curves, settings and versions; of a reconstruction amplitude, phase and light, and beside
-    its scan how well every pattern is explained. It is one file, its pictures in it, and loads nothing from anywhere.
+    For a training, the page shows curves, settings and versions. For a reconstruction, it shows amplitude, phase and
+    light, and with --scan how well every pattern is explained. The page is one file and loads nothing from elsewhere.
 
     \b
       ptychopinn report model -o training.html

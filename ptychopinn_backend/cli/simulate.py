@@ -18,7 +18,7 @@ from ptychopinn_backend.errors import ConfigError
 @click.option("--config", type=click.Path(), help="YAML file; options given here win. Keys: specs/simulation.md.")
 @click.option("--size", type=int, help="Side of the patterns in pixels (64).")
 @click.option("--patterns", type=int, help="Scan points (1000).")
-@click.option("--photons", type=float, help="Photons in a pattern, on average (1e6).")
+@click.option("--photons", type=float, help="Mean photons per pattern (1e6).")
 @click.option("--seed", type=int, help="Equal seeds give equal scans (0).")
 @click.option("--object", type=click.Choice(OBJECTS), help="What is measured (dead_leaves).")
 @click.option("--object-file", type=click.Path(), help="Image, NPY or NPZ (objectGuess) to take as the object.")

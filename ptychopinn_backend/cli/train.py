@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 @click.option(
     "--dataset",
     type=click.Path(path_type=Path),
-    help="Folder of a data set on disk: made from SCANS where it is not there yet, or used as it is without SCANS.  "
+    help="Folder of a data set on disk. With SCANS it is made if it is missing; without SCANS it is used as it is.  "
     "[OUTPUT/dataset when SCANS need more than a quarter of the memory, otherwise none]",
 )
 @click.option(
     "--preset",
-    help="auto, fast, fine or legacy: tried options, under all those given; auto looks at the scan and says why.  "
+    help="auto, fast, fine or legacy: tested options, which those you give override. auto looks at the scan.  "
     "[auto, unless an architecture is given]",
 )
 @click.option("--gridsize", type=int, help="Neighbouring patterns of a group along each side.  [by the preset]")
@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 @click.option(
     "--minutes",
     type=float,
-    help="Time the training may take, reading included: epochs are fewer where they would take longer.  [no limit]",
+    help="Time the whole command may take. There are fewer epochs if they would take longer.  [no limit]",
 )
 @click.option("--batch-size", type=int, help="Groups per step, a power of two.  [by the preset]")
 @click.option("--groups", "n_groups", type=int, help="Groups drawn from each scan.  [one per scan point]")
-@click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours a group is drawn from.")
+@click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours that a group is drawn from.")
 @click.option("--learning-rate", type=float, help="Initial learning rate.  [by the preset]")
 @click.option("--photons", "nphotons", type=float, help="Expected photons per pattern.  [measured]")
 @click.option("--architecture", help="Generator; names the network.  [by the preset]")
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     flag_value=0.0,
     type=float,
     default=None,
-    help="Train on all patterns; without it the presets keep a few per cent to judge the object.",
+    help="Train on all patterns. Otherwise presets hold out a few per cent to judge the object.",
 )
 @click.option("--init", type=click.Path(path_type=Path), help="Archive of either backend whose weights to start from.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
@@ -89,7 +89,7 @@ def command(
     """Train a model on one or several SCANS: files of any format of 'ptychopinn formats', or folders.
 
     Writes OUTPUT/wts.h5.zip (the model), OUTPUT/run.yaml (the plan of the run; '--config OUTPUT/run.yaml' repeats it),
-    OUTPUT/history.csv and OUTPUT/loss.png. Options win over the YAML file.
+    OUTPUT/history.csv and OUTPUT/loss.png. Options override the YAML file.
     """
     started_s = perf_counter()
     from ptychopinn_backend.cli.launch import started_processes

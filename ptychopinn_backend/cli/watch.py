@@ -27,10 +27,10 @@ _LOOK_EVERY_S: Final = 0.5
     type=click.FloatRange(min=0.0),
     default=2.0,
     show_default=True,
-    help="A file that did not change for so many seconds is finished.",
+    help="A file is finished when it has not changed for this many seconds.",
 )
 @click.option("--once", is_flag=True, help="End when every finished file is taken.")
-@click.option("--idle", "idle_s", type=float, help="End after so many seconds without a new file.  [never]")
+@click.option("--idle", "idle_s", type=float, help="End after this many seconds without a new file.  [never]")
 @inference_backend_option
 @calibrate_option
 @click.option("--polish", "polish_steps", type=click.IntRange(min=0), help="As for infer.")
@@ -54,9 +54,9 @@ def command(
 ) -> int:
     """Reconstruct every scan file that appears in FOLDER with MODEL, as 'ptychopinn infer' does.
 
-    A file is taken when it is finished, and once: OUTPUT/watched.json keeps which ones were, also over a restart. One
-    that is written again is taken again. One that cannot be used is named, and the others go on. Ctrl-C ends the watch
-    after the present file.
+    Each finished file is taken once; OUTPUT/watched.json remembers which, also after a restart. A file that is written
+    again is taken again. A file that cannot be used is named, and the others go on. Ctrl-C ends the watch after the
+    present file.
     """
     from ptychopinn_backend.cli.inference_jobs import InferenceJob, attempt_scan
     from ptychopinn_backend.config.execution import resolve_execution
