@@ -182,7 +182,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 @click.option("--seconds", type=float, default=30.0, show_default=True, help="CPU time of a training.")
 @click.option("--sizes", "sizes", type=int, multiple=True, help="Only these N.")
 @click.option("--probes", type=click.Choice(list(PROBES)), multiple=True, help="Only these probes.")
-@click.option("--doses", type=float, multiple=True, help="Only these photons a pattern.")
+@click.option("--doses", type=float, multiple=True, help="Only these photons per pattern.")
 @click.option("--gridsizes", type=int, multiple=True, help="Only these gridsizes.")
 @click.option("--render", is_flag=True, help="Only write the table.")
 def main(

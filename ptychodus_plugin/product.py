@@ -223,7 +223,7 @@ def losses_of(history: Mapping[str, Sequence[float]], name: str = "loss") -> lis
     """Return one curve of a training history as the host keeps it.
 
     Args:
-        history: one value an epoch for every loss term.
+        history: one value per epoch for every loss term.
         name: which curve; a missing one gives an empty list.
 
     Returns:
@@ -239,7 +239,7 @@ def drawable_losses(history: Mapping[str, Sequence[float]]) -> list[Any]:
     up by a constant, to start at a hundredth of its span; differences between epochs stay what they are.
 
     Args:
-        history: one value an epoch for every loss term.
+        history: one value per epoch for every loss term.
 
     Returns:
         The host's `LossValue`, all positive.

@@ -90,7 +90,7 @@ class PtychoModel:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """One value an epoch for every loss term."""
+        """One value per epoch for every loss term."""
         return self.trained.history
 
     def train(

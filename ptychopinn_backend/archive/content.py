@@ -45,7 +45,7 @@ class ArchiveContent:
     weights: dict[str, AnyArray]
     """Canonical name -> array, for example 'encoder/0/conv0/kernel'; finite numbers."""
     history: dict[str, list[float]] = field(default_factory=dict)
-    """Metric name -> one value an epoch."""
+    """Metric name -> one value per epoch."""
     params: dict[str, Any] = field(default_factory=dict)
     """Snapshot of `params.cfg`, for `ptychopinn_backend.params.restore`."""
     versions: dict[str, str] = field(default_factory=_base_versions)

@@ -42,7 +42,7 @@ def affine_of_pieces(
         measured: the patterns.
         probe: (mode, N, N), at the scale of the counts; it stays as it is.
         likelihood: law of noise.
-        smoothness: strength of the prior on the object, photons a pixel.
+        smoothness: strength of the prior on the object, photons per pixel.
         position_limit_px: how far a position may move from the map.
 
     Returns:

@@ -30,7 +30,7 @@ def classical_object(
     Args:
         scan: one object, with its probe; probe and positions stay as they are.
         likelihood: law of noise, or 'auto'.
-        smoothness: strength of the prior in photons a pixel; None lets the held-out patterns choose, 0 is none.
+        smoothness: strength of the prior in photons per pixel; None lets the held-out patterns choose, 0 is none.
         most_sweeps: passes over the patterns at most.
 
     Returns:

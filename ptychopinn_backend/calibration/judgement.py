@@ -13,7 +13,7 @@ from ptychopinn_backend.calibration.refinement import Refinement
 from ptychopinn_backend.physics.likelihood import poisson_deviance
 
 LOW_COUNTS: Final = 1.0
-"""Mean counts a pixel below which squared amplitudes are biased, and R with them."""
+"""Mean counts per pixel below which squared amplitudes are biased, and R with them."""
 _TOLERATED_R: Final = 1.03
 
 

@@ -41,7 +41,7 @@ class CalibrationOptions:
     position_limit_px: float | None = None
     """How far a position may move from an affine image of the given ones; None is N / 16, at least 4."""
     smoothness: float = DEFAULT_SMOOTHNESS
-    """Strength of the prior on the object in photons a pixel; 0 is none."""
+    """Strength of the prior on the object in photons per pixel; 0 is none."""
     most_sweeps: int = 40
     """Passes over the patterns at most, over all stages."""
     seed: int = 0

@@ -72,7 +72,7 @@ class Refinement:
             measured: the patterns.
             estimate: where to begin.
             likelihood: law of noise.
-            smoothness: strength of the prior on the object, photons a pixel; 0 is none.
+            smoothness: strength of the prior on the object, photons per pixel; 0 is none.
             position_limit_px: how far a position may move.
             seed: of the order of patterns in batches.
         """

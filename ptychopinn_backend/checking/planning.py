@@ -66,7 +66,7 @@ class Planned:
         gpu = "; the graphics processor is several times faster" if self.has_gpu else ""
         return {
             "preset": f"'{AUTO}' takes {self.preset}.",
-            "dose": f"{self.photons_per_pattern:.4g} photons a pattern, {self.photons_per_px2:.3g} an object "
+            "dose": f"{self.photons_per_pattern:.4g} photons per pattern, {self.photons_per_px2:.3g} per object "
             f"pixel{area}.",
             "memory": f"{self.scan_gib:.2g} GiB for the patterns, about {self.training_gib:.2g} GiB for a training; "
             f"this machine has {self.machine_gib:.3g} GiB{fits}.",

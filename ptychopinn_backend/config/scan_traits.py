@@ -77,7 +77,7 @@ class ScanTraits:
         """Describe the scan in one line."""
         wide = "wider" if self.probe_width_px > self.N / 2 else "no wider"
         phase = "flat" if self.flatness >= FLAT_PROBE else "curved"
-        dose = "" if self.photons is None else f", {self.photons:.2g} photons a pattern"
+        dose = "" if self.photons is None else f", {self.photons:.2g} photons per pattern"
         return (
             f"{self.n_patterns} patterns, probe {self.probe_width_px:.0f} px ({wide} than N/2) with a {phase} phase, "
             f"{self.overlap:.0%} overlap{dose}"

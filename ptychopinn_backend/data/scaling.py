@@ -73,7 +73,7 @@ def count_photons(amplitudes: FloatArray) -> Float64Array:
 
 
 def factor_from_photons(photons: Float64Array, N: int) -> float:
-    """Return the factor that brings amplitudes to a mean of (N/2)^2 photons a pattern.
+    """Return the factor that brings amplitudes to a mean of (N/2)^2 photons per pattern.
 
     Args:
         photons: measured photons of every pattern that counts in the mean, any shape.
@@ -111,7 +111,7 @@ def normalisation_factor(amplitudes: FloatArray, N: int) -> float:
 
 
 def default_intensity_scale(nphotons: float, N: int) -> float:
-    """Return the factor from normalised amplitudes to amplitudes of `nphotons` photons a pattern.
+    """Return the factor from normalised amplitudes to amplitudes of `nphotons` photons per pattern.
 
     Args:
         nphotons: expected photons of a pattern.

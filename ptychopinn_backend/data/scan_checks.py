@@ -79,9 +79,9 @@ def check_positions(name: str, values: AnyArray | None, n_patterns: int | None =
     array = np.asarray(values)
     require_kind(name, array, "iuf", "real numbers")
     if array.ndim != 1:
-        raise DataError(f"{name} has shape {array.shape}; expected (pattern,), one number a scan point. Flatten it.")
+        raise DataError(f"{name} has shape {array.shape}; expected (pattern,), one number per scan point. Flatten it.")
     if n_patterns is not None and len(array) != n_patterns:
-        raise DataError(f"{name} has {len(array)} values for {n_patterns} scan points. Give one a scan point.")
+        raise DataError(f"{name} has {len(array)} values for {n_patterns} scan points. Give one per scan point.")
     if len(array) == 0:
         raise DataError(f"{name} is empty: the scan has zero positions. Give at least one scan point.")
     require_finite(name, array)

@@ -77,7 +77,7 @@ def _whole_numbers(name: str, array: AnyArray, n_patterns: int) -> IntArray:
     if array.shape != (n_patterns,):
         raise DataError(
             f"{name} has shape {array.shape} for {n_patterns} scan points; expected ({n_patterns},). "
-            "Give one number a scan point, or leave it out."
+            "Give one number per scan point, or leave it out."
         )
     with np.errstate(invalid="ignore"):
         indices = array.astype(np.int32)

@@ -151,7 +151,7 @@ def save_loss_figure(history: Mapping[str, Sequence[float]], path: str | Path) -
     """Save the loss curves of a training run as PNG.
 
     Args:
-        history: one value an epoch for each name; names that hold 'loss' are drawn.
+        history: one value per epoch for each name; names that hold 'loss' are drawn.
         path: file to write, atomically; its folder must exist.
     """
     _save(loss_figure(history), path)
@@ -161,7 +161,7 @@ def loss_figure(history: Mapping[str, Sequence[float]]) -> Figure:
     """Return the figure of `save_loss_figure`, to be drawn with `own_settings`.
 
     Args:
-        history: one value an epoch for each name; names that hold 'loss' are drawn.
+        history: one value per epoch for each name; names that hold 'loss' are drawn.
 
     Returns:
         The figure.

@@ -28,7 +28,7 @@ class ScanFit:
     poisson_floor_r_factor: float
     """The same for a Poisson draw of the model against the model."""
     deviance: float
-    """Poisson deviance a pixel; see `evaluation.deviance`."""
+    """Poisson deviance per pixel; see `evaluation.deviance`."""
     poisson_deviance: float
     """What photon noise alone gives, were the model right; the deviance lies above it where the model is wrong, or
     where counts scatter more than photons do."""

@@ -72,7 +72,7 @@ _OVERLAP: Final = (
     | _refused(
         "patches of a group are averaged with the network's own mask", training_patch_weighting=(None, "central_mask")
     )
-    | _refused("the network is given one map a pattern", learned_input_channels=1)
+    | _refused("the network is given one map per pattern", learned_input_channels=1)
 )
 _NETWORK: Final = _same(
     *("n_filters_scale", "amp_activation", "probe_big", "pad_object", "gaussian_smoothing_sigma"),

@@ -24,7 +24,7 @@ def views_of(picture: Picture) -> dict[str, FloatArray]:
         picture: the object on the way.
 
     Returns:
-        'amplitude', 'phase' (radians), 'light' (photons a pixel), 'uncertainty' (radians), each (row, column) float32.
+        'amplitude', 'phase' (radians), 'light' (photons per pixel), 'uncertainty' (radians): (row, column) float32.
     """
     return {
         "amplitude": np.abs(picture.object),
@@ -90,7 +90,7 @@ def draw(view: str, values: FloatArray, light: FloatArray) -> bytes:
     Args:
         view: one of `VIEWS`.
         values: (row, column).
-        light: photons a pixel (row, column); where it is below a hundredth of its maximum nothing is drawn.
+        light: photons per pixel (row, column); where it is below a hundredth of its maximum nothing is drawn.
 
     Returns:
         PNG.

@@ -49,7 +49,7 @@ class ReplayOptions:
     repeat: float = 0.0
     """Part of the frames, and of the positions, that are sent twice."""
     encoder_hz: float | None = None
-    """Positions a second, stamped and without numbers, as a free-running encoder sends; None sends one a frame."""
+    """Positions per second, stamped and without numbers, as a free-running encoder sends; None sends one per frame."""
     scans: int = 1
     """How often the whole is sent, each time as a new scan."""
     seed: int = 0

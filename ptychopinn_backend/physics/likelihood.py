@@ -1,7 +1,7 @@
 """How likely counts are under a predicted intensity, and how a far field has to change to make them likelier.
 
 Three laws of noise. Squared amplitudes: the square root of a count has the variance 1/4 whatever its mean, which holds
-above some five photons a pixel and is biased below one. Poisson: the variance is the mean. Over-dispersed: the variance
+above about 5 photons per pixel and is biased below 1. Poisson: the variance is the mean. Over-dispersed: the variance
 is I + excess * I^2, for errors of the model or of the detector that grow with the signal; a constant factor of the
 variance changes no estimate (McCullagh and Nelder, Generalized Linear Models, 1989, chapter 9, quasi-likelihood).
 """
@@ -94,7 +94,7 @@ def poisson_deviance(
 ) -> Float64Array:
     """Return twice the log-likelihood that Poisson counts lose against a model that hits every one of them.
 
-    Sum over pixels of 2 (n log(n / I) - n + I): some one a pixel where the model is right and counts are many.
+    Sum over pixels of 2 (n log(n / I) - n + I): about 1 per pixel where the model is right and counts are many.
 
     Args:
         amplitudes: square roots of the counts (pattern, N, N).

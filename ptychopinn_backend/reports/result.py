@@ -35,7 +35,7 @@ class Result:
     metadata: Mapping[str, Any] | None
     """What it says of itself."""
     history: Mapping[str, Sequence[float]]
-    """One value an epoch for each name."""
+    """One value per epoch for each name."""
     plan: str
     """Text of `run.yaml`; empty where there is none."""
     reconstruction: Reconstruction | None

@@ -105,7 +105,7 @@ def _fit(made: Reconstruction, scan: RawData) -> Iterator[Html]:
     yield facts(
         {
             "R-factor": f"{fit.r_factor:.4f} (photon noise alone: {fit.poisson_floor_r_factor:.4f})",
-            "deviance a pixel": f"{fit.deviance:.4g} (photon noise alone: {fit.poisson_deviance:.4g})",
+            "deviance per pixel": f"{fit.deviance:.4g} (photon noise alone: {fit.poisson_deviance:.4g})",
             "patterns": f"{matched.raw.n_patterns}",
         }
     )

@@ -60,7 +60,7 @@ def within_minutes(run: PreparedRun, started_s: float) -> PreparedRun:
     training = fitted_to_visits(run.plan.training, run.training.n_groups, int(left_s / group_s))
     epoch = training.groups_per_epoch or run.training.n_groups
     logger.info("A group takes %.3g s here: %d epochs of %d groups.", group_s, training.total_epochs, epoch)
-    return run._replace(plan=_with(run.plan, training, f"{minutes:g} minutes, {group_s:.2g} s a group here"))
+    return run._replace(plan=_with(run.plan, training, f"{minutes:g} minutes, {group_s:.2g} s per group here"))
 
 
 def seconds_a_group(run: PreparedRun) -> float:

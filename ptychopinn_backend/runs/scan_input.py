@@ -40,7 +40,7 @@ class ScanInput(Protocol):
 
     @property
     def sizes(self) -> Sequence[DescribedScan]:
-        """What a preset must know, one a scan or one for all."""
+        """What a preset must know, one per scan or one for all."""
 
     @property
     def fixed(self) -> Mapping[str, int]:

@@ -54,7 +54,7 @@ class TrainedModel:
 
     backend: Backend
     history: dict[str, list[float]] = field(default_factory=dict)
-    """One value an epoch for every loss term; see `EpochReport`."""
+    """One value per epoch for every loss term; see `EpochReport`."""
     params: dict[str, Any] = field(default_factory=dict)
     """Snapshot of `params.cfg` that goes into the archive."""
     trained_by: str = ""

@@ -34,7 +34,7 @@ class EpochLog(Protocol):
         """Write the epoch that `history` ends with.
 
         Args:
-            history: one value an epoch for each name.
+            history: one value per epoch for each name.
         """
 
     def picture(self, name: str, epoch: int, png: bytes) -> None:
@@ -48,10 +48,10 @@ class EpochLog(Protocol):
 
 
 def write_history(history: Mapping[str, Sequence[float]], path: Path) -> None:
-    """Write a history as CSV, one row an epoch.
+    """Write a history as CSV, one row per epoch.
 
     Args:
-        history: one value an epoch for each name.
+        history: one value per epoch for each name.
         path: the file; its folder exists.
     """
     with atomic_file(path, "w", newline="") as file:

@@ -39,7 +39,7 @@ class EpochReport:
     elapsed_s: float
     """Seconds since training began in this process."""
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """One value an epoch for each name, of all epochs so far, those before a resumed training included."""
+    """One value per epoch for each name, of all epochs so far, those before a resumed training included."""
 
 
 LAST_CHECKPOINTS: Final = {"pytorch": "last.ckpt", "tensorflow": "last.npz"}
@@ -69,7 +69,7 @@ class TrainingResult:
     """What training leaves beside the weights."""
 
     history: dict[str, list[float]] = field(default_factory=dict)
-    """One value an epoch for each name of `EpochReport.losses`, and 'learning_rate'."""
+    """One value per epoch for each name of `EpochReport.losses`, and 'learning_rate'."""
     best_epoch: int | None = None
     """Epoch of the best monitored metric; None without checkpoints."""
     stop_reason: str = "finished"

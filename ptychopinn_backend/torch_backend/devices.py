@@ -60,7 +60,7 @@ def device_names() -> tuple[str, ...]:
 
 
 def process_count(execution: ExecutionConfig) -> int:
-    """Return how many processes train on this machine, one a device.
+    """Return how many processes train on this machine, one per device.
 
     Args:
         execution: run-time options; 'auto' devices are all CUDA devices, and one on anything else.

@@ -67,7 +67,7 @@ class PtychographyModel(nn.Module):
             batch: the groups.
 
         Returns:
-            One patch a channel with object_big, else one a group.
+            One patch per channel with object_big, else one per group.
         """
         scale = torch.exp(self._log_intensity_scale - self.log_scale)
         return Patches(*self.generator.of_scaled(batch.inputs, scale))
@@ -81,7 +81,7 @@ class PtychographyModel(nn.Module):
             constants: of their source.
 
         Returns:
-            One patch a channel.
+            One patch per channel.
         """
         weights = constants.overlap_weights_of(batch.scan_index)
         return group_patches(network_patches, batch.local_offsets, constants.canvas_px, self._config, weights)

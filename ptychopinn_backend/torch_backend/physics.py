@@ -30,14 +30,14 @@ def group_patches(
     """Return the patch every position of a group sees, consistent within the group (`physics.forward.group_patches`).
 
     Args:
-        network_patches: one patch a channel with object_big, else one a group.
+        network_patches: one patch per channel with object_big, else one per group.
         local_offsets: (group, 1, 2, channel), pixels.
         canvas_px: canvas side.
         model: the configuration.
         weights: weight of every patch pixel, (group or 1, N, N), or None for all ones.
 
     Returns:
-        One patch a channel.
+        One patch per channel.
     """
     if model.channels == 1:
         return network_patches
@@ -91,7 +91,7 @@ class FarField(torch.nn.Module):
         """Return sum over modes |F(P_m O)|^2.
 
         Args:
-            patches: one patch a channel.
+            patches: one patch per channel.
             illumination: of every group or of all, (group or 1, mode, N, N) complex.
 
         Returns:

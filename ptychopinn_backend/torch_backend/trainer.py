@@ -26,7 +26,7 @@ from ptychopinn_backend.torch_backend.distribution import build_strategy, cluste
 _EXPECTED_WARNINGS = (
     # Whole batches come from one call, so worker processes rarely pay; num_workers is there for those that do.
     ".*does not have many workers.*",
-    # Everything is logged once an epoch.
+    # Everything is logged once per epoch.
     ".*smaller than the logging interval.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     # A checkpoint folder may have been moved since the run was interrupted.

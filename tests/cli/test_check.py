@@ -26,7 +26,7 @@ def test_a_good_scan(raw: RawData, tmp_path: Path, capsys: pytest.CaptureFixture
     said = capsys.readouterr().out
     for words in (
         "64 patterns of 32 x 32 pixels",
-        "photons a pattern",
+        "photons per pattern",
         "'auto' takes",
         "Positions run as the patterns do",
     ):

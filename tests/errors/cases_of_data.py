@@ -78,7 +78,7 @@ CASES = (
         "The patterns are Python objects", RUN, "never unpickled", scan_with(diffraction=lambda old: old.astype(object))
     ),
     Case("A position is infinite", RUN, "must be finite", scan_with(xcoords=np.array([np.inf] * 24))),
-    Case("Positions are a table", RUN, "one number a scan point", scan_with(xcoords=np.ones((24, 2)))),
+    Case("Positions are a table", RUN, "one number per scan point", scan_with(xcoords=np.ones((24, 2)))),
     Case(
         "Nominal positions for one axis only", RUN, "needs? both axes|need both", scan_with(xcoords_start=np.ones(24))
     ),

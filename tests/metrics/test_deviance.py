@@ -40,7 +40,7 @@ def test_bad_pixels_do_not_count() -> None:
 
 
 def test_at_low_dose_the_deviance_tells_what_the_r_factor_does_not() -> None:
-    """200 photons a pattern: R lies above its floor only by a few per cent, for the truth and for a wrong object."""
+    """200 photons per pattern: R lies above its floor only by a few per cent, for the truth and for a wrong object."""
     scan = simulate_scan(SimulationConfig(size=32, patterns=100, photons=200), seed=5)
     assert scan.objectGuess is not None
     assert scan.probeGuess is not None

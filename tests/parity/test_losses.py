@@ -32,7 +32,7 @@ CASES: dict[str, dict[str, Any]] = {
         "gaussian_smoothing_sigma": 0.7,
         "probe_trainable": True,
     },
-    "one patch a group, no border": {**ALL_TERMS, "gridsize": 2, "object_big": False, "probe_big": False},
+    "one patch per group, no border": {**ALL_TERMS, "gridsize": 2, "object_big": False, "probe_big": False},
     "Poisson likelihood": {"gridsize": 2},
     "amplitude error": {"nll_weight": 0.0, "mae_weight": 1.0},
     "roles exchanged": {"torch_loss_mode": "mae"},

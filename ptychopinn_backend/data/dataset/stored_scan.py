@@ -299,7 +299,7 @@ def _labels_of_file(scan: ScanFile, pieces: Iterable[AnyArray], kept: IntArray) 
             done += len(patches)
             yield patches[kept[(kept >= first) & (kept < first + len(piece))] - first]
     if done != scan.n_patterns:
-        raise DataError(f"Y holds {done} patches for {scan.n_patterns} scan points. Give one a scan point.")
+        raise DataError(f"Y holds {done} patches for {scan.n_patterns} scan points. Give one per scan point.")
 
 
 def _labels_of_object(scan: ScanFile, kept: IntArray) -> Iterator[Complex64Array]:

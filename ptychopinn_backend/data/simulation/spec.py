@@ -158,13 +158,13 @@ class SimulationConfig:
             return
         fractions = self.mode_fractions
         if not isinstance(fractions, (list, tuple)) or not all(is_number(f) and f > 0 for f in fractions):
-            raise ConfigError(f"mode_fractions = {fractions!r} must be numbers above 0, one a mode. Give a list.")
+            raise ConfigError(f"mode_fractions = {fractions!r} must be numbers above 0, one per mode. Give a list.")
         object.__setattr__(self, "mode_fractions", tuple(float(f) for f in fractions))
         if not math.isclose(sum(fractions), 1.0, abs_tol=1e-3):
             raise ConfigError(f"mode_fractions = {fractions!r} sum to {sum(fractions):g}, not 1. Scale them.")
         if self.modes is not None and len(fractions) != self.modes:
             raise ConfigError(
-                f"mode_fractions = {fractions!r} are {len(fractions)} for modes = {self.modes}. Give one a mode."
+                f"mode_fractions = {fractions!r} are {len(fractions)} for modes = {self.modes}. Give one per mode."
             )
 
     @property
