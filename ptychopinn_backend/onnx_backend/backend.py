@@ -39,18 +39,9 @@ class OnnxBackend(Backend):
     name: ClassVar[str] = "onnx"
     _explained_failures = staticmethod(explained_failures)
 
-    @explained_failures()
-    def __init__(self, setup: BackendSetup) -> None:
-        """Take the starting weights; the graph is built when it is first needed.
-
-        Args:
-            setup: configuration and constants.
-
-        Raises:
-            ConfigError: every loss weight is 0, or the execution provider is not there.
-            UnsupportedOptionError: a generator or an option that this backend lacks.
-        """
-        super().__init__(setup)
+    def _build(self) -> None:
+        # The graph is built when it is first needed.
+        setup = self.setup
         self._providers = providers_for(setup.execution)
         self._weights = starting_weights(setup.model, setup.execution.seed)
         self._weights[LOG_SCALE] = np.asarray(math.log(setup.intensity_scale), np.float32)

@@ -10,13 +10,12 @@ from typing import Final
 import numpy as np
 
 from ptychopinn_backend.config import TrainingConfig
-from ptychopinn_backend.data.scaling import default_intensity_scale
 from ptychopinn_backend.data.source import SelectedGroups
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.factory import create_backend
 from ptychopinn_backend.runs.plan import Decision, RunPlan
 from ptychopinn_backend.runs.planning import PreparedRun
-from ptychopinn_backend.seam.interface import BackendSetup, EpochReport
+from ptychopinn_backend.runs.train import untrained_backend
+from ptychopinn_backend.seam.interface import EpochReport
 from ptychopinn_backend.seam.process_rank import is_distributed
 
 logger = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ def within_minutes(run: PreparedRun, started_s: float) -> PreparedRun:
         raise ConfigError(
             f"minutes = {minutes:g} is for a training in one process. Set nepochs instead, or train on one device."
         )
-    group_s = seconds_a_group(run)
+    group_s = seconds_per_group(run)
     left_s = (1 - _RESERVE) * (60 * minutes - (perf_counter() - started_s))
     if not left_s > group_s:
         raise ConfigError(
@@ -63,7 +62,7 @@ def within_minutes(run: PreparedRun, started_s: float) -> PreparedRun:
     return run._replace(plan=_with(run.plan, training, f"{minutes:g} minutes, {group_s:.2g} s per group here"))
 
 
-def seconds_a_group(run: PreparedRun) -> float:
+def seconds_per_group(run: PreparedRun) -> float:
     """Return how long training takes for a group, on the device and with the options of a run.
 
     Args:
@@ -79,14 +78,13 @@ def seconds_a_group(run: PreparedRun) -> float:
     )
     if training.is_staged:
         config = replace(config, nepochs=2, stage_1_epochs=2, stage_2_epochs=0, stage_3_epochs=0)
-    scale = default_intensity_scale(config.nphotons, config.model.N)
-    setup = BackendSetup(config.model, config, run.plan.execution, scale, run.training.probes, None)
     ended: list[float] = []
 
     def on_epoch(_: EpochReport) -> None:
         ended.append(perf_counter())
 
-    create_backend(config.backend, setup).fit(SelectedGroups(run.training, np.arange(count)), None, on_epoch=on_epoch)
+    groups = SelectedGroups(run.training, np.arange(count))
+    untrained_backend(groups, config, run.plan.execution).fit(groups, on_epoch=on_epoch)
     return (ended[-1] - ended[0]) / count
 
 

@@ -27,7 +27,7 @@ from ptychopinn_backend.runs.trained_model import TrainedModel, legacy_snapshot
 from ptychopinn_backend.runs.training_data import fit_to_data, group_scans, with_length_of_epochs
 from ptychopinn_backend.runs.unfinished import require_resumable, warn_of_nothing_to_train
 from ptychopinn_backend.runs.warm_start import StartArchive, start_from
-from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback, EpochReport
+from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, EpochReport
 from ptychopinn_backend.seam.process_rank import is_distributed, is_first_process
 from ptychopinn_backend.seam.training_run import BestEpoch, loss_keys
 
@@ -198,13 +198,11 @@ def train_locked(
         require_resumable(checkpoint_folder, config.backend)
     if config.target_photon_fraction > 0:
         training = _with_split_photons(training, config.target_photon_fraction, execution.seed)
-    scale = default_intensity_scale(config.nphotons, config.model.N)
-    setup = BackendSetup(config.model, config, execution, scale, training.probes, log_folder)
-    computing = create_backend(config.backend, setup)
+    computing = untrained_backend(training, config, execution, log_folder)
     logger.info("Training %s on %d groups of %d scan(s).", config.backend, training.n_groups, len(training.probes))
     if start is not None:
         start_from(computing, start)
-    snapshot = legacy_snapshot(config, scale)
+    snapshot = legacy_snapshot(config, computing.setup.intensity_scale)
     model = TrainedModel(computing, {}, snapshot, config.backend, execution.seed, training.probes)
     on_epoch = _with_best_archive(model, best_archive, validation, on_epoch)
     logs = log_folder or checkpoint_folder
@@ -222,6 +220,25 @@ def train_locked(
     model.history = result.history | judge.history(done)
     logged.keep_model()
     return model
+
+
+def untrained_backend(
+    training: GroupSource, config: TrainingConfig, execution: ExecutionConfig, log_folder: Path | None = None
+) -> Backend:
+    """Return a backend that is ready to train.
+
+    Args:
+        training: groups to train on, which give the probes.
+        config: what to train, with the backend in force.
+        execution: run-time options.
+        log_folder: where history and pictures of the run go; None takes the folder of checkpoints.
+
+    Returns:
+        The backend with its starting weights.
+    """
+    scale = default_intensity_scale(config.nphotons, config.model.N)
+    setup = BackendSetup(config.model, config, execution, scale, training.probes, log_folder)
+    return create_backend(config.backend, setup)
 
 
 class _Told:

@@ -96,22 +96,24 @@ class Backend(ABC):
     """
 
     name: ClassVar[str]
-    """'tensorflow' or 'pytorch'."""
+    """'tensorflow', 'pytorch' or 'onnx'."""
 
     def __init__(self, setup: BackendSetup) -> None:
-        """Keep the setup and refuse a generator, or an option of it, that this backend lacks.
+        """Build the model with its starting weights, which the seed decides.
 
         Args:
             setup: configuration and constants.
 
         Raises:
-            ConfigError: every loss weight is 0.
-            UnsupportedOptionError: names the backends that offer it.
+            ConfigError: every loss weight is 0, or the device or the compiler is not there.
+            UnsupportedOptionError: this backend lacks the generator or an option; names the backends that offer it.
         """
         require_offered(setup.model, self.name)
         self.setup = setup
         self.loss_weights = loss_weights(setup.training)
         """Weights of the loss terms."""
+        with self._explained_failures():
+            self._build()
 
     @staticmethod
     @abstractmethod
@@ -281,6 +283,9 @@ class Backend(ABC):
     @abstractmethod
     def _explained_failures() -> AbstractContextManager[None]:
         """Return a context that turns failures of the machine into errors that say what to do."""
+
+    @abstractmethod
+    def _build(self) -> None: ...
 
     @abstractmethod
     def _weight_shapes(self) -> dict[str, tuple[int, ...]]: ...

@@ -12,7 +12,7 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
+from ptychopinn_backend.seam.interface import Backend, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.tf_backend.data import SourceConstants, TensorBatch, stream
 from ptychopinn_backend.tf_backend.devices import (
     device_names,
@@ -35,24 +35,14 @@ class TensorFlowBackend(Backend):
     name: ClassVar[str] = "tensorflow"
     _explained_failures = staticmethod(explained_failures)
 
-    @explained_failures()
-    def __init__(self, setup: BackendSetup) -> None:
-        """Build the model with its starting weights.
-
-        Args:
-            setup: configuration and constants.
-
-        Raises:
-            ConfigError: every loss weight is 0, or the accelerator is not there.
-            UnsupportedOptionError: a generator or an option that this backend lacks.
-        """
-        super().__init__(setup)
-        refuse_unsupported(setup.execution)
-        set_determinism(setup.execution.deterministic)
-        self._device = resolve_device(setup.execution.accelerator)
-        precision = resolve_precision(setup.execution, self._device)
+    def _build(self) -> None:
+        execution = self.setup.execution
+        refuse_unsupported(execution)
+        set_determinism(execution.deterministic)
+        self._device = resolve_device(execution.accelerator)
+        precision = resolve_precision(execution, self._device)
         with tf.device(self._device):
-            self._model = PtychographyModel(setup, self.loss_weights, precision, self._device)
+            self._model = PtychographyModel(self.setup, self.loss_weights, precision, self._device)
 
     @staticmethod
     def versions() -> dict[str, str]:

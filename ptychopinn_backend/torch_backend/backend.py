@@ -16,7 +16,7 @@ from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.physics.loss_formulas import MODULUS_FLOOR
-from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, ForwardResult, TrainingResult
+from ptychopinn_backend.seam.interface import Backend, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.torch_backend.compilation import compile_network
 from ptychopinn_backend.torch_backend.data import SourceConstants, TensorBatch
 from ptychopinn_backend.torch_backend.devices import (
@@ -37,22 +37,12 @@ class TorchBackend(Backend):
     name: ClassVar[str] = "pytorch"
     _explained_failures = staticmethod(explained_failures)
 
-    @explained_failures()
-    def __init__(self, setup: BackendSetup) -> None:
-        """Build the model with the initial weights that the seed means.
-
-        Args:
-            setup: configuration and constants.
-
-        Raises:
-            ConfigError: every loss weight is 0, or the accelerator or the compiler is not there.
-            UnsupportedOptionError: the generator is not offered.
-        """
-        super().__init__(setup)
-        self._device = resolve_device(setup.execution)
-        self._precision = resolve_precision(setup.execution, self._device)
-        self._model = PtychographyModel(setup, self.loss_weights).to(self._device).eval()
-        if setup.execution.compile_model:
+    def _build(self) -> None:
+        execution = self.setup.execution
+        self._device = resolve_device(execution)
+        self._precision = resolve_precision(execution, self._device)
+        self._model = PtychographyModel(self.setup, self.loss_weights).to(self._device).eval()
+        if execution.compile_model:
             compile_network(self._model.generator, self._device)
 
     @staticmethod
