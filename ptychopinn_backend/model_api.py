@@ -23,7 +23,7 @@ from ptychopinn_backend.runs.plan import RunPlan
 from ptychopinn_backend.runs.planning import prepare
 from ptychopinn_backend.runs.reconstruct import predict, reconstruct
 from ptychopinn_backend.runs.request import Layer, RunRequest, asked_options
-from ptychopinn_backend.runs.scan_input import Scan, Scans, listed, scan_input
+from ptychopinn_backend.runs.scan_input import AnyScan, Scans, listed, scan_input
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.seam.interface import EpochCallback
 from ptychopinn_backend.seam.process_rank import is_first_process
@@ -155,12 +155,14 @@ class PtychoModel:
         return self
 
     @overload
-    def infer(self, npz: Scan | ScanDataset, stitching: Literal[True] = True, **options: Any) -> Reconstruction: ...
+    def infer(self, npz: AnyScan | ScanDataset, stitching: Literal[True] = True, **options: Any) -> Reconstruction: ...
 
     @overload
-    def infer(self, npz: Scan | ScanDataset, stitching: Literal[False], **options: Any) -> Complex64Array: ...
+    def infer(self, npz: AnyScan | ScanDataset, stitching: Literal[False], **options: Any) -> Complex64Array: ...
 
-    def infer(self, npz: Scan | ScanDataset, stitching: bool = True, **options: Any) -> Reconstruction | Complex64Array:
+    def infer(
+        self, npz: AnyScan | ScanDataset, stitching: bool = True, **options: Any
+    ) -> Reconstruction | Complex64Array:
         """Reconstruct a scan.
 
         Args:
@@ -213,7 +215,7 @@ class PtychoModel:
         return model
 
 
-def _read(item: Scan | ScanDataset) -> RawData:
+def _read(item: AnyScan | ScanDataset) -> RawData:
     if isinstance(item, RawData):
         return item
     folder = item.folder if isinstance(item, ScanDataset) else Path(item)

@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 DATASET_NAME: Final = "dataset"
 
-Scan = RawData | str | Path
-Scans = Scan | Sequence[Scan] | ScanDataset
+AnyScan = RawData | str | Path
+Scans = AnyScan | Sequence[AnyScan] | ScanDataset
 """One scan or several, as arrays, files or folders of files; or a data set, opened or by its folder."""
 
 
@@ -139,7 +139,7 @@ class _InMemory:
 
     def __init__(
         self,
-        scans: Sequence[Scan],
+        scans: Sequence[AnyScan],
         validation: Scans | None,
         reading: Reading,
         calibrate: str,
@@ -198,7 +198,7 @@ class _WholeDataset:
         return TrainingData(dataset, grouped.training, photons, judges)
 
 
-def listed(scans: Scans) -> list[Scan]:
+def listed(scans: Scans) -> list[AnyScan]:
     """Return scans as a list.
 
     Args:

@@ -43,7 +43,7 @@ def require_resumable(folder: Path, backend: str) -> None:
         if (folder / name).is_file():
             raise TrainingError(
                 f"'{folder / name}' is a checkpoint of the backend {other}, and this training computes with {backend}. "
-                f"Go on with --backend {other}, or train without resuming."
+                f"Go on with that backend, or train without resuming."
             )
     warnings.warn(
         f"'{folder}' holds no checkpoint to go on from: training starts at epoch 1.", UserWarning, stacklevel=3
@@ -77,7 +77,7 @@ def warn_of_newer_checkpoints(archive: Path) -> None:
     if last is not None and last.stat().st_mtime > archive.stat().st_mtime + _TOLERANCE_S:
         warnings.warn(
             f"The checkpoints in '{last.parent}' are newer than the model '{archive}': a later training there was "
-            "interrupted, or still runs. The earlier model is used. Go on with that training by --resume, or delete "
+            "interrupted, or still runs. The earlier model is used. Resume that training, or delete "
             "the checkpoints.",
             UserWarning,
             stacklevel=3,

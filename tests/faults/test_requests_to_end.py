@@ -64,6 +64,4 @@ def test_an_earlier_model_beside_newer_checkpoints(
     assert code == 0
     assert len(said) == 1
     assert "are newer than the model" in said[0]
-    assert said[0].endswith(
-        "The earlier model is used. Go on with that training by --resume, or delete the checkpoints."
-    )
+    assert said[0].endswith("The earlier model is used. Resume that training, or delete the checkpoints.")
