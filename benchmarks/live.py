@@ -1,4 +1,4 @@
-"""Live inference: patterns a second with pairing and stitching beside the bare prediction, lag, memory, counts, kills.
+"""Live inference: rates beside the bare prediction, lag, memory, counts, kills.
 
 `python -m benchmarks --only live` measures rates and lags. The long runs are `python -m benchmarks.live --minutes 10`
 (memory at full rate), `--frames 1000000` (no count is lost) and `--kills 50` (sender and receiver are killed and
@@ -146,7 +146,7 @@ def memory(minutes: float) -> dict[str, float]:
         spent = (time.monotonic() - begin) / (60 * minutes)
         for mark in [mark for mark in marks if spent >= mark]:
             found[marks.pop(mark)] = _resident_mib()
-    return {**found, "frames": float(number), "frames a second": number / (60 * minutes)}
+    return {**found, "frames": float(number), "frames per second": number / (60 * minutes)}
 
 
 def _resident_mib() -> float:

@@ -1,4 +1,4 @@
-"""ONNX Runtime beside both frameworks on the CPU: patches a second, start-up, memory, and what has to be installed."""
+"""ONNX Runtime beside both frameworks on the CPU: patches per second, start-up, memory, and what to install."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ class TerminationRequest(KeyboardInterrupt):
 
 
 class ProcessLostError(TrainingError):
-    """Another process of the same training ended; why, that one knows."""
+    """Another process of the same training ended; its own error says why."""
 
 
 class InsufficientMemoryError(PtychoPINNError, MemoryError):

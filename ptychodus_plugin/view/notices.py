@@ -28,7 +28,7 @@ class Notices(QObject):
 
         Args:
             widget: the form of the reconstructor.
-            reconstructor: it.
+            reconstructor: whose notices are shown.
             on_chosen: called with what the preset became.
         """
         super().__init__(widget)

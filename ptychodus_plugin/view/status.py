@@ -96,7 +96,7 @@ class ResultPanel:
         """Show figures.
 
         Args:
-            judged: they.
+            judged: figures of the last reconstruction.
         """
         self._label.setText(table_of(judged))
         self._is_wanted = True

@@ -58,13 +58,13 @@ def judged(before: Fit | None, after: Fit, refinement: Refinement) -> tuple[bool
     if not after.deviance < null:
         return False, (
             f"The held-out patterns are no better explained than by the mean pattern (deviance {after.deviance:.3g} "
-            f"against {null:.3g} a pixel)."
+            f"against {null:.3g} per pixel)."
         )
     if before is None:
         return True, f"R-free {after.r_factor:.4f} without a probe to compare with; the mean pattern explains less."
     change = (
         f"R-free {before.r_factor:.4f} -> {after.r_factor:.4f}, "
-        f"deviance {before.deviance:.4g} -> {after.deviance:.4g} a pixel"
+        f"deviance {before.deviance:.4g} -> {after.deviance:.4g} per pixel"
     )
     if not after.deviance < before.deviance:
         return False, f"The held-out patterns are not better explained than with what was given: {change}."

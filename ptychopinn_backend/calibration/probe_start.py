@@ -52,7 +52,7 @@ def with_modes(probe: Complex64Array, modes: int) -> Complex64Array:
 def probe_of_pupil(pupil: Float64Array, defocus_px2: float) -> Complex64Array:
     """Return the beam behind a lens with a pupil, out of focus.
 
-    A ray of frequency f, in cycles a pixel, meets the object f * defocus_px2 pixels from the axis.
+    A ray of frequency f, in cycles per pixel, meets the object f * defocus_px2 pixels from the axis.
 
     Args:
         pupil: amplitude on the detector (N, N), zero frequency at the array centre.

@@ -105,7 +105,7 @@ def off_centre(subject: Subject) -> Outcome:
     against = "the middle of the array" if light is None else "that of the probe's far field"
     evidence = (
         f"The centre of the patterns lies {row:+.1f} rows and {column:+.1f} columns from {against}; the object gets a "
-        f"phase ramp of {2 * np.pi * np.hypot(row, column) / N:.2g} rad a pixel, and light is lost at one border."
+        f"phase ramp of {2 * np.pi * np.hypot(row, column) / N:.2g} rad per pixel, and light is lost at one border."
     )
     remedy = "Crop the patterns around their centre."
     step = -np.rint(off).astype(int)

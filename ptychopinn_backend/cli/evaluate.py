@@ -35,7 +35,7 @@ ROWS: Final = (
     ("frc_half_bit_px", "FRC half-bit resolution", "{:.2f} px"),
     ("half_data_frc_px", "even against odd patterns", "{:.2f} px"),
     ("elapsed_s", "time of the reconstruction", "{:.2f} s"),
-    ("patterns_per_s", "patterns a second", "{:.0f}"),
+    ("patterns_per_s", "patterns per second", "{:.0f}"),
 )
 
 

@@ -266,7 +266,7 @@ def _checked_count(options: GroupingOptions, n_points: int) -> int:
     if n_groups > n_points and not options.enable_oversampling:
         raise DataError(
             f"n_groups = {n_groups} is more than the scan's {n_points} points that can seed one. "
-            f"Ask for {n_points} or fewer, or set enable_oversampling=True to draw several groups a point."
+            f"Ask for {n_points} or fewer, or set enable_oversampling=True to draw several groups per point."
         )
     return n_groups
 

@@ -252,7 +252,7 @@ class RawData(ScanCalls):
         """Return the scan points at `indices`, in that order.
 
         Args:
-            indices: whole numbers, or one flag a scan point.
+            indices: whole numbers, or one flag per scan point.
 
         Returns:
             A scan of those points; probe, object and metadata are shared.

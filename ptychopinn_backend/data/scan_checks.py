@@ -121,7 +121,7 @@ def check_pattern_layout(
     if len(array) != n_positions:
         raise DataError(
             f"{name} holds {len(array)} patterns for {n_positions} scan positions (shape {array.shape}). "
-            "Give one position a pattern."
+            "Give one position per pattern."
         )
     if array.shape[1] != array.shape[2]:
         raise DataError(
@@ -130,7 +130,7 @@ def check_pattern_layout(
         )
     if bad_pixels is not None and bad_pixels.shape != array.shape[1:]:
         raise DataError(
-            f"bad_pixels has shape {bad_pixels.shape} for patterns of {array.shape[1:]}. Give one flag a pixel."
+            f"bad_pixels has shape {bad_pixels.shape} for patterns of {array.shape[1:]}. Give one flag per pixel."
         )
     return array
 
@@ -166,7 +166,7 @@ def check_bad_pixels(values: AnyArray | None) -> BoolArray | None:
     array = np.asarray(values)
     require_kind("bad_pixels", array, "biu", "flags (True = bad)")
     if array.ndim != 2:
-        raise DataError(f"bad_pixels has shape {array.shape}; expected (N, N), one flag a pixel. Reshape it.")
+        raise DataError(f"bad_pixels has shape {array.shape}; expected (N, N), one flag per pixel. Reshape it.")
     if array.all():
         raise DataError("bad_pixels marks every pixel as bad; True means bad. Invert the mask.")
     return array.astype(np.bool_)

@@ -70,7 +70,7 @@ class Display:
             view: one of `VIEWS`.
 
         Returns:
-            PNG, at most about 1024 pixels a side.
+            PNG, at most about 1024 pixels per side.
         """
         with self._lock:
             version, values, light = self.version, self.views.get(view), self.views.get("light")

@@ -21,7 +21,7 @@ from ptychopinn_backend.live.channels import Network, ndarray_type, ndarray_valu
 logger = logging.getLogger(__name__)
 
 FASTEST_HZ: Final = 20_000.0
-"""Frames a second, at most: more would only flood the computer it runs on."""
+"""Frames per second, at most: more would only flood the computer it runs on."""
 MOST_FRAMES: Final = 10_000_000
 MOST_SECONDS: Final = 24 * 3600.0
 _SETTLE_S: Final = 0.3
@@ -35,7 +35,7 @@ class ReplayOptions:
     """How a scan is sent, and what goes wrong on the way."""
 
     rate_hz: float = 100.0
-    """Frames a second."""
+    """Frames per second."""
     frames: int | None = None
     """How many; more than the scan has begin it again, with numbers that go on. None sends the scan once."""
     seconds: float = 3600.0

@@ -72,7 +72,7 @@ def asked_options(layers: Sequence[Layer]) -> AskedOptions:
         layers: options and inputs by name, the strongest giver first; None is not given.
 
     Returns:
-        Both.
+        Options and inputs, each with who gave it.
 
     Raises:
         ConfigError: an unknown name, or one giver names the same input twice.

@@ -35,7 +35,7 @@ class StartArchive:
             path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
 
         Returns:
-            It.
+            What it holds.
 
         Raises:
             ArchiveError: missing, damaged, foreign or newer archive.

@@ -234,7 +234,7 @@ def end_all(children: Sequence[ChildProcess], grace_s: float = GRACE_SECONDS) ->
     """Make sure that children are gone, and all that they started.
 
     Args:
-        children: they.
+        children: processes that this one started.
         grace_s: time between asking and killing.
     """
     for child in children:
@@ -254,7 +254,7 @@ def hear_all(
     """Hear children that work together, until all are done, or some time after one has failed.
 
     Args:
-        children: they.
+        children: processes that this one started.
         on_message: called with the index of a child and its message.
         grace_s: how long the others may take to notice a failure.
         longest_s: how long all may take.

@@ -147,7 +147,7 @@ class TrainingModule(LightningModule):  # type: ignore[misc]
             group["lr"] = self.progress.learning_rate
 
     def freeze_encoder(self, frozen: bool) -> None:
-        """Leave the encoder as it is, or let it move again: what has no gradient moves by weight decay neither.
+        """Freeze the encoder, or train it again. Weights without a gradient are not changed by weight decay either.
 
         Args:
             frozen: True in fine-tuning.

@@ -255,7 +255,7 @@ def test_every_wrong_field_has_its_sentence(changes: dict[str, Any], words: str)
 
 
 def test_an_object_beyond_all_measure_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"The scan covers .* at most 20000 a side are simulated\. Lower step_px"):
+    with pytest.raises(ConfigError, match=r"The scan covers .* at most 20000 per side are simulated\. Lower step_px"):
         simulate(replace(SMALL, step_px=1e5), 0)
     with pytest.raises(ConfigError, match="No light passes the object"):
         simulate(replace(SMALL, amplitude_min=0.0, amplitude_max=1e-300), 0)

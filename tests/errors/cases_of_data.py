@@ -89,7 +89,7 @@ CASES = (
     Case("The scan index is not whole", RUN, "whole numbers", scan_with(scan_index=np.linspace(0, 1, 24))),
     Case("Every pixel is marked bad", RUN, "every pixel as bad", scan_with(bad_pixels=np.ones((32, 32), bool))),
     Case(
-        "The bad-pixel mask has another size", RUN, "one flag a pixel", scan_with(bad_pixels=np.zeros((16, 16), bool))
+        "The bad-pixel mask has another size", RUN, "one flag per pixel", scan_with(bad_pixels=np.zeros((16, 16), bool))
     ),
     Case("The labels are amplitudes only", RUN, "phase is part", scan_with(Y=np.ones((24, 32, 32)))),
     Case("The labels have another shape", RUN, "expected", scan_with(Y=np.ones((24, 16, 16), complex))),

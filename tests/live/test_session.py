@@ -121,7 +121,7 @@ def test_ctrl_c_ends_in_order(archive: Path, tmp_path: Path, port: int) -> None:
 def test_a_kilohertz_without_a_framework_is_what_pytorch_makes_of_it(
     archive: Path, scan_file: Path, tmp_path: Path, port: int
 ) -> None:
-    """An instrument's computer: ONNX Runtime alone, and a detector of 1000 frames a second."""
+    """An instrument's computer: ONNX Runtime alone, and a detector of 1000 frames per second."""
     pytest.importorskip("onnxruntime")
     (tmp_path / "packages").mkdir()
     paths = environment_without(tmp_path / "packages", *FRAMEWORKS)

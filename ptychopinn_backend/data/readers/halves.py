@@ -116,7 +116,7 @@ def named_by_patterns(files: Sequence[Path], reading: Reading = ASK_THE_FILE) ->
         reading: what the user states about them.
 
     Returns:
-        One file a scan, in the order given.
+        One file per scan, in the order given.
 
     Raises:
         DataError: a half lies in another folder than the other, or several fit.

@@ -54,7 +54,7 @@ def gaussian(spec: SimulationConfig) -> ComplexArray:
 def zone_plate(spec: SimulationConfig) -> ComplexArray:
     """Return the defocused beam of a zone plate with a central stop, (N, N).
 
-    The beam is the inverse Fourier transform of the annular pupil. A ray of frequency f, in cycles a pixel, meets the
+    The beam is the inverse Fourier transform of the annular pupil. A ray of frequency f, in cycles per pixel, meets the
     object f * defocus_px2 pixels from the axis, so the beam is about 2 * f_max * defocus_px2 wide.
     """
     frequency = np.fft.fftfreq(spec.size)

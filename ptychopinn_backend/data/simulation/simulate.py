@@ -155,8 +155,8 @@ def _object_shape(spec: SimulationConfig, positions_xy: Float64Array) -> tuple[i
     width, height = np.ceil(positions_xy.max(axis=0) + spec.size / 2 + _MARGIN_PX).astype(int)
     if max(width, height) > _MAX_OBJECT_PX:
         raise ConfigError(
-            f"The scan covers {height} x {width} pixels; at most {_MAX_OBJECT_PX} a side are simulated. Lower step_px, "
-            "patterns or position_error_px."
+            f"The scan covers {height} x {width} pixels; at most {_MAX_OBJECT_PX} per side are simulated. Lower "
+            "step_px, patterns or position_error_px."
         )
     return int(height), int(width)
 
