@@ -57,8 +57,8 @@ class PtychoModel:
             architecture: generator name; None takes the preset's, or 'cnn'.
             N: pattern side in pixels.
             gridsize: neighbouring patterns of a group along each side; None takes the preset's, or 1.
-            preset: a tried set of options for network and training, 'fast', 'fine', 'legacy', or 'auto', which looks at
-                the scan; those given win.
+            preset: a tested set of options for network and training: 'fast', 'fine', 'legacy', or 'auto', which looks
+                at the scan. Options you give override it.
             backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then the
                 default of the package (`factory.DEFAULT_BACKEND`).
             **options: further fields of `ModelConfig`.
@@ -112,16 +112,16 @@ class PtychoModel:
             npz: a scan file (NPZ, or HDF5 of Ptychodus), a folder of them, a `RawData`, or a list of those; or a data
                 set on disk: a `ScanDataset`, or its folder.
             validation: scans to validate on, given in the same way; None keeps some groups for it.
-            dataset: folder of a data set that is made from the files, or used where it was made from the same ones;
-                None takes scans into memory, or, where they need much of it, makes one in `checkpoint_folder`.
+            dataset: folder of a data set on disk. It is made from the files, or used if they made it before.
+                None takes scans into memory; if they need much of it, a data set is made in `checkpoint_folder`.
             on_epoch: called after every epoch; True stops training.
             checkpoint_folder: where the best and the last state are written; None writes none.
             resume: go on from the last state in that folder.
-            init: archive of either backend to start from; its network is used where no option says otherwise.
+            init: archive of either backend to start from; its network is used unless an option says otherwise.
             execution: run-time options.
             **options: fields of `TrainingConfig` and `ExecutionConfig`, for example nepochs, batch_size,
-                learning_rate, seed; `minutes` limits the time of the training. Unless given, nphotons is the measured
-                mean and every scan point seeds a group.
+                learning_rate, seed; `minutes` limits the time of the training. By default nphotons is the measured
+                mean, and every scan point gives a group.
 
         Returns:
             This model, trained.

@@ -61,7 +61,7 @@ def reconstruct(
     seed: int | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> Reconstruction:
-    """Reconstruct the object of a scan; patches stream through, never all in memory.
+    """Reconstruct the object of a scan. Patches are added batch by batch, so they are never all in memory.
 
     Args:
         model: a trained model.
@@ -78,7 +78,7 @@ def reconstruct(
             counts; without patterns to hold out it takes 8.
         held_out: leave out a few patterns, spread evenly (`data.held_out`), so that they judge the object: `info` gets
             'r_free', 'free_deviance' and their rows, 'held_out'.
-        last_pass: once held-out patterns have decided, reconstruct again with all patterns; 'r_free' is that of before.
+        last_pass: after held-out patterns have decided, reconstruct again with all patterns; 'r_free' stays as it was.
         seed: seed of the neighbour draw; None takes that of the training.
         on_progress: called after every batch; what it is given is not polished.
 
