@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("ptychopinn_backend", "ptychodus_plugin", "tests", "benchmarks", "examples")
+FOLDERS = ("ptychopinn_backend", "ptychodus_plugin", "tests", "benchmarks")
 FILES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 MODULE_LINES, FUNCTION_LINES = 400, 60
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "misc", "common"}
