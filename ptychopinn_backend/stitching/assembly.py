@@ -28,7 +28,7 @@ from ptychopinn_backend.stitching.weight import WeightSum, copy_shifted
 LIT_PHOTONS = 4.0
 """Photons a pixel needs to be known: of fewer its phase is known to half a radian at best, and it is set to 0."""
 LIT_PART = 0.1
-"""In a scan of few photons a pixel needs this part of what a typical one gets: the rim is unknown, not the whole."""
+"""In a scan of few photons per pixel needs this part of what a typical one gets: the rim is unknown, not the whole."""
 _WITHIN = 0.05
 """Pixels with more than this part of the largest light lie within the scan."""
 FEWEST_HELD = 128
