@@ -95,18 +95,18 @@ def columns(folder: Path) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
 def test_two_processes_give_the_loss_curve_of_one_with_the_doubled_batch(
-    strategy: str, scan: str, tmp_path: Path
+    strategy: str, scan: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--epochs", "3", "--batch-size", "4", "--devices", "2", "--strategy", strategy]
-    two = started(scan, "-o", str(tmp_path / "two"), *options)
-    output, errors = two.communicate(timeout=200)
-    assert two.returncode == 0, errors
-    assert output.count("Trained with pytorch") == 1
-    assert errors.splitlines() == [
+    assert main(["train", scan, "-o", str(tmp_path / "two"), *options, *COMMON]) == 0
+    # What both processes say reaches the same two files.
+    said = capfd.readouterr()
+    assert said.out.count("Trained with pytorch") == 1
+    assert said.err.splitlines() == [
         "Preset legacy: cnn, gridsize 2, 3 epochs",
-        *(line for line in errors.splitlines() if line.startswith(("epoch ", "An epoch takes "))),
+        *(line for line in said.err.splitlines() if line.startswith(("epoch ", "An epoch takes "))),
     ]
-    assert errors.count("epoch 1/3") == errors.count("An epoch takes ") == 1
+    assert said.err.count("epoch 1/3") == said.err.count("An epoch takes ") == 1
     rate = str(1e-3 * 2**0.5)
     one = ["train", scan, "-o", str(tmp_path / "one"), *COMMON, "--epochs", "3", "--batch-size", "8", "--quiet"]
     assert main([*one, "--learning-rate", rate]) == 0
@@ -118,18 +118,14 @@ def test_two_processes_give_the_loss_curve_of_one_with_the_doubled_batch(
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
-def test_what_pytorch_says_of_its_own_layout_stays_inside(strategy: str, scan: str, tmp_path: Path) -> None:
+def test_what_pytorch_says_of_its_own_layout_stays_inside(
+    strategy: str, scan: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     # The amplitude decoder then ends in a convolution to one channel, whose gradient has an axis of one entry.
     one_by_one = ["1" if word == "2" else word for word in COMMON]
     options = ["-o", str(tmp_path / "two"), "--epochs", "1", "--devices", "2", "--strategy", strategy, *one_by_one]
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "train", scan, *options],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    first, *rest = done.stderr.splitlines()
+    assert main(["train", scan, *options]) == 0
+    first, *rest = capfd.readouterr().err.splitlines()
     assert first == "Preset legacy: cnn, gridsize 1, 1 epochs"
     assert [line for line in rest if not line.startswith("epoch 1/1")] == []
 
@@ -184,10 +180,10 @@ def test_processes_end_with_the_one_that_started_them(running: subprocess.Popen[
     wait_until_gone(running.pid)
 
 
-def test_what_all_processes_refuse_is_said_once(scan: str, tmp_path: Path) -> None:
-    refused = started(scan, "-o", str(tmp_path), "--devices", "2", "--set", "checkpoint_monitor_metric=val_los")
-    _, errors = refused.communicate(timeout=120)
-    assert refused.returncode == 2
+def test_what_all_processes_refuse_is_said_once(scan: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--devices", "2", "--set", "checkpoint_monitor_metric=val_los"]
+    assert main(["train", scan, "-o", str(tmp_path), *options, *COMMON]) == 2
+    errors = capfd.readouterr().err
     assert errors.count("checkpoint_monitor_metric = 'val_los' is not a loss of this run") == 1
     assert "Traceback" not in errors
 
