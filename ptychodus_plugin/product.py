@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from skimage.restoration import inpaint_biharmonic
 
 from ptychodus_plugin.product_checks import check_product
 from ptychopinn_backend.arrays import AnyArray, BoolArray, ComplexArray, Float64Array
+from ptychopinn_backend.data.mapped_patterns import mapped_room
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.readers.host_export import CENTRE_SHIFT_PX
 from ptychopinn_backend.files.npz import METADATA_KEY, write_npz
@@ -98,9 +98,8 @@ def raw_data_of(parameters: ReconstructInput) -> RawData:
     check_product(product)
     xcoords, ycoords = scan_positions_px(product)
     patterns = parameters.diffraction_patterns
-    # In a file without a name: the system may take its pages out of memory, and no scan is held twice.
-    with tempfile.TemporaryFile() as file:
-        amplitudes = np.memmap(file, np.float32, "w+", shape=patterns.shape)
+    # In a file, so that no scan is held twice.
+    amplitudes = mapped_room(patterns.shape)
     return RawData.from_arrays(
         xcoords,
         ycoords,

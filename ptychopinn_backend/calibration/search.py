@@ -46,7 +46,11 @@ def search_positions(refinement: Refinement, rows: IntArray, reach_px: float) ->
 def ill_fitting(refinement: Refinement, measured: Measured) -> IntArray:
     """Return the fitted patterns that are explained far worse than the others for their counts."""
     rows = measured.fitted
-    relative = deviances(refinement, rows) / np.square(measured.amplitudes[rows], dtype=np.float64).sum(axis=(1, 2))
+    # In parts: all patterns at once would be held three times.
+    counts = [
+        np.square(measured.amplitudes[some], dtype=np.float64).sum(axis=(1, 2)) for some in refinement.chunks(rows)
+    ]
+    relative = deviances(refinement, rows) / np.concatenate(counts)
     middle = np.median(relative)
     deviation = 1.4826 * np.median(np.abs(relative - middle))
     return np.asarray(rows[relative > middle + _OUTLIER_DEVIATIONS * deviation])

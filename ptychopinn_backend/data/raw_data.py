@@ -18,6 +18,7 @@ from ptychopinn_backend.data.decisions import tell
 from ptychopinn_backend.data.findings.finding import Finding, warn_of
 from ptychopinn_backend.data.findings.layout import PATTERN_AXIS_KEY
 from ptychopinn_backend.data.grouping import GroupingOptions, Groups, group_positions
+from ptychopinn_backend.data.mapped_patterns import selected_patterns
 from ptychopinn_backend.data.measurement import AMPLITUDES, STATED_PHOTONS
 from ptychopinn_backend.data.readers.array_source import read_whole, stand_in
 from ptychopinn_backend.data.readers.door import open_scan
@@ -266,8 +267,9 @@ class RawData(ScanCalls):
             raise DataError(f"The scan has {self.n_patterns} points: {error}. Choose indices inside it.") from error
         if chosen.size == 0:
             raise DataError(f"None of the {self.n_patterns} scan points was selected. Select at least one.")
-        arrays = {name: getattr(self, name) for name in ("diff3d", *PER_POINT)}
-        return replace(self, **{name: array[chosen] for name, array in arrays.items() if array is not None})
+        arrays = {name: getattr(self, name) for name in PER_POINT}
+        kept = {name: array[chosen] for name, array in arrays.items() if array is not None}
+        return replace(self, diff3d=selected_patterns(self.diff3d, chosen), **kept)
 
     def by_object(self) -> dict[int, RawData]:
         """Return the scan of every object in it by its `scan_index`; a single one is this scan itself."""

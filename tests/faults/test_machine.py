@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from ptychopinn_backend.archive import read_archive
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.cli.main import MACHINE_FAILURE, USAGE_ERROR
+from ptychopinn_backend.data.mapped_patterns import mapped_room
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import OutputError
 from ptychopinn_backend.files.atomic_file import TEMPORARY_PATTERN
@@ -54,6 +56,14 @@ def test_a_full_disk_keeps_the_checkpoint_to_go_on_from(
     ballast.unlink()
     assert backend_server.train(scan_file, output, *more) == (0, [])
     assert len(read_archive(output).history["loss"]) == 3
+
+
+def test_mapped_patterns_on_a_full_disk_raise(small_disk: DiskMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk(MIB)))
+    assert mapped_room((2, 64, 64)).sum() == 0
+    # The first page without room would end the process with SIGBUS.
+    with pytest.raises(OSError, match="No space left on device"):
+        mapped_room((512, 64, 64))
 
 
 @pytest.mark.parametrize("command", ["train pytorch", "train tensorflow", "simulate"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +10,7 @@ from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.data.dataset.sources import MEMORY_PART
 from ptychopinn_backend.data.dataset.stored_rows import StoredRows
 from ptychopinn_backend.data.dataset.stored_scan import StoredScan
+from ptychopinn_backend.data.mapped_patterns import mapped_room
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import pattern_slices
 from ptychopinn_backend.files.npz import machine_memory_bytes
@@ -64,8 +64,7 @@ def _room(shape: tuple[int, ...]) -> AnyArray:
     """Return an array (pattern, N, N) for amplitudes: in memory, or in a temporary file where that is much."""
     if 4 * int(np.prod(shape)) <= MEMORY_PART * machine_memory_bytes():
         return np.empty(shape, np.float32)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.float32, "w+", shape=shape)
+    return mapped_room(shape)
 
 
 def _read_all(rows: StoredRows, into: AnyArray) -> AnyArray:
