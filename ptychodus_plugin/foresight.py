@@ -8,9 +8,8 @@ from typing import Any, Final
 import numpy as np
 from ptychodus.api.product import Product
 
-from ptychodus_plugin.configuration import check_patterns
 from ptychodus_plugin.messages import Chosen
-from ptychodus_plugin.product_checks import check_product
+from ptychodus_plugin.product_checks import check_patterns, check_product
 from ptychopinn_backend.arrays import ComplexArray, Float64Array, IntArray
 from ptychopinn_backend.config.presets import AUTO, fitted_preset
 from ptychopinn_backend.data.scaling import counts_in_light
