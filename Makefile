@@ -24,8 +24,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.$(DEMO_EXTRA)
 	$(BIN)/ptychopinn demo -o demo_output --backend $(BACKEND)
 
+# A file to a process, in the order of tests/conftest.py: xdist's own begins with the files of most tests, and those of
+# few that take minutes come last.
 test: $(VENV)/.installed system-packages
-	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(TEST_ENV) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types imports docs-check docs test
 
