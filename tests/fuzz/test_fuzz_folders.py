@@ -25,6 +25,8 @@ MODEL = ModelConfig(N=32, gridsize=2)
 def read_all(folder: Path) -> None:
     dataset = open_dataset(folder)
     dataset.batch(np.arange(dataset.n_groups))
+    for index in range(len(dataset.names)):
+        dataset.scan(index)
 
 
 def make_dataset(folder: Path) -> dict[Path, bytes]:
