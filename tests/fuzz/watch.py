@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DAILY_INPUTS = 500
+DAILY_INPUTS = 200
 INPUTS = int(os.environ.get("FUZZ_INPUTS", DAILY_INPUTS))
 """Inputs of every format; `FUZZ_INPUTS=20000 python -m pytest tests/fuzz` is the nightly run."""
 SLOWEST_S = 5.0
