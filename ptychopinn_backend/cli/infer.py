@@ -102,7 +102,8 @@ def command(
     others. A file with several objects gives one result for each of them, in folders object_0, object_1 and so on.
     SCAN may also be the folder of a data set; its scans are reconstructed from all of their patterns.
     """
-    from ptychopinn_backend.cli.inference_jobs import InferenceJob, output_folders, reconstruct_scans
+    from ptychopinn_backend.cli.inference_jobs import InferenceJob, output_folders
+    from ptychopinn_backend.cli.inference_workers import reconstruct_scans
     from ptychopinn_backend.config.execution import resolve_execution
     from ptychopinn_backend.data.dataset.scan_files import is_dataset, scan_files_of
 

@@ -1,36 +1,24 @@
-"""Many scans through one model, in this process or in several, where one that fails leaves the others alone."""
+"""What is done with every scan that a model reconstructs, and what became of it."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from ptychopinn_backend.config import find_archive
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.reading import Reading
-from ptychopinn_backend.errors import (
-    ChildDiedError,
-    DataError,
-    PtychoPINNError,
-    how_ended,
-    sentence_of,
-    warnings_passed_to,
-)
+from ptychopinn_backend.errors import DataError, PtychoPINNError, sentence_of
 from ptychopinn_backend.runs.trained_model import TrainedModel
-from ptychopinn_backend.seam.child_process import ChildProcess, LogRecord, ParentLink, end_all
-from ptychopinn_backend.seam.process_rank import environment
 
 logger = logging.getLogger(__name__)
 
-_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-_DEVICE_VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
-_FAILURES: Final = (PtychoPINNError, OSError, MemoryError)
+FAILURES: Final = (PtychoPINNError, OSError, MemoryError)
+"""What says by itself why it failed."""
 
 
 @dataclass(frozen=True)
@@ -124,25 +112,6 @@ def reconstruct_scan(
     return written
 
 
-def reconstruct_scans(job: InferenceJob, folders: Mapping[Path, Path], processes: int) -> Iterator[Outcome]:
-    """Reconstruct scan files one after the other, or several at a time.
-
-    Args:
-        job: what is done with each.
-        folders: scan file -> folder of its results.
-        processes: how many work at a time; 1 works in this process.
-
-    Yields:
-        What became of each, as they end; the order of `folders` with one process.
-    """
-    if processes == 1:
-        model = TrainedModel.load(job.archive, job.backend, job.execution, to_predict=True)
-        for scan, folder in folders.items():
-            yield attempt_scan(model, scan, folder, job)
-    else:
-        yield from _spread(job, list(folders.items()), min(processes, len(folders)))
-
-
 def output_folders(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
     """Return where the results of each scan go: below `output`, by its path from the folder all scans share.
 
@@ -184,101 +153,10 @@ def attempt_scan(model: TrainedModel, scan: Path, folder: Path, job: InferenceJo
     """
     try:
         return Outcome(scan, reconstruct_scan(model, scan, folder, job))
-    except _FAILURES as error:
+    except FAILURES as error:
         machine = isinstance(error, OSError | MemoryError) and not isinstance(error, FileNotFoundError)
         return Outcome(scan, [], sentence_of(error), machine)
     except Exception as error:
         # Whatever is wrong with one scan, the others are still wanted.
         logger.exception("Reconstruction of %s failed.", scan)
         return Outcome(scan, [], f"{type(error).__name__}: {' '.join(str(error).split())}")
-
-
-class _Worker:
-    """A process with a model, and the scan it works on."""
-
-    def __init__(self, job: InferenceJob, number: int, count: int) -> None:
-        with environment(_share_of_machine(number, count)):
-            self.child = ChildProcess(_work)
-        self.child.send(job)
-        self.number = number
-        self.scan = Path()
-
-    def give(self, scan: Path, folder: Path) -> None:
-        self.scan = scan
-        # A process that died a moment ago is noticed when its answer is missing.
-        with suppress(ChildDiedError):
-            self.child.send((scan, folder))
-
-    def take(self) -> Outcome | LogRecord:
-        """Return what became of the scan; also where the process did not live to tell."""
-        try:
-            found: Outcome | LogRecord = self.child.read()
-        except ChildDiedError as died:
-            how = how_ended(died.exit_code).removeprefix("signal ")
-            reason = (
-                f"Its process was ended from outside by {how}, most often because memory ran out. Lower --processes or "
-                "--batch-size, and run this scan again."
-            )
-            return Outcome(self.scan, [], reason, of_the_machine=True)
-        return found
-
-
-def _spread(job: InferenceJob, waiting: list[tuple[Path, Path]], count: int) -> Iterator[Outcome]:
-    waiting.reverse()
-    workers: dict[int, _Worker] = {}
-
-    def start(number: int) -> None:
-        worker = _Worker(job, number, count)
-        workers[worker.child.fileno()] = worker
-        worker.give(*waiting.pop())
-
-    try:
-        for number in range(count):
-            start(number)
-        while workers:
-            for pipe in wait(list(workers)):
-                worker = workers[int(cast(int, pipe))]
-                outcome = worker.take()
-                if isinstance(outcome, LogRecord):
-                    continue
-                yield outcome
-                if waiting and worker.child.exit_code is None:
-                    worker.give(*waiting.pop())
-                    continue
-                del workers[worker.child.fileno()]
-                worker.child.end(0.0)
-                if waiting:
-                    start(worker.number)
-    finally:
-        end_all([worker.child for worker in workers.values()], 0.0)
-
-
-def _share_of_machine(number: int, count: int) -> dict[str, str]:
-    """Return what gives a process its part of the cores, unless the user has, and one of the visible GPUs in turn."""
-    threads = str(max(1, (os.cpu_count() or 1) // count))
-    share = {name: threads for name in _THREAD_VARIABLES if name not in os.environ}
-    devices = [device for device in os.environ.get(_DEVICE_VARIABLE, "").split(",") if device]
-    if devices:
-        share[_DEVICE_VARIABLE] = devices[number % len(devices)]
-    return share
-
-
-def _work(parent: ParentLink) -> None:
-    from ptychopinn_backend.cli.main import say_warning
-
-    with warnings_passed_to(say_warning):
-        _work_on(parent)
-
-
-def _work_on(parent: ParentLink) -> None:
-    job: InferenceJob = parent.receive()
-    model: TrainedModel | None = None
-    # The parent ends this process when there is no scan left.
-    while True:
-        scan, folder = parent.receive()
-        try:
-            model = model or TrainedModel.load(job.archive, job.backend, job.execution, to_predict=True)
-        except _FAILURES as error:
-            parent.put(Outcome(scan, [], sentence_of(error)))
-            continue
-        parent.put(attempt_scan(model, scan, folder, job))

@@ -7,25 +7,23 @@ its input while it starts leaves its parent blocked for ever when it dies (CPyth
 
 from __future__ import annotations
 
-import inspect
 import logging
-import math
 import multiprocessing
 import os
 import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing.connection import wait
 from typing import Any, Final
 
 from ptychopinn_backend.errors import ChildDiedError, ChildFailedError, ConfigError, PtychoPINNError
 from ptychopinn_backend.seam.parcel import Parcel
-from ptychopinn_backend.seam.parent_link import Failure, LogRecord, ParentLink, work_for_parent
+from ptychopinn_backend.seam.parent_link import Failure, ParentLink, work_for_parent
 
-__all__ = ["GRACE_SECONDS", "ChildProcess", "LogRecord", "Parcel", "ParentLink", "end_all", "hear_all"]
+__all__ = ["GRACE_SECONDS", "ChildProcess", "Parcel", "ParentLink", "end_all", "heard"]
 
 GRACE_SECONDS: Final = 10.0
 """Between asking a child to end and killing it."""
@@ -42,7 +40,7 @@ class _Stopped(Exception):  # noqa: N818 - no error
 
 
 class ChildProcess:
-    """The parent's side of a child; it can be waited for with `multiprocessing.connection.wait`."""
+    """The parent's side of a child."""
 
     def __init__(self, work: Callable[[ParentLink], None], *, logs: bool = True) -> None:
         """Start the child.
@@ -51,7 +49,8 @@ class ChildProcess:
             work: a function of a module; the child calls it with its link to this process.
             logs: what the child logs goes to the loggers of the same names here; False leaves it to the child.
         """
-        if _imports_the_program():
+        # Python says so of a child that still runs the program it was started from, for the sake of its names.
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
             raise SystemExit(_UNGUARDED)
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
@@ -62,10 +61,7 @@ class ChildProcess:
         finally:
             # The child must hold the only other end: its death then ends the pipe.
             theirs.close()
-
-    def fileno(self) -> int:
-        """Return what becomes readable when there is a message, or none will come any more."""
-        return self._pipe.fileno()
+        self._pid = self._process.pid or 0
 
     @property
     def exit_code(self) -> int | None:
@@ -130,31 +126,22 @@ class ChildProcess:
             Exception: the one that ended the work.
         """
         while stop is None or not stop.is_set():
-            if self._is_heard():
-                message = self.read()
-                if not isinstance(message, LogRecord):
-                    return message
+            for _, message in heard([self]):
+                if isinstance(message, Exception):
+                    raise message
+                return message
         return None
 
-    def _is_heard(self) -> bool:
-        """Wait a moment for a message or the end."""
-        return self._pipe in wait([self._pipe, self._process.sentinel], _LOOK_S) or self.exit_code is not None
-
-    def read(self) -> Any:
-        """Return the next item, which is there: `fileno` is readable, or the child has ended; see `receive`.
-
-        Returns:
-            As `receive`, or a `LogRecord`, which has been logged.
-        """
-        if self.exit_code is not None and not self._pipe.poll():
-            raise self._death()
-        with self._noticing_death():
-            message = self._pipe.recv()
-        if isinstance(message, LogRecord):
-            logging.getLogger(message.logger).log(message.level, message.text)
-        elif isinstance(message, Failure):
-            raise _exception_of(message)
-        return message
+    def _read(self) -> Any:
+        """Return the next message, which is there, or the exception that came instead."""
+        try:
+            with self._noticing_death():
+                if self.exit_code is not None and not self._pipe.poll():
+                    raise EOFError
+                message = self._pipe.recv()
+        except Exception as error:
+            return error
+        return _exception_of(message) if isinstance(message, Failure) else message
 
     def messages(self, stop: threading.Event | None = None) -> Iterator[Any]:
         """Yield messages as they come, until the work is done or `stop` is set; raises as `receive` does."""
@@ -169,19 +156,6 @@ class ChildProcess:
         """
         end_all([self], grace_s)
 
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to the child and to all that it started.
-
-        Args:
-            number: the signal.
-        """
-        if hasattr(os, "killpg"):
-            # The child leads a group of processes of its own, which outlives it while one of them lives.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pid, number)
-                return
-        self.ask(number)
-
     def ask(self, number: signal.Signals) -> None:
         """Send a signal to the child alone, which answers it for all that it started.
 
@@ -192,23 +166,23 @@ class ChildProcess:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, number)
 
-    def close(self) -> None:
+    def _ask_all(self, number: signal.Signals) -> None:
+        """Send a signal to the child and to all that it started."""
+        if hasattr(os, "killpg"):
+            # The child leads a group of processes of its own, which outlives it while one of them lives.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, number)
+                return
+        self.ask(number)
+
+    def _close(self) -> None:
         """Kill what is left of the child, and close the pipe."""
-        self.send_signal(_KILL)
+        self._ask_all(_KILL)
         self._process.join()
         self._pipe.close()
 
-    @property
-    def _pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
-    def wait_for_end(self, until_s: float) -> None:
-        """Wait until the child has ended.
-
-        Args:
-            until_s: not longer than until then, by `time.monotonic`.
-        """
+    def _wait_for_end(self, until_s: float) -> None:
+        """Wait until the child has ended, not longer than until then, by `time.monotonic`."""
         # `join` looks at a pipe that a process forked by the child keeps open.
         while self.exit_code is None and time.monotonic() < until_s:
             time.sleep(_SHORT_LOOK_S)
@@ -218,7 +192,7 @@ class ChildProcess:
         try:
             yield
         except (EOFError, OSError):
-            self.wait_for_end(time.monotonic() + GRACE_SECONDS)
+            self._wait_for_end(time.monotonic() + GRACE_SECONDS)
             raise self._death() from None
 
     def _death(self) -> PtychoPINNError:
@@ -230,69 +204,54 @@ class ChildProcess:
         return ChildDiedError(self.exit_code)
 
 
-def end_all(children: Sequence[ChildProcess], grace_s: float = GRACE_SECONDS) -> None:
+def end_all(children: Collection[ChildProcess], grace_s: float = GRACE_SECONDS, own_s: float = 0.0) -> None:
     """Make sure that children are gone, and all that they started.
 
     Args:
         children: processes that this one started.
         grace_s: time between asking and killing.
+        own_s: time that they have before to end by themselves.
     """
+    _wait_for_all(children, own_s)
     for child in children:
-        child.send_signal(signal.SIGTERM)
-    until = time.monotonic() + grace_s
+        child._ask_all(signal.SIGTERM)
+    _wait_for_all(children, grace_s)
     for child in children:
-        child.wait_for_end(until)
-        child.close()
+        child._close()
 
 
-def hear_all(
-    children: Sequence[ChildProcess],
-    on_message: Callable[[int, Any], None],
-    grace_s: float,
-    longest_s: float = math.inf,
-) -> dict[int, Exception]:
-    """Hear children that work together, until all are done, or some time after one has failed.
+def _wait_for_all(children: Collection[ChildProcess], longest_s: float) -> None:
+    until = time.monotonic() + longest_s
+    for child in children:
+        child._wait_for_end(until)
+
+
+def heard(children: Collection[ChildProcess]) -> list[tuple[ChildProcess, Any]]:
+    """Wait a moment for what children have to say; what they log goes to the loggers of the same names.
 
     Args:
         children: processes that this one started.
-        on_message: called with the index of a child and its message.
-        grace_s: how long the others may take to notice a failure.
-        longest_s: how long all may take.
 
     Returns:
-        Index of a child -> what it failed with, in the order they failed.
+        Those that have something to say, each with its message: None where it has done its work, an exception where
+        that ended it.
     """
-    working, failures = dict(enumerate(children)), dict[int, Exception]()
-    until = time.monotonic() + longest_s
-    while working and time.monotonic() < until:
-        heard = wait([child.fileno() for child in working.values()], _LOOK_S)
-        ready = [index for index, child in working.items() if child.fileno() in heard or child.exit_code is not None]
-        for index in ready:
-            try:
-                message = children[index].read()
-            except Exception as error:
-                failures[index] = error
-                until = min(until, time.monotonic() + grace_s)
-                del working[index]
-                continue
-            if message is None:
-                del working[index]
-            elif not isinstance(message, LogRecord):
-                on_message(index, message)
-    return failures
+    ready = wait([child._pipe for child in children], _LOOK_S)
+    found = []
+    for child in children:
+        if child._pipe not in ready and child.exit_code is None:
+            continue
+        message = child._read()
+        if isinstance(message, logging.LogRecord):
+            logger = logging.getLogger(message.name)
+            if logger.isEnabledFor(message.levelno):
+                logger.handle(message)
+        else:
+            found.append((child, message))
+    return found
 
 
-def _imports_the_program() -> bool:
-    """Return whether this is a child that still runs the program it was started from, for the sake of its names."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__mp_main__":
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _exception_of(failure: Failure) -> BaseException:
+def _exception_of(failure: Failure) -> Exception:
     error: object = None
     if failure.pickled is not None:
         with suppress(Exception):

@@ -11,21 +11,14 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable
+from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from ptychopinn_backend.seam.parcel import take_parcel
 
 _LOOK_S: Final = 0.2
 """How often the end of the parent is looked for."""
-
-
-class LogRecord(NamedTuple):
-    """What the child logged."""
-
-    level: int
-    logger: str
-    text: str
 
 
 class Failure(NamedTuple):
@@ -80,16 +73,13 @@ class ParentLink:
                 _end_this_group()
 
 
-class _LogForwarder(logging.Handler):
-    def __init__(self, link: ParentLink) -> None:
-        super().__init__()
-        self._link = link
+class _LogForwarder(QueueHandler):
+    """Makes a record fit for a pipe, as for any queue, and sends it."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._link.put(LogRecord(record.levelno, record.name, self.format(record)))
-        except Exception:
-            self.handleError(record)
+    queue: Any  # a ParentLink
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self.queue.put(record)
 
 
 def work_for_parent(work: Callable[[ParentLink], None], pipe: Connection[Any, Any], level: int | None) -> None:
@@ -106,17 +96,17 @@ def work_for_parent(work: Callable[[ParentLink], None], pipe: Connection[Any, An
         os.register_at_fork(after_in_child=pipe.close)
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
     link = ParentLink(pipe)
+    forwarder, root = _LogForwarder(cast(Any, link)), logging.getLogger()
     if level is not None:
-        logging.getLogger().addHandler(_LogForwarder(link))
-        logging.getLogger().setLevel(level)
+        root.addHandler(forwarder)
+        root.setLevel(level)
     try:
         work(link)
         link.put(None)
     except BaseException as error:
         link.put(_failure_of(error))
     finally:
-        for handler in [handler for handler in logging.getLogger().handlers if isinstance(handler, _LogForwarder)]:
-            logging.getLogger().removeHandler(handler)
+        root.removeHandler(forwarder)
         link.close()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -60,24 +59,6 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def ended_by_signal(rank: int, count: int, number: int) -> str:
-    """Return what is said of a process of a training that a signal ended.
-
-    Args:
-        rank: its number on this machine, from 0.
-        count: processes of the training on this machine.
-        number: the signal.
-
-    Returns:
-        What happened, and the remedy.
-    """
-    return (
-        f"Process {rank + 1} of {count} was ended from outside by {signal.Signals(number).name}, most often because "
-        "memory ran out. Lower batch_size or devices, or hold the scans on disk (a data set); then resume from the "
-        "last checkpoint."
-    )
 
 
 def _rank() -> int:

@@ -21,7 +21,7 @@ from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback
 from ptychopinn_backend.seam.schedule import loss_changes
 from ptychopinn_backend.torch_backend.checkpoints import LAST_CHECKPOINT, AtomicCheckpointIO
 from ptychopinn_backend.torch_backend.devices import process_count, resolve_precision
-from ptychopinn_backend.torch_backend.distribution import build_strategy, cluster_environments
+from ptychopinn_backend.torch_backend.strategy import build_strategy, cluster_environments
 
 _EXPECTED_WARNINGS = (
     # Whole batches come from one call, so worker processes rarely pay; num_workers is there for those that do.

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.cli import main
-from ptychopinn_backend.cli.inference_jobs import InferenceJob, output_folders, reconstruct_scans
+from ptychopinn_backend.cli.inference_jobs import InferenceJob, output_folders
+from ptychopinn_backend.cli.inference_workers import reconstruct_scans
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.reading import ASK_THE_FILE
 from ptychopinn_backend.data.raw_data import RawData

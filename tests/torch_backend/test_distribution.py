@@ -18,7 +18,7 @@ from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.source import GroupBatch
 from ptychopinn_backend.errors import ConfigError, DataError, UnsupportedOptionError
 from ptychopinn_backend.seam.interface import BackendSetup, EpochReport
-from ptychopinn_backend.torch_backend import devices, distribution
+from ptychopinn_backend.torch_backend import devices, distribution, strategy
 from tests.contract.array_source import ArraySource
 from tests.contract.builders import backend_for, source_for, split_options
 
@@ -120,7 +120,7 @@ def _setup(**options: Any) -> BackendSetup:
 
 def test_a_single_process_is_never_spread() -> None:
     setup = _setup(strategy="ddp")
-    assert distribution.build_strategy(setup, torch.device("cpu")) == "auto"
+    assert strategy.build_strategy(setup, torch.device("cpu")) == "auto"
     assert not distribution.must_spawn(setup)
 
 
@@ -142,7 +142,7 @@ def test_fsdp_refuses_what_needs_whole_weights(option: dict[str, Any], monkeypat
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     setup = _setup(strategy="fsdp", accelerator="cuda", devices=2, **option)
     with pytest.raises(UnsupportedOptionError, match=f"{next(iter(option))} = .* is not offered with strategy 'fsdp'"):
-        distribution.build_strategy(setup, torch.device("cuda"))
+        strategy.build_strategy(setup, torch.device("cuda"))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="fsdp needs a CUDA device")
