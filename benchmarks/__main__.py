@@ -32,7 +32,7 @@ TOPICS = (
     "end_to_end",
     "growth",
 )
-ON_REQUEST = ("choices", "onnx_backend", "live")
+ON_REQUEST = ("choices", "onnx_backend", "live", "shared_machine")
 """Topics that only `--only` measures: they would take a run of all beyond ten minutes."""
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
 
