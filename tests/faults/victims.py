@@ -161,6 +161,7 @@ def _read(check: Callable[[Path], bool], path: Path, until: Path) -> int:
     try:
         while not until.exists():
             found += check(path)
+        found += check(path)
     except BaseException:
         traceback.print_exc()
         return 1
