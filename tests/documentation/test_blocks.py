@@ -11,6 +11,7 @@ import pytest
 from .blocks import ROOT, Block, blocks_of, pages
 from .running import commands_of, prepare, run_block, shorten_presets
 
+pytestmark = pytest.mark.slow
 PAGES = {str(page.relative_to(ROOT)): blocks_of(page) for page in pages()}
 
 

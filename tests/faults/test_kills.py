@@ -23,6 +23,7 @@ from . import victims
 from .conftest import BackendServer
 from .fork_server import ForkServer, killed_after
 
+pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("FAULT_KILLS", "20"))
 VICTIMS = "tests.faults.victims"
 EPOCHS = 5

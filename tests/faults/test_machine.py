@@ -23,6 +23,7 @@ from ptychopinn_backend.files.npz import member_names, read_npz
 
 from .conftest import BackendServer, DiskMaker, make_read_only, training
 
+pytestmark = pytest.mark.slow
 MIB = 2**20
 
 

@@ -14,6 +14,7 @@ from .conftest import BackendServer
 from .fork_server import killed_after
 from .test_kills import LAST
 
+pytestmark = pytest.mark.slow
 MORE = ("--batch-size", "32", "--set", "validation_fraction=0")
 
 
