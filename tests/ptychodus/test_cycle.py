@@ -2,57 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 from ptychodus.api.io import load_product
 
 from ptychopinn_backend.archive import read_metadata
+from tests.ptychodus.cycles import INNER, Cycle, run_cycle
 from tests.ptychodus.scenes import far_field_counts, shift_px
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-INNER = (slice(22, -22), slice(22, -22))
 pytestmark = pytest.mark.slow
-
-
-@dataclass
-class Cycle:
-    """What one run of `cycle_program` left."""
-
-    folder: Path
-    backend: str
-    report: dict[str, Any]
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        with np.load(self.folder / "result.npz") as file:
-            return dict(file)
 
 
 @pytest.fixture(scope="module", params=["pytorch", "tensorflow"])
 def cycle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Cycle:
     folder = tmp_path_factory.mktemp(request.param)
     return run_cycle(folder, request.param, "PINN")
-
-
-def run_cycle(folder: Path, backend: str, reconstructor: str, *more: str) -> Cycle:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.ptychodus.cycle_program", str(folder), backend, reconstructor, *more],
-        capture_output=True,
-        text=True,
-        timeout=500,
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return Cycle(folder, backend, json.loads((folder / "report.json").read_text()))
 
 
 def test_host_process_imports_no_framework(cycle: Cycle) -> None:
@@ -120,25 +84,3 @@ def test_product_carries_the_training_history(cycle: Cycle) -> None:
     values = [loss.value for loss in losses]
     assert min(values) > 0, "the host draws them on a logarithmic axis"
     np.testing.assert_allclose(np.diff(values), np.diff(cycle.report["training"][-1][2]), rtol=1e-6, atol=1e-6)
-
-
-def test_fresh_settings_give_an_object_that_lies_on_the_truth(tmp_path: Path) -> None:
-    done = run_cycle(tmp_path, "pytorch", "PINN", "fresh")
-    metadata = read_metadata(tmp_path / "saved.zip")
-    assert metadata["model"]["architecture"] == "backprojection_unet"
-    progress, goal, losses, _ = done.report["training"][-1]
-    assert progress == goal == len(losses)
-    truth = done.arrays()["truth"][INNER]
-    obj = load_product(tmp_path / "result.h5").object_.get_layer(0)[INNER]
-    assert max(np.abs(shift_px(obj, truth))) < 1.0
-    assert np.abs(np.vdot(obj, truth)) / np.linalg.norm(obj) / np.linalg.norm(truth) > 0.97
-
-
-def test_supervised_learns_from_the_object_of_the_product(tmp_path: Path) -> None:
-    done = run_cycle(tmp_path, "tensorflow", "Supervised")
-    assert read_metadata(tmp_path / "saved.zip")["model"]["model_type"] == "supervised"
-    result = load_product(tmp_path / "result.h5").object_
-    assert result.get_geometry() == load_product(tmp_path / "product.h5").object_.get_geometry()
-    _, _, training, validation = done.report["training"][-1]
-    assert min(training) < 0.9 * training[0]
-    assert len(validation) == 8
