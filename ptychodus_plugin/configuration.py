@@ -21,7 +21,7 @@ from ptychopinn_backend.config.generators import uses_back_projection
 from ptychopinn_backend.config.inputs import CALIBRATE, InputConfig
 from ptychopinn_backend.config.presets import AUTO
 from ptychopinn_backend.errors import ConfigError, DataError
-from ptychopinn_backend.factory import DEFAULT_BACKEND
+from ptychopinn_backend.factory import DEFAULT_BACKEND, require_installed
 from ptychopinn_backend.runs.planning import draft
 from ptychopinn_backend.runs.request import Layer, RunRequest
 
@@ -229,6 +229,7 @@ def train_payload(
     Raises:
         ConfigError: a setting breaks its rule, or training shall start from a model and there is none.
         DataError: the folder holds no training data and no product takes its place, or the product cannot be used.
+        BackendUnavailableError: the framework of the backend is not installed.
     """
     training, validation = training_files(input_path)
     source = _source(settings.value("Training", "TrainOn"), input_path, training, parameters)
@@ -240,7 +241,8 @@ def train_payload(
         init=init,
     )
     request = training_request(settings, reconstructor, inputs, output_path)
-    draft(request)
+    # Before the child calibrates a scan that cannot be trained on.
+    require_installed(draft(request).training.backend)
     if source == FOLDER:
         return TrainPayload(request, output_path)
     check_product(parameters.product)

@@ -32,7 +32,7 @@ def main(folder, backend):
         product.export_training_data(folder / "train_data.npz")
         window.answer_folder_dialog(folder)
         window.click(window.actions.train_button)
-        title, sentence = window.read_and_close_message(60)
+        title, sentence = window.read_and_close_message(200)
         print("message:", sentence)
         window.grab(folder / "window.png")
 
