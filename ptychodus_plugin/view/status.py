@@ -13,6 +13,8 @@ from ptychodus_plugin.messages import Judged
 
 _DRAW_EVERY_MS: Final = 400
 """Short epochs come faster than a figure is drawn."""
+_LEFT: Final = 0.2
+"""Part of the figure's width for the numbers of the axis of losses and its name."""
 _CURVES: Final = (("training_loss", "Training", "o-"), ("validation_loss", "Validation", "s--"))
 
 
@@ -62,6 +64,8 @@ class LossPlot(QObject):
         axes.grid(True)
         if values:
             axes.legend()
+        # Numbers of a logarithmic axis that spans less than a decade are long, and hid the name of the axis.
+        axes.figure.subplots_adjust(left=_LEFT)
         self._canvas.draw_idle()
 
 
@@ -118,10 +122,11 @@ def table_of(judged: Judged) -> str:
     if judged.resolution_px is not None:
         nanometres = judged.resolution_px * judged.pixel_nm
         resolution = f"{judged.resolution_px:.2f} px = {nanometres:.3g} nm"
-    how = f"{judged.elapsed_s:.1f} s, {judged.polish_steps} steps of polish"
+    # Wider words would leave the panel, which is as wide as the curves.
+    how = f"{judged.elapsed_s:.1f} s, {judged.polish_steps} steps"
     rows = [
         ("R of the result", f"{judged.r_factor:.4f}", "Two halves agree to", resolution),
-        ("of photon noise", f"{judged.noise_r_factor:.4f}", "Time", how),
+        ("of photon noise", f"{judged.noise_r_factor:.4f}", "Time, polish", how),
         ("of held-out patterns", free, "Probe and positions", "refined" if judged.refined else "as given"),
     ]
     cells = (

@@ -183,9 +183,13 @@ def test_panel_shows_how_good_the_result_is(window: Window) -> None:
     judged = Judged(0.1234, 0.05, 0.13, 2.5, 8, refined=True, pixel_nm=8.0)
     window.form.notices.told.emit(judged)
     assert panel.isVisible()
+    assert "2.5 s, 8 steps" in panel.text()
     assert all(word in panel.text() for word in ("0.1234", "0.0500", "0.1300", "2.5 s", "refined", "not measured"))
     window.form.notices.told.emit(judged._replace(resolution_px=1.5))
     assert "1.50 px = 12 nm" in panel.text()
+    window.form.notices.told.emit(judged._replace(elapsed_s=1234.5, resolution_px=12.34, pixel_nm=10.1))
+    window.settle()
+    assert panel.sizeHint().width() <= panel.width(), "the figures leave the panel"
     window.choose_algorithm("ptychopinn_supervised")
     assert not panel.isVisible()
     window.choose_algorithm("ptychopinn_pinn")
