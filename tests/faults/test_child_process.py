@@ -25,8 +25,8 @@ from tests.faults import children
 from tests.faults.conftest import DiskMaker
 
 KILLS = int(os.environ.get("FAULT_KILLS", "20"))
-LONG_S = 10.0
-"""Far more than a death takes to be noticed, far less than the children live."""
+LONG_S = 45.0
+"""Far more than it takes to start a child and to notice its death, on a busy machine too; less than children live."""
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
