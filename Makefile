@@ -61,8 +61,8 @@ $(VENV)-docs/.installed: constraints.txt
 	$(VENV)-docs/bin/pip install --quiet --constraint constraints.txt pydoclint mkdocs-material "mkdocstrings[python]"
 	touch $@
 
-# The pictures of docs/tour.md, by the commands of that page.
-pictures: $(VENV)/.torch
+# The pictures of docs/tour.md, by the commands of that page, and those of the window.
+pictures: $(VENV)/.installed
 	mkdir -p build/tour
 	cd build/tour && ../../$(BIN)/ptychopinn simulate -o scan.npz --object siemens --patterns 200 --photons 1e6 --seed 0
 	cd build/tour && ../../$(BIN)/ptychopinn train scan.npz -o model --backend pytorch --seed 0
@@ -71,6 +71,7 @@ pictures: $(VENV)/.torch
 	cp build/tour/sparse/sparse.png docs/images/sparse.png
 	cp build/tour/model/loss.png docs/images/tour_loss.png
 	cp build/tour/result/reconstruction.png docs/images/tour_reconstruction.png
+	$(TEST_ENV) $(BIN)/python -m tests.ptychodus.pictures docs/images
 
 # Both ends of the version ranges; see docs/supply_chain.md.
 matrix:
