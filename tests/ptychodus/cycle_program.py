@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from ptychodus.api.io import save_diffraction_data, save_product
 
-from tests.ptychodus.scenes import assembled, make_input
+from tests.ptychodus.scenes import assembled, decide_nothing, make_input
 
 FRAMEWORKS = ("torch", "lightning", "tensorflow", "keras")
 SETTINGS = {
@@ -28,10 +28,12 @@ def main(folder: Path, backend: str, reconstructor: str, *, fresh: bool) -> None
     from ptychodus.model import ModelCore
 
     folder.mkdir(parents=True, exist_ok=True)
-    parameters, truth = make_input(step_px=6.0 if fresh else 4.0, modes=2, bad_pixels=True)
+    parameters, truth = make_input(step_px=6.0 if fresh else 5.0, modes=2, bad_pixels=True)
     if reconstructor == "Supervised":
-        parameters, truth = make_input(step_px=4.0, guess=truth)
+        parameters, truth = make_input(step_px=6.0, guess=truth)
     with ModelCore() as model:
+        if reconstructor == "Supervised":
+            decide_nothing(model)
         for group, values in SETTINGS.items():
             for key, value in () if fresh else values.items():
                 model.settings_registry[group].parameters()[key].set_value(value)
