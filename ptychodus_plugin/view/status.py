@@ -61,6 +61,7 @@ class LossPlot(QObject):
             if label in curves:
                 epochs, heights = zip(*((loss.epoch, loss.value + shift) for loss in curves[label]), strict=True)
                 axes.semilogy(epochs, heights, style, label=label, linewidth=2.0, markersize=3.0)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(True)
         if values:
             axes.legend()

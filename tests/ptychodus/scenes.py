@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from ptychodus.api import io
 from ptychodus.api.assemble import AssembledDiffractionData
 from ptychodus.api.geometry import PixelGeometry
 from ptychodus.api.io import save_diffraction_data, save_product
@@ -147,6 +149,15 @@ def assembled(parameters: ReconstructInput) -> AssembledDiffractionData:
     patterns = parameters.diffraction_patterns
     return AssembledDiffractionData(
         np.arange(len(patterns)), patterns, PixelGeometry(DETECTOR_PIXEL_M, DETECTOR_PIXEL_M), parameters.bad_pixels
+    )
+
+
+def export_as_the_host(path: Path, parameters: ReconstructInput) -> None:
+    """Write the host's own training NPZ."""
+    asked = inspect.signature(io.save_ptychopinn_training_data).parameters
+    # Ptychodus 1.6 leaves it to the caller how many modes are written.
+    io.save_ptychopinn_training_data(
+        path, parameters, **({"multimodal_probe": True} if "multimodal_probe" in asked else {})
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ptychodus.api import io
-from ptychodus.api.io import save_product, save_ptychopinn_training_data
+from ptychodus.api.io import save_product
 
 from ptychodus_plugin.product import raw_data_of
 from ptychodus_plugin.product import save_training_data as save_our_training_data
@@ -15,19 +15,19 @@ from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.dataset import create_dataset
 from ptychopinn_backend.data.decisions import LOGGER
 from ptychopinn_backend.data.raw_data import RawData
-from tests.ptychodus.scenes import make_input
+from tests.ptychodus.scenes import export_as_the_host, make_input
 
-needs_hdf5_export = pytest.mark.skipif(
-    not hasattr(io, "save_training_data"), reason="Ptychodus 1.6 exports training data as NPZ only"
+needs_newer_export = pytest.mark.skipif(
+    not hasattr(io, "save_training_data"), reason="Ptychodus 1.6 exports NPZ only, and without a mask"
 )
 
 
-@needs_hdf5_export
+@needs_newer_export
 def test_both_exports_of_the_host_are_read(tmp_path: Path) -> None:
     parameters, _ = make_input()
     expected = raw_data_of(parameters)
     io.save_training_data(tmp_path / "train.h5", parameters)
-    save_ptychopinn_training_data(tmp_path / "train.npz", parameters)
+    export_as_the_host(tmp_path / "train.npz", parameters)
     hdf5, npz = RawData.from_file(tmp_path / "train.h5"), RawData.from_file(tmp_path / "train.npz")
     for raw in (hdf5, npz):
         np.testing.assert_array_equal(raw.diff3d, expected.diff3d)
@@ -36,24 +36,25 @@ def test_both_exports_of_the_host_are_read(tmp_path: Path) -> None:
     np.testing.assert_allclose(hdf5.positions_xy, expected.positions_xy, atol=1e-9)
 
 
-@needs_hdf5_export
+@needs_newer_export
 def test_a_folder_of_exports_becomes_one_data_set(tmp_path: Path) -> None:
     parameters, _ = make_input()
     (tmp_path / "exports").mkdir()
     io.save_training_data(tmp_path / "exports" / "first.h5", parameters)
-    save_ptychopinn_training_data(tmp_path / "exports" / "second.npz", parameters)
+    export_as_the_host(tmp_path / "exports" / "second.npz", parameters)
     raw = raw_data_of(parameters)
     dataset = create_dataset(tmp_path / "exports", tmp_path / "set", ModelConfig(N=raw.N))
     assert dataset.n_patterns == 2 * raw.n_patterns
     np.testing.assert_allclose(dataset.mean_photons, raw.mean_photons, rtol=1e-6)
 
 
+@needs_newer_export
 def test_a_product_beside_it_settles_what_the_export_of_the_host_leaves_open(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     parameters, _ = make_input(step_px=9.0)
     expected = raw_data_of(parameters)
-    save_ptychopinn_training_data(tmp_path / "train_data.npz", parameters)
+    export_as_the_host(tmp_path / "train_data.npz", parameters)
     with caplog.at_level("INFO", LOGGER):
         alone = RawData.from_file(tmp_path / "train_data.npz")
     assert "half a pixel beside its objectGuess. Put its product beside it" in caplog.text
@@ -80,7 +81,7 @@ def test_an_export_without_a_mask_is_known_by_its_product_only(
 ) -> None:
     """As Ptychodus 1.6 writes it; files of PtychoPINN have the same names."""
     parameters, _ = make_input(step_px=9.0)
-    save_ptychopinn_training_data(tmp_path / "whole.npz", parameters)
+    export_as_the_host(tmp_path / "whole.npz", parameters)
     with np.load(tmp_path / "whole.npz") as whole:
         np.savez(tmp_path / "train_data.npz", **{name: whole[name] for name in whole.files if name != "bad_pixels"})
     with caplog.at_level("INFO", LOGGER):
