@@ -36,7 +36,8 @@ def save_reconstruction_figure(
     """Save amplitude and phase of a reconstruction, above the ground truth if there is one, as PNG.
 
     The phase is shown without its global phase and linear ramp. With a ground truth both are shown on its pixels, where
-    the scan covers them, in the same colours, the amplitude scaled to the truth's.
+    the scan covers them, in the same colours, the amplitude scaled to the truth's. The last row is how sure the
+    reconstruction is of both, where it says so.
 
     Args:
         reconstruction: what is shown.
@@ -52,12 +53,12 @@ def save_reconstruction_figure(
     else:
         panels = _beside_truth({"Reconstruction": reconstruction}, truth, truth_origin_rc)
     title = f"PtychoPINN, {reconstruction.backend} backend" if reconstruction.backend else ""
-    _save(_panels_figure(panels, title), path)
+    _save(_panels_figure(panels, title, _uncertainty(reconstruction)), path)
 
 
 def reconstruction_figure(reconstruction: Reconstruction) -> Figure:
     """Return the figure of `save_reconstruction_figure` without a truth, to be drawn with `own_settings`."""
-    return _panels_figure([("Reconstruction", *_alone(reconstruction))], "")
+    return _panels_figure([("Reconstruction", *_alone(reconstruction))], "", _uncertainty(reconstruction))
 
 
 @own_settings()
@@ -131,16 +132,32 @@ def save_comparison_figure(
     _save(_panels_figure(_beside_truth(reconstructions, truth, truth_origin_rc), ""), path)
 
 
-def _panels_figure(panels: Sequence[tuple[str, AnyArray, AnyArray]], title: str) -> Figure:
-    """Return a figure with a row a panel (name, amplitude, phase), in the colours of the last one."""
-    figure = new_figure(11, 4.5 * len(panels) + 0.5)
-    axes = figure.subplots(len(panels), 2, squeeze=False)
+def _panels_figure(
+    panels: Sequence[tuple[str, AnyArray, AnyArray]], title: str, unsure: tuple[AnyArray, AnyArray] | None = None
+) -> Figure:
+    """Return a figure with a row a panel (name, amplitude, phase), in the colours of the last one.
+
+    Args:
+        panels: from top to bottom.
+        title: above all.
+        unsure: uncertainties of amplitude and phase, a row at the bottom; None adds none.
+
+    Returns:
+        The figure.
+    """
+    n_rows = len(panels) + (unsure is not None)
+    figure = new_figure(11, 4.5 * n_rows + 0.5)
+    axes = figure.subplots(n_rows, 2, squeeze=False)
     _, amplitude, phase = panels[-1]
     limits = [_limits(amplitude), _limits(phase)]
     for row, (name, amplitude, phase) in enumerate(panels):
         _show(axes[row, 0], amplitude, f"{name}: amplitude", "gray", limits[0], "amplitude")
         wide = limits[1][1] - limits[1][0] > _NEARLY_A_TURN_RAD
         _show(axes[row, 1], phase, f"{name}: phase", "twilight" if wide else "viridis", limits[1], "phase (rad)")
+    if unsure is not None:
+        for column, (image, what) in enumerate(zip(unsure, ("amplitude", "phase (rad)"), strict=True)):
+            most = (0.0, _limits(image)[1])
+            _show(axes[-1, column], image, f"Uncertainty: {what.split()[0]}", "cividis", most, what)
     if title:
         figure.suptitle(title, fontsize="medium")
     return figure
@@ -186,14 +203,29 @@ def loss_figure(history: Mapping[str, Sequence[float]]) -> Figure:
 
 def _alone(reconstruction: Reconstruction) -> tuple[AnyArray, AnyArray]:
     """Return amplitude and phase (row, column), masked where the scan does not reach."""
-    obj = reconstruction.object
-    covered = _covered(reconstruction)
-    if not covered.any():
-        covered = np.ones(obj.shape, bool)
-    rows, columns = (_extent(np.flatnonzero(covered.any(axis=axis))) for axis in (1, 0))
-    cut, hidden = obj[rows, columns], ~covered[rows, columns]
+    there, hidden = _shown_region(_covered(reconstruction))
+    cut = reconstruction.object[there]
     flat = remove_phase_ramp(np.where(hidden, 0, cut))
     return np.ma.array(np.abs(cut), mask=hidden), np.ma.array(np.angle(flat), mask=hidden)
+
+
+def _uncertainty(reconstruction: Reconstruction) -> tuple[AnyArray, AnyArray] | None:
+    """Return the uncertainties of amplitude and phase (row, column), masked where the object is not known."""
+    amplitude, phase = reconstruction.amplitude_uncertainty, reconstruction.phase_uncertainty
+    covered = _covered(reconstruction)
+    known = covered & (reconstruction.object != 0)
+    if amplitude is None or phase is None or not known.any():
+        return None
+    there, _ = _shown_region(covered)
+    return np.ma.array(amplitude[there], mask=~known[there]), np.ma.array(phase[there], mask=~known[there])
+
+
+def _shown_region(covered: BoolArray) -> tuple[tuple[slice, slice], BoolArray]:
+    """Return the rectangle around what is covered, and what in it is not."""
+    if not covered.any():
+        covered = np.ones(covered.shape, bool)
+    rows, columns = (_extent(np.flatnonzero(covered.any(axis=axis))) for axis in (1, 0))
+    return (rows, columns), ~covered[rows, columns]
 
 
 def _extent(indices: IntArray) -> slice:

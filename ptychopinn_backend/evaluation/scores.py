@@ -15,6 +15,7 @@ from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, F
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.evaluation import metrics
+from ptychopinn_backend.evaluation.coverage import coverage
 from ptychopinn_backend.evaluation.matching import doubt_of_likeness, doubts_of_target, explains_counts, matched_scan
 from ptychopinn_backend.evaluation.scan_fit import scan_fit
 from ptychopinn_backend.physics.scan_model import Interpolation
@@ -43,6 +44,8 @@ class AlignedObjects:
     """(row, column) by which the reconstruction lay away from where its origin puts it, pixels."""
     amplitude_scale: float
     """Factor that brought the reconstruction's amplitude to the target's."""
+    region: tuple[slice, slice]
+    """Rows and columns of the reconstruction that were compared, to the nearest pixel."""
 
 
 def evaluate(
@@ -68,7 +71,7 @@ def evaluate(
         figures of `ScanFit`; where the reconstruction says so, the origin of its 'probe', its 'r_free' and
         'free_deviance', and its time as 'elapsed_s'
         and 'patterns_per_s'; where a truth or a reference is given, 'compared_with' ('truth' or 'reference') and what
-        `compare_objects` returns.
+        `compare_objects` returns; where a truth is given, what `coverage` says of the uncertainty.
 
     Raises:
         ConfigError: a truth and a reference are given.
@@ -95,14 +98,15 @@ def evaluate(
     if target is not None:
         name = "reference" if truth is None else "truth"
         report["compared_with"] = name
-        found = compare_objects(align_objects(reconstruction, *target, used.positions_xy))
+        aligned = align_objects(reconstruction, *target, used.positions_xy)
+        found = compare_objects(aligned)
         _tell(doubts_of_target(*target, name, used.positions_xy))
         correlations = found["amplitude_correlation"], found["phase_correlation"]
         # A reference may belong to another probe, shifted against this one, which only its own scan would explain.
         is_explained = truth is None or explains_counts(*truth, reconstruction, used)
         doubt = doubt_of_likeness(correlations, name, is_explained)
         _tell([] if doubt is None else [doubt])
-        report |= found
+        report |= found | ({} if truth is None else coverage(reconstruction, aligned))
     return report
 
 
@@ -156,6 +160,7 @@ def align_objects(
         target=cut,
         shift_rc_px=(float(shift[0]), float(shift[1])),
         amplitude_scale=scale,
+        region=_moved_by(rows, columns, to_source + shift),
     )
 
 
@@ -225,6 +230,11 @@ def object_correlation(aligned: AlignedObjects) -> metrics.FourierRingCorrelatio
     window = metrics.hann_window(aligned.target.shape)
     obj, target = ((image - image.mean()) * window for image in (aligned.object, aligned.target))
     return metrics.frc(obj, target)
+
+
+def _moved_by(rows: slice, columns: slice, offset_rc: FloatArray) -> tuple[slice, slice]:
+    down, right = np.rint(offset_rc).astype(int).tolist()
+    return slice(rows.start + down, rows.stop + down), slice(columns.start + right, columns.stop + right)
 
 
 def _sample(obj: Complex64Array, rows: slice, columns: slice, offset_rc: FloatArray) -> Complex64Array:

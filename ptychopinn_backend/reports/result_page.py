@@ -79,7 +79,9 @@ def _reconstruction(made: Reconstruction, result: Result, beside: Beside) -> Ite
         yield picture(lambda: result_pictures.plane(weight, "Light over the object", "weight"), "Light over the object")
     for name, values in result.uncertainty.items():
         words = name.replace("_", " ").capitalize()
-        yield picture(partial(result_pictures.plane, values, words, "standard deviation"), words)
+        known = np.where(made.object != 0, values, np.nan)
+        label = "standard deviation (rad)" if name.startswith("phase") else "standard deviation"
+        yield picture(partial(result_pictures.plane, known, words, label), words)
     if beside.scan is not None:
         yield from _fit(made, beside.scan)
     for name, (target, origin) in beside.objects.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,14 +25,15 @@ def curves(history: Mapping[str, Sequence[float]]) -> Figure:
 
 def object_of(reconstruction: Reconstruction) -> Figure:
     """Draw amplitude and phase of the object where the scan covers it."""
-    return reconstruction_figure(reconstruction)
+    # The page shows its uncertainties by themselves, beside their names.
+    return reconstruction_figure(replace(reconstruction, amplitude_uncertainty=None, phase_uncertainty=None))
 
 
 def plane(values: FloatArray, title: str, label: str) -> Figure:
     """Draw an image over the object.
 
     Args:
-        values: (row, column).
+        values: (row, column), not a number where nothing is known.
         title: above it.
         label: of its colours.
 
@@ -40,7 +42,8 @@ def plane(values: FloatArray, title: str, label: str) -> Figure:
     """
     figure = new_figure(6.2, 5.2)
     axes = figure.subplots()
-    high = float(np.quantile(values, 0.999)) if values.size else 1.0
+    known = values[np.isfinite(values)]
+    high = float(np.quantile(known, 0.999)) if known.size else 1.0
     shown: Any = axes.imshow(values, cmap="cividis", interpolation="nearest", vmin=0, vmax=high or 1.0)
     axes.set(title=title, xlabel="column (px)", ylabel="row (px)")
     figure.colorbar(shown, ax=axes, label=label)

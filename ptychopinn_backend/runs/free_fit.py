@@ -117,5 +117,5 @@ class FreeFitJudge:
         others = others[scan.scan_index[others] == objects[0]]
         if len(others) <= self.model.model.channels or len(objects) > 1:
             return None
-        made = reconstruct(self.model, scan.select(others), polish_steps=0)
+        made = reconstruct(self.model, scan.select(others), polish_steps=0, uncertainty=False)
         return free_fit(made, scan, asked)

@@ -127,7 +127,7 @@ def compare_backends(
         )
         trained = perf_counter()
         # A polish would hide what the backends differ in.
-        reconstructions[name] = reconstruct(model, test, polish_steps=0)
+        reconstructions[name] = reconstruct(model, test, polish_steps=0, uncertainty=False)
         inferred = perf_counter()
         found = evaluate(reconstructions[name], test, truth=(test.objectGuess, (0.0, 0.0)))
         found |= {

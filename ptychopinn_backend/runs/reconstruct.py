@@ -20,9 +20,11 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import count_photons
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.physics.forward import overlap_weights
-from ptychopinn_backend.runs.polishing import polished
+from ptychopinn_backend.runs.half_object import FEWEST_PATTERNS, HalfObjectMaker
+from ptychopinn_backend.runs.polishing import law_of, polished
 from ptychopinn_backend.runs.probe_choice import ProbeChoice, choose_probe
 from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.uncertainty import with_uncertainty
 from ptychopinn_backend.stitching.assembly import (
     ObjectAssembler,
     ObjectFrame,
@@ -58,6 +60,7 @@ def reconstruct(
     polish_steps: int | None = DEFAULT_POLISH_STEPS,
     held_out: bool = False,
     last_pass: bool = False,
+    uncertainty: bool = True,
     seed: int | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> Reconstruction:
@@ -79,8 +82,9 @@ def reconstruct(
         held_out: leave out a few patterns, spread evenly (`data.held_out`), so that they judge the object: `info` gets
             'r_free', 'free_deviance' and their rows, 'held_out'.
         last_pass: after held-out patterns have decided, reconstruct again with all patterns; 'r_free' stays as it was.
+        uncertainty: tell how sure the object is of its amplitude and phase; see `uncertainty`.
         seed: seed of the neighbour draw; None takes that of the training.
-        on_progress: called after every batch; what it is given is not polished.
+        on_progress: called after every batch; what it is given is not polished, and has no uncertainty.
 
     Returns:
         Object in `frame`, scaled so that object times probe gives the measured counts. `info` says which probe that is
@@ -97,11 +101,15 @@ def reconstruct(
     _require_one_object(scan)
     if crop_px is not None:
         require_crop(crop_px, model.model.N)
-    asked = _Asked(n_groups, neighbor_count, batch_size, assembly, crop_px, frame, seed, on_progress)
+    asked = _Asked(n_groups, neighbor_count, batch_size, assembly, crop_px, frame, uncertainty, seed, on_progress)
     kept, rows = _without_held_out(scan) if held_out or polish_steps is None else (scan, np.zeros(0, np.intp))
     made = _stitched_and_polished(model, scan, kept, rows, polish_steps, asked)
-    if not last_pass or not len(rows):
-        return made
+    return _of_all_patterns(made, model, scan, asked) if last_pass and len(rows) else made
+
+
+def _of_all_patterns(made: Reconstruction, model: TrainedModel, scan: RawData, asked: _Asked) -> Reconstruction:
+    """Return the object of all patterns, held-out ones included, with what these said of the object without them."""
+    asked = asked._replace(uncertainty_factor=made.info.get("uncertainty_factor"))
     again = _stitched_and_polished(model, scan, scan, np.zeros(0, np.intp), made.info["polish_steps"], asked)
     judged = {name: made.info[name] for name in ("r_free", "free_deviance") if name in made.info}
     return replace(again, info=again.info | judged)
@@ -116,8 +124,10 @@ class _Asked(NamedTuple):
     assembly: str
     crop_px: int | None
     frame: ObjectFrame | None
+    uncertainty: bool
     seed: int | None
     on_progress: ProgressCallback | None
+    uncertainty_factor: float | None = None
 
 
 def _stitched_and_polished(
@@ -129,7 +139,10 @@ def _stitched_and_polished(
     source = _groups(model, choice.scan, asked.n_groups, asked.neighbor_count, asked.seed)
     N = model.model.N
     frame = asked.frame or ObjectFrame.covering(scan.positions_xy, N)
-    assembler = ObjectAssembler(frame, N, patch_weight(asked.assembly, choice.probe, model.model, asked.crop_px))
+    weight = patch_weight(asked.assembly, choice.probe, model.model, asked.crop_px)
+    assembler = ObjectAssembler(frame, N, weight)
+    asks_half = asked.uncertainty and kept.n_patterns >= FEWEST_PATTERNS
+    half = HalfObjectMaker(frame, N, weight, kept) if asks_half else None
     counts = count_photons(scan.diff3d)
 
     def so_far() -> Reconstruction:
@@ -141,11 +154,23 @@ def _stitched_and_polished(
     for patches in model.backend.predict(source, model.inference_batch(asked.batch_size)):
         count = len(patches)
         by_pattern = np.ascontiguousarray(np.moveaxis(patches, -1, 1)).reshape(-1, N, N)
-        assembler.add(by_pattern, positions[done : done + count].reshape(-1, 2))
+        centres = positions[done : done + count].reshape(-1, 2)
+        assembler.add(by_pattern, centres)
+        if half is not None:
+            half.add(by_pattern, centres)
         done += count
         if asked.on_progress is not None:
             asked.on_progress(done, source.n_groups, so_far)
-    return _polished(so_far(), scan, kept, rows, polish_steps, started)
+    made = _polished(so_far(), scan, kept, rows, polish_steps, started)
+    if half is None:
+        return made
+    before = perf_counter()
+    judged = polish_steps is None and len(rows) > 0
+    second = half.result(made.probe, made.info["polish_steps"], _valid_pixels(scan), law_of(scan) if judged else None)
+    light = light_on(frame, made.probe, kept.positions_xy, kept.mean_photons)
+    made = with_uncertainty(made, second, light, scan, rows, asked.uncertainty_factor)
+    took = perf_counter() - before
+    return replace(made, info=made.info | {"elapsed_s": made.info["elapsed_s"] + took, "uncertainty_s": took})
 
 
 def _without_held_out(scan: RawData) -> tuple[RawData, IntArray]:

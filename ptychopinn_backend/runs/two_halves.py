@@ -53,7 +53,9 @@ def half_reconstructions(
             "more. Use more of the scan, or a model of a smaller grid size."
         )
     even, odd = (
-        reconstruct(model, scan.select(np.arange(first, scan.n_patterns, 2)), polish_steps=polish_steps)
+        reconstruct(
+            model, scan.select(np.arange(first, scan.n_patterns, 2)), polish_steps=polish_steps, uncertainty=False
+        )
         for first in (0, 1)
     )
     return even, odd

@@ -20,6 +20,7 @@ from ptychopinn_backend.arrays import (
     Complex64Array,
     Float32Array,
     FloatArray,
+    IntArray,
     require_shape,
 )
 from ptychopinn_backend.physics.data_consistency import FarFieldFit
@@ -41,6 +42,7 @@ def polish(
     steps: int,
     valid_pixels: BoolArray | None = None,
     likelihood: Likelihood | None = None,
+    patterns: IntArray | None = None,
 ) -> Complex64Array:
     """Bring an object nearer to the measured counts.
 
@@ -54,6 +56,7 @@ def polish(
         steps: how many; each costs about two far fields of every pattern. 0 returns the object.
         valid_pixels: detector pixels to use (N, N); None uses all.
         likelihood: law of noise; None is that of squared amplitudes.
+        patterns: rows of the patterns that take part; None takes all.
 
     Returns:
         (row, column).
@@ -61,7 +64,7 @@ def polish(
     Raises:
         DataError: amplitudes, positions and probe do not fit each other.
     """
-    path = polish_path(obj, frame, probe, positions_xy, amplitudes, valid_pixels, likelihood)
+    path = polish_path(obj, frame, probe, positions_xy, amplitudes, valid_pixels, likelihood, patterns)
     return next(islice(path, steps, None))
 
 
@@ -73,6 +76,7 @@ def polish_path(
     amplitudes: FloatArray,
     valid_pixels: BoolArray | None = None,
     likelihood: Likelihood | None = None,
+    patterns: IntArray | None = None,
 ) -> Iterator[Complex64Array]:
     """Yield the object after 0, 1, 2, ... steps of `polish`, which has the same arguments; the path does not end.
 
@@ -84,6 +88,7 @@ def polish_path(
         amplitudes: square roots of the counts (pattern, N, N).
         valid_pixels: detector pixels to use (N, N); None uses all.
         likelihood: law of noise; None is that of squared amplitudes.
+        patterns: rows of the patterns that take part; None takes all.
 
     Yields:
         (row, column).
@@ -92,6 +97,8 @@ def polish_path(
     require_shape("amplitudes", amplitudes, (len(positions_xy), N, N), "(pattern, N, N)")
     corners, _ = window_corners(frame.origin_rc, positions_xy, N)
     inside = np.flatnonzero(((corners >= 0) & (corners + N + 1 <= frame.shape)).all(axis=1))
+    if patterns is not None:
+        inside = np.intersect1d(inside, patterns)
     while not len(inside):
         yield obj
     yield obj

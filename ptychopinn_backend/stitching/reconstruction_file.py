@@ -27,6 +27,8 @@ _KINDS: Final = {
     "origin_rc": "fiu",
     "probe": "fciu",
     "weight": "fiu",
+    "amplitude_uncertainty": "fiu",
+    "phase_uncertainty": "fiu",
     "backend": "U",
     "positions_xy": "fiu",
     "pattern_counts": "fiu",
@@ -34,6 +36,8 @@ _KINDS: Final = {
 }
 """Array of a file -> kinds of NumPy type it may have."""
 _REQUIRED_KEYS: Final = ("object", "origin_rc", "probe")
+_PLANES: Final = ("weight", "amplitude_uncertainty", "phase_uncertainty")
+"""Fields of the shape of the object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +60,10 @@ class Reconstruction:
     """What else is known of it, as JSON values."""
     pattern_counts: Float64Array | None = None
     """Counts of every pattern it was made of (pattern,), which tell the patterns from others; None where unknown."""
+    amplitude_uncertainty: Float32Array | None = None
+    """Standard deviation of |object| (row, column), in its units; None where unknown."""
+    phase_uncertainty: Float32Array | None = None
+    """Standard deviation of the object's phase (row, column), radians; None where unknown."""
 
     def __post_init__(self) -> None:
         """Check shapes and values.
@@ -66,19 +74,23 @@ class Reconstruction:
         N = self.probe.shape[-1]
         require_shape("object", self.object, (None, None), "(row, column)")
         require_shape("probe", self.probe, (None, N, N), "(mode, N, N)")
-        if self.weight is not None:
-            require_shape("weight", self.weight, self.object.shape, "(row, column) of the object")
+        for name, plane in self._planes().items():
+            require_shape(name, plane, self.object.shape, "(row, column) of the object")
         if self.positions_xy is not None:
             require_shape("positions_xy", self.positions_xy, (None, 2), "(pattern, 2)")
         if self.pattern_counts is not None:
             n_patterns = None if self.positions_xy is None else len(self.positions_xy)
             require_shape("pattern_counts", self.pattern_counts, (n_patterns,), "(pattern,)")
-        for name in ("object", "probe", "origin_rc", "weight", "positions_xy", "pattern_counts"):
+        for name in ("object", "probe", "origin_rc", *_PLANES, "positions_xy", "pattern_counts"):
             values = getattr(self, name)
             if values is not None and not np.isfinite(values).all():
                 raise DataError(
                     f"{name} holds NaN or infinity; a reconstruction must be finite. Check how it was made."
                 )
+
+    def _planes(self) -> dict[str, Float32Array]:
+        """Return the fields of the shape of the object that are known."""
+        return {name: plane for name in _PLANES if (plane := getattr(self, name)) is not None}
 
     def without_edge(self, width_px: int) -> Reconstruction:
         """Return the reconstruction without the pixels at the edges of its object.
@@ -100,12 +112,8 @@ class Reconstruction:
             )
         kept = np.s_[width_px : height - width_px, width_px : width - width_px]
         row, column = self.origin_rc
-        return replace(
-            self,
-            object=self.object[kept],
-            origin_rc=(row - width_px, column - width_px),
-            weight=None if self.weight is None else self.weight[kept],
-        )
+        planes: dict[str, Any] = {name: plane[kept] for name, plane in self._planes().items()}
+        return replace(self, object=self.object[kept], origin_rc=(row - width_px, column - width_px), **planes)
 
     def save_npz(self, path: str | Path) -> None:
         """Write the NPZ file atomically.
@@ -123,8 +131,7 @@ class Reconstruction:
             "backend": np.array(self.backend),
             "info": np.array(json.dumps(self.info)),
         }
-        if self.weight is not None:
-            members["weight"] = self.weight.astype(np.float32)
+        members |= {name: plane.astype(np.float32) for name, plane in self._planes().items()}
         if self.positions_xy is not None:
             members["positions_xy"] = self.positions_xy.astype(np.float64)
         if self.pattern_counts is not None:
@@ -216,7 +223,7 @@ def _from_members(members: Mapping[str, AnyArray]) -> Reconstruction:
             raise DataError(f"{name} has type {array.dtype}; expected {expected}. Write the file again with save_npz.")
     origin = members["origin_rc"]
     require_shape("origin_rc", origin, (2,), "(row, column)")
-    positions, weight, counts = (members.get(name) for name in ("positions_xy", "weight", "pattern_counts"))
+    positions, counts = (members.get(name) for name in ("positions_xy", "pattern_counts"))
     try:
         info = json.loads(str(members["info"])) if "info" in members else {}
     except (ValueError, RecursionError) as error:
@@ -230,11 +237,11 @@ def _from_members(members: Mapping[str, AnyArray]) -> Reconstruction:
             object=members["object"].astype(np.complex64),
             origin_rc=(float(origin[0]), float(origin[1])),
             probe=probe[np.newaxis] if probe.ndim == 2 else probe,
-            weight=None if weight is None else weight.astype(np.float32),
             backend=str(members["backend"]) if "backend" in members else "",
             positions_xy=None if positions is None else positions.astype(np.float64),
             pattern_counts=None if counts is None else counts.astype(np.float64),
             info=info,
+            **{name: members[name].astype(np.float32) for name in _PLANES if name in members},
         )
 
 
@@ -264,6 +271,10 @@ def _write_product_arrays(product: Any, reconstruction: Reconstruction, scale: P
     for dataset in ("probe", "object"):
         product[dataset].attrs["pixel_width_m"] = scale.pixel_width_m
         product[dataset].attrs["pixel_height_m"] = scale.pixel_height_m
+    for name in ("amplitude_uncertainty", "phase_uncertainty"):
+        if (plane := getattr(reconstruction, name)) is not None:
+            # The host reads what it knows and passes over the rest.
+            product[f"object_{name}"] = plane[np.newaxis]
     rows, columns = reconstruction.object.shape
     origin_row, origin_column = reconstruction.origin_rc
     product["object"].attrs["center_x_m"] = (columns / 2 - origin_column) * scale.pixel_width_m

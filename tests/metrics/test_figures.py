@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,18 @@ def test_truth_adds_a_second_row(tmp_path: Path) -> None:
     save_reconstruction_figure(reconstruction, tmp_path / "one.png")
     save_reconstruction_figure(reconstruction, tmp_path / "two.png", truth=reconstruction.object)
     assert imread(tmp_path / "two.png").shape[0] > 1.5 * imread(tmp_path / "one.png").shape[0]
+
+
+def test_uncertainty_is_the_last_row(tmp_path: Path) -> None:
+    plain = _reconstruction()
+    plane = np.full((SIDE, SIDE), 0.1, np.float32)
+    unsure = replace(plain, amplitude_uncertainty=plane, phase_uncertainty=plane)
+    for truth in (None, plain.object):
+        heights = []
+        for made in (plain, unsure):
+            save_reconstruction_figure(made, tmp_path / "r.png", truth=truth)
+            heights.append(imread(tmp_path / "r.png").shape[0])
+        assert heights[1] > 1.3 * heights[0]
 
 
 @pytest.mark.parametrize("value", [0, 1])

@@ -43,6 +43,8 @@ def test_npz_of_other_origin_needs_only_object_origin_and_probe(tmp_path: Path) 
         ({"object": np.full((9, 9), np.nan)}, "object holds NaN or infinity"),
         ({"object": np.full((9, 9), 1e300)}, "object holds NaN or infinity"),
         ({"weight": np.full((9, 9), np.nan)}, "weight holds NaN or infinity"),
+        ({"phase_uncertainty": np.full((9, 9), np.inf)}, "phase_uncertainty holds NaN or infinity"),
+        ({"amplitude_uncertainty": np.ones((3, 3))}, r"amplitude_uncertainty has shape \(3, 3\)"),
         ({"positions_xy": np.full((3, 2), np.inf)}, "positions_xy holds NaN or infinity"),
         ({"origin_rc": np.zeros(3)}, r"origin_rc has shape \(3,\)"),
         ({"probe": np.ones((4, 5))}, r"probe has shape"),
