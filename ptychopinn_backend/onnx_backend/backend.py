@@ -25,7 +25,7 @@ from ptychopinn_backend.onnx_backend.model import (
     starting_weights,
 )
 from ptychopinn_backend.onnx_backend.physics import LOCAL_OFFSETS, OVERLAP_WEIGHT, ProbeInputs
-from ptychopinn_backend.onnx_backend.runtime import explained_failures, open_session, providers_for, use_threads
+from ptychopinn_backend.onnx_backend.runtime import explanation, open_session, providers_for, use_threads
 from ptychopinn_backend.physics.forward import loss_terms, overlap_weights, predicted_intensity
 from ptychopinn_backend.physics.loss_formulas import MODULUS_FLOOR
 from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, ForwardResult
@@ -37,7 +37,7 @@ class OnnxBackend(Backend):
     """Predicts on a CPU or a GPU; what a loss needs beyond that comes from the NumPy reference."""
 
     name: ClassVar[str] = "onnx"
-    _explained_failures = staticmethod(explained_failures)
+    _explanation = staticmethod(explanation)
 
     def _build(self) -> None:
         # The graph is built when it is first needed.

@@ -21,8 +21,9 @@ from ptychopinn_backend.files.atomic_file import atomic_file, writing
 from ptychopinn_backend.networks.weights import PROBE
 from ptychopinn_backend.onnx_backend.model import AMPLITUDES, NORMALISATION, PATCHES, inference_model
 from ptychopinn_backend.onnx_backend.physics import LOCAL_OFFSETS, ProbeInputs
-from ptychopinn_backend.onnx_backend.runtime import explained_failures, open_session, providers_for
+from ptychopinn_backend.onnx_backend.runtime import explanation, open_session, providers_for
 from ptychopinn_backend.seam.arguments import require_offered
+from ptychopinn_backend.seam.failures import explained_failures
 
 MOST_WEIGHT_BYTES: Final = 2**31 - 2**24
 """A file of ONNX is one protocol buffer, and that has less than 2 GiB."""
@@ -73,7 +74,7 @@ def _plain(name: str, array: AnyArray) -> AnyArray:
     return np.asarray(array, np.complex64 if name == PROBE else np.float32)
 
 
-@explained_failures()
+@explained_failures(explanation)
 def _try(image: bytes, model: ModelConfig) -> None:
     """Run a model with one group and with several, which must give the first the same patches."""
     session = open_session(image, providers_for(ExecutionConfig(accelerator="cpu")))

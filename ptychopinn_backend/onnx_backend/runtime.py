@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import onnxruntime
 
 from ptychopinn_backend.config.execution import ExecutionConfig
-from ptychopinn_backend.errors import ConfigError, InsufficientMemoryError, UnsupportedOptionError
+from ptychopinn_backend.errors import ConfigError, InsufficientMemoryError, PtychoPINNError, UnsupportedOptionError
 
 _CPU: Final = "CPUExecutionProvider"
 _PROVIDERS: Final = {
@@ -112,20 +110,15 @@ def _chosen_threads() -> int | None:
     return int(chosen) if chosen.isdigit() and int(chosen) > 0 else None
 
 
-@contextmanager
-def explained_failures() -> Iterator[None]:
-    """Turn failures of the machine into errors that say what to do; usable as a decorator too.
+def explanation(error: Exception) -> PtychoPINNError | None:
+    """Explain an error.
 
-    Yields:
-        Nothing.
+    Args:
+        error: whatever was raised; ONNX Runtime has a class for each status, all plain exceptions.
 
-    Raises:
-        InsufficientMemoryError: the device or the host has not enough memory.
+    Returns:
+        Want of memory on the device or the host; None for any other error.
     """
-    try:
-        yield
-    except Exception as error:
-        # ONNX Runtime has a class for each status, all plain exceptions.
-        if any(words in str(error) for words in _OUT_OF_MEMORY):
-            raise InsufficientMemoryError(str(error).partition("\n")[0][:200]) from error
-        raise
+    if any(words in str(error) for words in _OUT_OF_MEMORY):
+        return InsufficientMemoryError(str(error).partition("\n")[0][:200])
+    return None

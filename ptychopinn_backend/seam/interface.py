@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final
@@ -13,7 +12,7 @@ from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float32Array
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.source import GroupBatch, GroupSource
-from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.errors import ConfigError, PtychoPINNError
 from ptychopinn_backend.networks.weights import check_weights
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.seam.arguments import (
@@ -22,6 +21,7 @@ from ptychopinn_backend.seam.arguments import (
     require_labels,
     require_offered,
 )
+from ptychopinn_backend.seam.failures import explained_failures
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Backend(ABC):
         self.setup = setup
         self.loss_weights = loss_weights(setup.training)
         """Weights of the loss terms."""
-        with self._explained_failures():
+        with explained_failures(self._explanation):
             self._build()
 
     @staticmethod
@@ -192,7 +192,7 @@ class Backend(ABC):
             if source is not None:
                 require_fitting_source(source, self.setup)
                 require_labels(self.loss_weights, source.has_labels)
-        with self._explained_failures():
+        with explained_failures(self._explanation):
             return self._fit(
                 training, validation, on_epoch=on_epoch, checkpoint_folder=checkpoint_folder, resume=resume
             )
@@ -231,7 +231,7 @@ class Backend(ABC):
         """
         require_fitting_source(source, self.setup)
         require_fitting_batch(batch, source)
-        with self._explained_failures():
+        with explained_failures(self._explanation):
             return self._forward(batch, source)
 
     def losses(self, batch: GroupBatch, source: GroupSource, physics_weight: float = 1.0) -> dict[str, float]:
@@ -249,7 +249,7 @@ class Backend(ABC):
             DataError: the source, or the batch, does not fit the model, or lacks the labels the loss needs.
         """
         self._check_loss_arguments(batch, source)
-        with self._explained_failures():
+        with explained_failures(self._explanation):
             return self._losses(batch, source, physics_weight)
 
     def gradients(self, batch: GroupBatch, source: GroupSource, physics_weight: float = 1.0) -> dict[str, AnyArray]:
@@ -267,7 +267,7 @@ class Backend(ABC):
             DataError: the source, or the batch, does not fit the model, or lacks the labels the loss needs.
         """
         self._check_loss_arguments(batch, source)
-        with self._explained_failures():
+        with explained_failures(self._explanation):
             return self._gradients(batch, source, physics_weight)
 
     def _check_loss_arguments(self, batch: GroupBatch, source: GroupSource) -> None:
@@ -276,13 +276,13 @@ class Backend(ABC):
         require_labels(self.loss_weights, batch.Y is not None)
 
     def _explained(self, patches: Iterator[Complex64Array]) -> Iterator[Complex64Array]:
-        with self._explained_failures():
+        with explained_failures(self._explanation):
             yield from patches
 
     @staticmethod
     @abstractmethod
-    def _explained_failures() -> AbstractContextManager[None]:
-        """Return a context that turns failures of the machine into errors that say what to do."""
+    def _explanation(error: Exception) -> PtychoPINNError | None:
+        """Return an error that explains a failure of the machine; None for errors of the program."""
 
     @abstractmethod
     def _build(self) -> None: ...

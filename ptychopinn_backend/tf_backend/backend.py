@@ -22,7 +22,7 @@ from ptychopinn_backend.tf_backend.devices import (
     resolve_precision,
     set_determinism,
 )
-from ptychopinn_backend.tf_backend.failures import explained_failures
+from ptychopinn_backend.tf_backend.failures import explanation
 from ptychopinn_backend.tf_backend.framework import tf
 from ptychopinn_backend.tf_backend.model import PtychographyModel, to_canonical
 
@@ -33,7 +33,7 @@ class TensorFlowBackend(Backend):
     """Trains and predicts on one CPU or GPU."""
 
     name: ClassVar[str] = "tensorflow"
-    _explained_failures = staticmethod(explained_failures)
+    _explanation = staticmethod(explanation)
 
     def _build(self) -> None:
         execution = self.setup.execution

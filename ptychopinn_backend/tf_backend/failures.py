@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from ptychopinn_backend.errors import InsufficientMemoryError
+from ptychopinn_backend.errors import InsufficientMemoryError, PtychoPINNError
 from ptychopinn_backend.tf_backend.framework import tf
 
 
-@contextmanager
-def explained_failures() -> Iterator[None]:
-    """Turn failures of the machine into errors that say what to do; usable as a decorator too.
+def explanation(error: Exception) -> PtychoPINNError | None:
+    """Explain an error.
 
-    Yields:
-        Nothing.
+    Args:
+        error: whatever was raised.
 
-    Raises:
-        InsufficientMemoryError: the device or the host has not enough memory.
+    Returns:
+        Want of memory on the device or the host; None for any other error.
     """
-    try:
-        yield
-    except tf.errors.ResourceExhaustedError as error:
-        raise InsufficientMemoryError(str(error.message).partition("\n")[0][:200]) from error
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return InsufficientMemoryError(str(error.message).partition("\n")[0][:200])
+    return None

@@ -26,7 +26,7 @@ from ptychopinn_backend.torch_backend.devices import (
     resolve_device,
     resolve_precision,
 )
-from ptychopinn_backend.torch_backend.failures import explained_failures
+from ptychopinn_backend.torch_backend.failures import explanation
 from ptychopinn_backend.torch_backend.model import PtychographyModel, to_canonical
 from ptychopinn_backend.torch_backend.physics import Patches
 
@@ -35,7 +35,7 @@ class TorchBackend(Backend):
     """One model in PyTorch, trained through Lightning."""
 
     name: ClassVar[str] = "pytorch"
-    _explained_failures = staticmethod(explained_failures)
+    _explanation = staticmethod(explanation)
 
     def _build(self) -> None:
         execution = self.setup.execution

@@ -10,11 +10,12 @@ import torch
 from ptychopinn_backend.errors import ChildDiedError, ProcessLostError
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.seam.child_process import ChildProcess, Parcel, ParentLink
+from ptychopinn_backend.seam.failures import explained_failures
 from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback, EpochReport, TrainingResult
 from ptychopinn_backend.seam.process_rank import are_processes_given
 from ptychopinn_backend.seam.ranked_children import GRACE_S, hear_all, killed_process, ranked_children, take_rank
 from ptychopinn_backend.torch_backend.devices import process_count, resolve_device
-from ptychopinn_backend.torch_backend.failures import explained_failures
+from ptychopinn_backend.torch_backend.failures import explanation
 from ptychopinn_backend.torch_backend.model import PtychographyModel
 
 Train = Callable[..., TrainingResult]
@@ -108,7 +109,7 @@ def _train_one(parent: ParentLink) -> None:
         parent.put(_EpochEnd(epoch, _arrays(model)))
         return bool(parent.receive())
 
-    with explained_failures():
+    with explained_failures(explanation):
         model = PtychographyModel(setup, loss_weights(setup.training))
         model.load_state_dict(_tensors(weights))
         device = resolve_device(setup.execution)

@@ -11,6 +11,7 @@ import pytest
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.errors import ConfigError, InsufficientMemoryError, UnsupportedOptionError
 from ptychopinn_backend.onnx_backend import runtime
+from ptychopinn_backend.seam.failures import explained_failures
 from tests.contract.builders import backend_for, source_for
 
 CUDA, TENSORRT, CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
@@ -83,9 +84,12 @@ def test_the_same_bits_every_time() -> None:
 
 
 def test_want_of_memory_is_told_as_such() -> None:
-    with pytest.raises(InsufficientMemoryError, match="Failed to allocate memory"), runtime.explained_failures():
+    with (
+        pytest.raises(InsufficientMemoryError, match="Failed to allocate memory"),
+        explained_failures(runtime.explanation),
+    ):
         raise RuntimeError(
             "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer"
         )
-    with pytest.raises(RuntimeError, match="something else"), runtime.explained_failures():
+    with pytest.raises(RuntimeError, match="something else"), explained_failures(runtime.explanation):
         raise RuntimeError("something else")

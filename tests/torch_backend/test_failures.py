@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from ptychopinn_backend.errors import InsufficientMemoryError, WorkerDiedError
-from ptychopinn_backend.torch_backend.failures import explained_failures
+from ptychopinn_backend.seam.failures import explained_failures
+from ptychopinn_backend.torch_backend.failures import explanation
 
 
 def test_memory_of_the_host() -> None:
     with (
         pytest.raises(InsufficientMemoryError, match=r"Not enough memory: you tried .*\. Lower batch_size"),
-        explained_failures(),
+        explained_failures(explanation),
     ):
         torch.empty(2**50)
 
@@ -24,5 +25,5 @@ def test_memory_of_the_host() -> None:
     ],
 )
 def test_others(raised: Exception, expected: type[Exception], words: str) -> None:
-    with pytest.raises(expected, match=words), explained_failures():
+    with pytest.raises(expected, match=words), explained_failures(explanation):
         raise raised
