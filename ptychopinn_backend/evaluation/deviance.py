@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from scipy.special import xlogy
 
 from ptychopinn_backend.arrays import BoolArray, Float64Array, FloatArray
+from ptychopinn_backend.physics import likelihood
 
 LEAST_INTENSITY: Final = 1e-3
 """Counts a model predicts at least: no detector is darker, and a single stray photon stays finite."""
@@ -23,7 +23,7 @@ _TABLE_LENGTH: Final = 400
 
 
 def deviance(counts: FloatArray, intensity: FloatArray) -> Float64Array:
-    """Return 2 (n log(n / I) - n + I) pixel by pixel.
+    """Return the deviance pixel by pixel, in double precision.
 
     Args:
         counts: n, any shape.
@@ -32,9 +32,8 @@ def deviance(counts: FloatArray, intensity: FloatArray) -> Float64Array:
     Returns:
         Same shape, from 0 on.
     """
-    predicted = np.maximum(intensity, LEAST_INTENSITY, dtype=np.float64)
-    counts = counts.astype(np.float64)
-    return np.asarray(2 * (xlogy(counts, counts / predicted) - counts + predicted))
+    exact = likelihood.deviance(counts.astype(np.float64), intensity.astype(np.float64), LEAST_INTENSITY)
+    return np.asarray(exact, np.float64)
 
 
 def expected_deviance(intensity: FloatArray) -> Float64Array:

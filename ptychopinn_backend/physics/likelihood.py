@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import BoolArray, Float32Array, Float64Array
+from ptychopinn_backend.arrays import BoolArray, Float32Array, Float64Array, FloatArray
 from ptychopinn_backend.config.checks import require_choice
 
 LIKELIHOODS: Final = ("amplitude", "poisson", "overdispersed")
@@ -22,6 +22,8 @@ _LEAST_BACKGROUND: Final = 1e-3
 _MOST_BACKGROUND: Final = 0.05
 _RELATIVE_BACKGROUND: Final = 0.1
 _TINY: Final = np.float32(1e-12)
+_LEAST_JUDGED: Final = 1e-6
+"""Counts that a model predicts at least where it is judged by its deviance."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,32 @@ def likelihood_for(name: str, mean_counts: float, excess: float = 0.0) -> Likeli
     return Likelihood(name, background, excess)
 
 
+def deviance(counts: FloatArray, intensity: FloatArray, least_intensity: float) -> FloatArray:
+    """Return 2 (n log(n / I) - n + I) pixel by pixel.
+
+    It is twice the log-likelihood that Poisson counts lose against a model that hits every one of them.
+
+    Args:
+        counts: n, any shape.
+        intensity: predicted counts I, same shape and type.
+        least_intensity: what it is taken as at least, so that a single photon in the dark stays finite.
+
+    Returns:
+        Same shape and type, from 0 on.
+    """
+    predicted = np.maximum(intensity, intensity.dtype.type(least_intensity))
+    lost = predicted - counts
+    # Where there is no photon the logarithm is finite, and counts for nothing.
+    ratio = np.maximum(counts, _TINY) / predicted
+    lost += counts * np.log(ratio, out=ratio)
+    lost *= 2
+    return np.asarray(lost)
+
+
 def poisson_deviance(
     amplitudes: Float32Array, intensity: Float32Array, valid_pixels: BoolArray | None = None
 ) -> Float64Array:
-    """Return twice the log-likelihood that Poisson counts lose against a model that hits every one of them.
-
-    Sum over pixels of 2 (n log(n / I) - n + I): about 1 per pixel where the model is right and counts are many.
+    """Return the deviance of patterns: about 1 per pixel where the model is right and counts are many.
 
     Args:
         amplitudes: square roots of the counts (pattern, N, N).
@@ -104,10 +126,7 @@ def poisson_deviance(
     Returns:
         (pattern,).
     """
-    counts = np.square(amplitudes)
-    lost = intensity - counts
-    ratio = np.maximum(counts, _TINY) / np.maximum(intensity, np.float32(1e-6))
-    lost += counts * np.log(ratio, out=ratio)
+    lost = deviance(np.square(amplitudes), intensity, _LEAST_JUDGED)
     if valid_pixels is not None:
         lost *= valid_pixels
-    return np.asarray(2 * lost.sum(axis=(1, 2), dtype=np.float64))
+    return np.asarray(lost.sum(axis=(1, 2), dtype=np.float64))
