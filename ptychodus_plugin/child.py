@@ -167,8 +167,8 @@ def _train(host: ParentLink) -> None:
         logger.info("Epoch %d of %d: %s", report.epoch, report.n_epochs, terms)
 
     with training_lock(checkpoints, output):
+        run.plan.write(output)
         model = run.train(on_epoch=on_epoch, checkpoint_folder=checkpoints, best_archive=best)
         archive = model.save(output / MODEL_FILE)
-        run.plan.write(output)
     logger.info("Model written to %s.", archive)
     host.put(ModelSaved(archive))

@@ -105,6 +105,9 @@ def trained_in_folder(run: PreparedRun, *, resume: bool, quiet: bool, verb: str)
     kept = checkpoints if run.plan.execution.enable_checkpointing else None
     progress = EpochProgress(run.plan.training.total_epochs, quiet=quiet)
     with progress.kept_in(kept), training_lock(checkpoints if is_first else None, output):
+        if is_first:
+            # At the start: a training that is interrupted has its plan too.
+            run.plan.write(output)
         with progress:
             model = run.train(on_epoch=progress, checkpoint_folder=checkpoints, log_folder=output, resume=resume)
         written = save_training(model, output, run.plan) if is_first else []

@@ -130,7 +130,7 @@ class RunPlan:
         return "\n".join(lines) + "\n"
 
     def write(self, folder: Path) -> Path:
-        """Write `run.yaml`.
+        """Write `run.yaml`; one that says the same already stays as it is.
 
         Args:
             folder: where; made when missing.
@@ -139,9 +139,10 @@ class RunPlan:
             The file.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / PLAN_NAME
-        with atomic_file(path) as file:
-            file.write(self.as_yaml(folder).encode())
+        path, text = folder / PLAN_NAME, self.as_yaml(folder).encode()
+        if not path.is_file() or path.read_bytes() != text:
+            with atomic_file(path) as file:
+                file.write(text)
         return path
 
     def _sections(self) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -36,6 +36,7 @@ def test_says_what_is_kept_and_goes_on(
     )
     assert kept, said
     assert not (tmp_path / "wts.h5.zip").exists()
+    assert (tmp_path / "run.yaml").is_file()
     further = ("--epochs", str(int(kept[1]) + 1), *MORE, "--resume")
     assert backend_server.train(scan_file, tmp_path, *further) == (0, [])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,28 @@ def test_run_yaml_repeats_the_run_bit_for_bit(scan_file: Path, archive: Path, tm
     plans = [yaml.safe_load((folder / "run.yaml").read_text()) for folder in (first, again)]
     assert plans[0] == plans[1]
     assert str(tmp_path) not in (first / "run.yaml").read_text()
+
+
+def test_a_training_that_ends_at_its_start_has_its_plan(scan_file: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "checkpoints" / "last.npz"
+    foreign.parent.mkdir()
+    foreign.touch()
+    words = ["--backend", "pytorch", "--epochs", "7", "--resume"]
+    assert main(["train", str(scan_file), "-o", str(tmp_path), *QUICK, *words]) != 0
+    assert not (tmp_path / "wts.h5.zip").exists()
+    assert yaml.safe_load((tmp_path / "run.yaml").read_text())["training"]["nepochs"] == 7
+
+
+def test_a_plan_that_did_not_change_is_not_written_again(scan: RawData, tmp_path: Path) -> None:
+    plan = PtychoModel(N=32, n_filters_scale=1, backend="pytorch").train(scan, nepochs=1, n_groups=8).plan
+    assert plan is not None
+    path = plan.write(tmp_path)
+    os.utime(path, (0, 0))
+    plan.write(tmp_path)
+    assert path.stat().st_mtime == 0
+    path.write_text("another")
+    plan.write(tmp_path)
+    assert path.read_text() == plan.as_yaml(tmp_path)
 
 
 def test_the_plan_of_arrays_names_no_scan(scan: RawData, tmp_path: Path) -> None:
