@@ -14,6 +14,8 @@ from ptychopinn_backend.errors import DataError
 IN_CACHE_ELEMENTS: Final = 2**18
 """Values of which a few arrays stay in a processor's cache."""
 _PIECE_ELEMENTS: Final = 2**21
+_WIDEST_INTEGER: Final = 8
+"""Bytes."""
 _LOOKED_AT: Final = 64
 """Patterns, spread over the scan, that tell how strong the noise of counting is."""
 
@@ -50,10 +52,28 @@ def counts_to_amplitudes(
     amplitudes = np.zeros(counts.shape, np.float32) if out is None else out
     # The root of a number that float32 holds exactly is the same taken in float32.
     exact = np.float32 if np.can_cast(counts.dtype, np.float32) else np.float64
-    where = True if good_pixels is None else good_pixels
     for piece in pattern_slices(counts):
-        np.sqrt(counts[piece], out=amplitudes[piece], dtype=exact, casting="same_kind", where=where)
+        good = counts[piece] if good_pixels is None else without_bad_pixels(counts[piece], good_pixels)
+        np.sqrt(good, out=amplitudes[piece], dtype=exact, casting="same_kind")
     return amplitudes
+
+
+def without_bad_pixels(patterns: AnyArray, good_pixels: BoolArray) -> AnyArray:
+    """Return patterns that are 0 at bad pixels, whatever stands there, NaN for example.
+
+    Args:
+        patterns: (pattern, N, N), real numbers.
+        good_pixels: (N, N).
+
+    Returns:
+        New memory, same type.
+    """
+    bits = f"u{patterns.dtype.itemsize}"
+    if patterns.dtype.itemsize > _WIDEST_INTEGER:
+        return np.where(good_pixels, patterns, patterns.dtype.type(0))
+    # All bits of a number or none: several times as fast as a choice between numbers.
+    mask = np.where(good_pixels, np.iinfo(bits).max, 0).astype(bits)
+    return np.asarray((patterns.view(bits) & mask).view(patterns.dtype))
 
 
 def count_photons(amplitudes: FloatArray) -> Float64Array:

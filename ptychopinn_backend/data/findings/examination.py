@@ -28,6 +28,7 @@ from ptychopinn_backend.data.findings.outliers import (
 from ptychopinn_backend.data.findings.repair import REPEATED, REPEATED_SHARE, PatternRepair, Pieces, locate
 from ptychopinn_backend.data.findings.survey import PatternSurvey
 from ptychopinn_backend.data.findings.values import are_impossible, described_repair
+from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS
 
 _BRIGHT: Final = 2.5
 """Peaks this many times as high as usual may belong to a pattern that is too bright as a whole."""
@@ -187,13 +188,21 @@ class Examiner:
         return np.where(np.isfinite(highest), highest, np.inf) ** self.power
 
     def _patterns(self, concerned: BoolArray) -> Iterator[tuple[IntArray, AnyArray]]:
-        """Yield numbers of the patterns concerned, and these patterns."""
-        first = 0
-        for piece in self.pieces() if concerned.any() else ():
-            rows = np.flatnonzero(concerned[first : first + len(piece)])
-            if len(rows):
-                yield rows + first, piece[rows]
+        """Yield numbers of the patterns concerned, and these patterns; a few of each piece go together."""
+        numbers = np.flatnonzero(concerned)
+        waiting: list[AnyArray] = []
+        first = count = 0
+        for piece in self.pieces() if len(numbers) else ():
+            start, stop = (int(i) for i in np.searchsorted(numbers, (first, first + len(piece))))
+            if start < stop:
+                waiting.append(piece[numbers[start:stop] - first])
+                count += stop - start
             first += len(piece)
+            if waiting and (count * self.good.size >= IN_CACHE_ELEMENTS or stop == len(numbers)):
+                yield numbers[stop - count : stop], np.concatenate(waiting)
+                waiting, count = [], 0
+            if stop == len(numbers):
+                return
 
 
 class _Sample(NamedTuple):

@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from ptychopinn_backend.arrays import Float64Array, IntArray
 from ptychopinn_backend.data.findings.finding import Finding
+from ptychopinn_backend.data.findings.points import distance_from_middle, points_by_object
 
 MOST_FOLLOWED: Final = 400
 """Patterns whose centres of mass are looked at: the nearest to one point of the scan."""
@@ -47,11 +47,10 @@ def points_to_follow(positions_xy: Float64Array, scan_index: IntArray) -> IntArr
     Returns:
         Points of the largest object (point,), in rising order; none where it is too small to tell.
     """
-    indices, counts = np.unique(scan_index, return_counts=True)
-    members = np.flatnonzero(scan_index == indices[int(counts.argmax())])
+    members = max(points_by_object(scan_index), key=len)
     if len(members) < _FEWEST:
         return members[:0]
-    distance = np.abs(positions_xy[members] - np.median(positions_xy[members], axis=0)).max(axis=1)
+    distance = distance_from_middle(positions_xy[members])
     nearest = np.argpartition(distance, MOST_FOLLOWED)[:MOST_FOLLOWED] if len(members) > MOST_FOLLOWED else slice(None)
     return np.sort(members[nearest])
 
@@ -67,6 +66,8 @@ def curl_shares(positions_xy: Float64Array, centres_xy: Float64Array) -> dict[st
         Orientation -> sum of curl^2 / (sum of curl^2 + sum of divergence^2), 0 for a gradient; empty where the
         positions do not allow to tell.
     """
+    from scipy.spatial import KDTree
+
     count = min(_NEIGHBOURS, len(positions_xy) - 1)
     near = KDTree(positions_xy).query(positions_xy, k=count + 1)[1]
     there = positions_xy[near] - positions_xy[near].mean(axis=1, keepdims=True)
@@ -122,6 +123,8 @@ def swapped_axes(positions_xy: Float64Array, moments: Float64Array) -> Finding |
 
 def _likeness(positions_xy: Float64Array, centres_xy: Float64Array) -> float:
     """Return the correlation of centres of mass with the means of their neighbours'."""
+    from scipy.spatial import KDTree
+
     near = np.asarray(KDTree(positions_xy).query(positions_xy, k=_NEIGHBOURS)[1])
     here, around = (values - values.mean(axis=0) for values in (centres_xy, centres_xy[near[:, 1:]].mean(axis=1)))
     scale = np.sqrt(np.sum(here**2) * np.sum(around**2))

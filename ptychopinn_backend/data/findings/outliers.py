@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from scipy import ndimage
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, FloatArray
 
@@ -116,7 +115,9 @@ def out_of_proportion(counts: FloatArray, good: BoolArray, usual: Proportion) ->
     """
     floor = _FLOOR_PHOTONS * usual.unit
     hot = _above_a_jump(counts, floor, usual)
-    neighbours = ndimage.convolve(good.astype(np.int64), np.ones((3, 3), np.int64), mode="constant") - good
+    framed = np.pad(good.astype(np.int64), 1)
+    of_three = framed[:-2] + framed[1:-1] + framed[2:]
+    neighbours = of_three[:, :-2] + of_three[:, 1:-1] + of_three[:, 2:] - good
     lonely = counts > usual.lonely * np.maximum(_brightest_neighbour(counts), floor)
     lonely &= counts >= max(floor, _NOTEWORTHY_SHARE * usual.peak)
     usable = good if usual.spot is None else good & ~usual.spot
@@ -188,7 +189,12 @@ def _spot_in_middle(counts: FloatArray) -> BoolArray:
 
 def _islands(chosen: BoolArray, values: AnyArray, good: BoolArray) -> BoolArray:
     """Return those connected parts of the chosen pixels around which values are much lower."""
-    labels, count = ndimage.label(chosen, np.ones((3, 3), np.bool_))
+    if not chosen.any():
+        return chosen & False
+    # Not before something is found: it is loaded at the start of every command otherwise.
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(chosen, np.ones((3, 3), np.bool_))
     islands = np.zeros(chosen.shape, np.bool_)
     for label, place in enumerate(ndimage.find_objects(labels), start=1):
         window = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in place)
@@ -197,10 +203,32 @@ def _islands(chosen: BoolArray, values: AnyArray, good: BoolArray) -> BoolArray:
         around = values[window][ring]
         if len(around) and np.median(around) < _RING_SHARE * values[window][part].max():
             islands[window] |= part
-    return islands if count else chosen & False
+    return islands
 
 
 def _above_a_jump(counts: FloatArray, floor: float, usual: Proportion) -> BoolArray:
+    hot = np.zeros(counts.shape, np.bool_)
+    chosen = np.flatnonzero(_may_jump(counts, floor))
+    if len(chosen):
+        hot[chosen] = _certainly_above_a_jump(counts[chosen], floor, usual)
+    return hot
+
+
+def _may_jump(counts: FloatArray, floor: float) -> BoolArray:
+    """Return which patterns have no value in two octaves in a row below their highest (pattern,).
+
+    Where values jump by `_JUMP` or more, both of the octaves in between are empty; this is known without sorting.
+    """
+    octaves = np.frexp(np.maximum(counts.reshape(len(counts), -1), floor))[1]
+    octaves -= octaves.min()
+    width = int(octaves.max()) + 1
+    octaves += width * np.arange(len(octaves), dtype=octaves.dtype)[:, np.newaxis]
+    is_there = np.bincount(octaves.ravel(), minlength=width * len(octaves)).reshape(-1, width) > 0
+    above = np.logical_or.accumulate(is_there[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray((~is_there[:, 1:] & ~is_there[:, :-1] & above[:, 1:]).any(axis=1))
+
+
+def _certainly_above_a_jump(counts: FloatArray, floor: float, usual: Proportion) -> BoolArray:
     ordered = _descending(counts)
     wide = _jumps(ordered, floor) > usual.jump
     last = wide.shape[1] - 1 - np.argmax(wide[:, ::-1], axis=1)
@@ -209,6 +237,8 @@ def _above_a_jump(counts: FloatArray, floor: float, usual: Proportion) -> BoolAr
     # A compact bright disc may have a sharp edge; where the peak is a usual one, only what is thin is not of it.
     compact = ~(ordered[:, 0] > OUT_OF_RANGE * usual.peak) | (usual.peak == 0)
     for index in np.flatnonzero(compact & wide.any(axis=1)):
+        from scipy import ndimage
+
         hot[index] &= ~ndimage.binary_opening(hot[index], np.ones((3, 3), np.bool_))
     return np.asarray(hot)
 
@@ -225,11 +255,10 @@ def _jumps(ordered: FloatArray, floor: float) -> FloatArray:
 
 
 def _brightest_neighbour(counts: FloatArray) -> Float32Array:
-    framed = np.pad(counts, ((0, 0), (1, 1), (1, 1)))
-    rows, columns = counts.shape[1:]
-    brightest = np.zeros(counts.shape, counts.dtype)
-    for row in range(3):
-        for column in range(3):
-            if (row, column) != (1, 1):
-                np.maximum(brightest, framed[:, row : row + rows, column : column + columns], out=brightest)
-    return brightest
+    beside = np.zeros(counts.shape, counts.dtype)
+    beside[:, :, 1:] = counts[:, :, :-1]
+    np.maximum(beside[:, :, :-1], counts[:, :, 1:], out=beside[:, :, :-1])
+    of_three = np.maximum(beside, counts)
+    np.maximum(beside[:, 1:], of_three[:, :-1], out=beside[:, 1:])
+    np.maximum(beside[:, :-1], of_three[:, 1:], out=beside[:, :-1])
+    return beside

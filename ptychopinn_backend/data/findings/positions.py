@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
 from ptychopinn_backend.arrays import Float64Array, IntArray
 from ptychopinn_backend.config.scan_traits import neighbour_step
 from ptychopinn_backend.data.findings.finding import Finding, numbered
+from ptychopinn_backend.data.findings.points import distance_from_middle, points_by_object, some_of
 
 _FAR_STEPS: Final = 20.0
 """A position this many usual steps away from any other lies apart ..."""
@@ -37,7 +35,7 @@ def far_points(positions_xy: Float64Array, scan_index: IntArray, N: int) -> tupl
     """
     far = [
         members[_apart(positions_xy[members], N)]
-        for members in (np.flatnonzero(scan_index == index) for index in np.unique(scan_index))
+        for members in points_by_object(scan_index)
         if len(members) >= _FEWEST_POINTS
     ]
     points = np.sort(np.concatenate(far)) if far else np.zeros(0, np.int64)
@@ -67,8 +65,7 @@ def position_scale(positions_xy: Float64Array, scan_index: IntArray, N: int) -> 
     Returns:
         The finding, or None.
     """
-    indices, counts = np.unique(scan_index, return_counts=True)
-    members = np.flatnonzero(scan_index == indices[int(counts.argmax())])
+    members = max(points_by_object(scan_index), key=len)
     if len(members) < _FEWEST_POINTS:
         return None
     positions = positions_xy[members]
@@ -103,9 +100,14 @@ def _likely_unit(span: float) -> str:
 def _apart(positions_xy: Float64Array, N: int) -> IntArray:
     """Return which positions lie apart, in groups too small to be a part of the scan on purpose."""
     none = np.zeros(0, np.int64)
-    distance = np.abs(positions_xy - np.median(positions_xy, axis=0)).max(axis=1)
-    if distance.max() <= 2 * np.quantile(distance, 0.9) + _FAR_SIDES * N:
+    distance = distance_from_middle(positions_xy)
+    if distance.max() <= 2 * np.quantile(some_of(distance), 0.9) + _FAR_SIDES * N:
         return none
+    # Only scans with a position far away need these.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import KDTree
+
     step = neighbour_step(positions_xy, np.zeros(len(positions_xy), np.int64))
     reach = max(_FAR_STEPS * step, _FAR_SIDES * N)
     # Points in one cell of that width, or in neighbouring ones, belong together; this needs no list of all pairs.

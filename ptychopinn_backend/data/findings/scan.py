@@ -52,12 +52,16 @@ class ScanExaminer:
         """Pixels the file does not mark as bad (N, N)."""
         self._far, far = far_points(self._positions, facts["scan_index"], N)
         near = np.delete(np.arange(n_patterns), self._far)
-        found = [far, position_scale(self._positions[near], facts["scan_index"][near], N)]
+        # All of a large scan are near, and need no copies.
+        positions, index = (
+            values[near] if len(self._far) else values for values in (self._positions, facts["scan_index"])
+        )
+        found = [far, position_scale(positions, index, N)]
         if facts.get("xcoords_start") is not None:
             nominal = np.stack([facts["xcoords_start"], facts["ycoords_start"]], axis=1)
-            found.append(swapped_nominal(self._positions[near], nominal[near]))
+            found.append(swapped_nominal(positions, nominal[near]))
         self._findings = [finding for finding in found if finding is not None]
-        followed = near[points_to_follow(self._positions[near], facts["scan_index"][near])]
+        followed = near[points_to_follow(positions, index)]
         self.survey = PatternSurvey(n_patterns, N, None if bad is None else self.good, followed)
         """Must look at all patterns, in order, before anything is asked."""
 

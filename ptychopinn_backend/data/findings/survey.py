@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Float64Array, IntArray
+from ptychopinn_backend.data.scaling import without_bad_pixels
 
 SAMPLE_VALUES: Final = 2**18
 """About as many values are kept in whole patterns."""
@@ -43,6 +44,8 @@ class PatternSurvey:
         self.moments: Float64Array = np.zeros((len(self.followed), 2, 3))
         """(point, power, term): sums over a pattern's pixels of value**1 and value**2, times 1, column and row."""
         self._good = good_pixels
+        self._chosen = np.union1d(self.sample_points, self.followed)
+        self._next_chosen = 0
         axis = np.arange(N) - N / 2
         rows, columns = np.meshgrid(axis, axis, indexing="ij")
         self._terms = np.stack([np.ones(N * N), columns.ravel(), rows.ravel()], axis=1).astype(np.float32)
@@ -55,21 +58,32 @@ class PatternSurvey:
             first: number of the first of them.
         """
         if self._good is not None:
-            piece = np.where(self._good, piece, piece.dtype.type(0))
+            piece = without_bad_pixels(piece, self._good)
         flat = piece.reshape(len(piece), -1)
-        here = slice(first, first + len(piece))
-        with np.errstate(invalid="ignore"):
-            self.highest[here] = flat.max(axis=1)
-            if piece.dtype.kind != "u":
-                self.lowest[here] = flat.min(axis=1)
-        if not len(self.sample):
+        stop = first + len(piece)
+        if piece.dtype.kind == "u":
+            self.highest[first:stop] = flat.max(axis=1)
+        else:
+            with np.errstate(invalid="ignore"):
+                self.highest[first:stop] = flat.max(axis=1)
+                self.lowest[first:stop] = flat.min(axis=1)
+        if not first:
             self.sample = np.zeros((len(self.sample_points), *piece.shape[1:]), piece.dtype)
+            self._next_chosen = 0
+        # Most pieces of a large scan hold no pattern that is kept, and this is done for each of them.
+        if self._next_chosen < stop:
+            self._keep(piece, first)
+
+    def _keep(self, piece: AnyArray, first: int) -> None:
+        """Keep what is chosen of a piece, and find where the next one lies."""
+        after = int(np.searchsorted(self._chosen, first + len(piece)))
+        self._next_chosen = int(self._chosen[after]) if after < len(self._chosen) else len(self.highest)
         taken, among = _within(self.sample_points, first, len(piece))
         self.sample[among] = piece[taken]
         taken, among = _within(self.followed, first, len(piece))
         if len(taken):
             with np.errstate(invalid="ignore", over="ignore"):
-                values = flat[taken].astype(np.float32)
+                values = piece[taken].reshape(len(taken), -1).astype(np.float32)
                 self.moments[among, 0] = values @ self._terms
                 self.moments[among, 1] = np.square(values, out=values) @ self._terms
 
