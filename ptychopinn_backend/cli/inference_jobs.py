@@ -87,12 +87,14 @@ def reconstruct_scan(
     from ptychopinn_backend.data.dataset.scan_files import read_scan
     from ptychopinn_backend.runs.calibrating import reconstruct_calibrated
     from ptychopinn_backend.runs.half_turn import warn_of_half_turns
-    from ptychopinn_backend.runs.provenance import inputs_of, model_files
+    from ptychopinn_backend.runs.provenance import input_files, model_files
     from ptychopinn_backend.runs.results import save_reconstruction
 
-    parts = read_scan(scan, job.reading).by_object()
+    whole = read_scan(scan, job.reading)
+    made_of = input_files([*(whole.files or [scan]), *model_files(job.archive)])
+    parts = whole.by_object()
+    del whole
     warn_of_half_turns(parts.values())
-    made_of = inputs_of([scan], job.reading, model_files(job.archive))
     written: list[Path] = []
     for index, part in parts.items():
         if job.n_subsample is not None:

@@ -65,6 +65,8 @@ class RawData(ScanCalls):
     """The patterns were photon counts before the square root was taken."""
     findings: tuple[Finding, ...] = ()
     """What was found wrong when it was read, and what was done about it; points counted as in the file."""
+    files: tuple[Path, ...] = ()
+    """What it was read from; none for arrays."""
 
     @property
     def n_patterns(self) -> int:
@@ -125,7 +127,7 @@ class RawData(ScanCalls):
             words = opened.in_its_words(str(error))
             raise DataError(words if str(opened.path) in words else f"{opened.path}: {words}") from error
         tell((*opened.notes, *decisions(arrays, fields)), opened.path)
-        raw = cls(**{**fields, "metadata": dict(opened.metadata)})
+        raw = cls(**{**fields, "metadata": dict(opened.metadata), "files": opened.files})
         raw.findings = tuple(replace(item, evidence=opened.in_its_words(item.evidence)) for item in raw.findings)
         warn_of(raw.findings, opened.path)
         logger.info("Read %d patterns of %d x %d pixels from %s.", raw.n_patterns, raw.N, raw.N, opened.path)

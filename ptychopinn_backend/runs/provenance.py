@@ -35,16 +35,27 @@ def inputs_of(scans: Iterable[Path], reading: Reading = ASK_THE_FILE, others: It
         'inputs': one entry a file, with name, size_bytes and sha256 (None for a file too large to be hashed again);
         'versions': of this package.
     """
-    files: dict[Path, None] = {}
+    files: list[Path] = []
     for scan in scans:
         try:
             for source in list_sources(scan, reading):
-                files |= dict.fromkeys(open_scan(source, reading).files)
+                files += open_scan(source, reading).files
         except (PtychoPINNError, OSError):
             # It was read a moment ago; what became of it since is no reason to lose a result.
-            files[scan] = None
-    files |= dict.fromkeys(others)
-    found = [fingerprint(file.absolute()).as_json() for file in files]
+            files.append(scan)
+    return input_files([*files, *others])
+
+
+def input_files(files: Iterable[Path]) -> dict[str, Any]:
+    """Return what `inputs_of` does for files that are known, which are not opened as scans again.
+
+    Args:
+        files: each is named once.
+
+    Returns:
+        'inputs' and 'versions', as JSON values.
+    """
+    found = [fingerprint(file.absolute()).as_json() for file in dict.fromkeys(files)]
     return {"inputs": found, "versions": {"ptychopinn-backend": package_version()}}
 
 

@@ -14,7 +14,8 @@ from ptychopinn_backend.cli import main
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.errors import ScanWarning
-from ptychopinn_backend.runs.half_turn import warn_of_half_turns
+from ptychopinn_backend.runs.half_turn import HALF_TURN, half_turn_search, warn_of_half_turns
+from ptychopinn_backend.runs.orientation import AS_GIVEN
 from ptychopinn_backend.runs.scan_input import scan_input
 from tests.data.findings.test_no_false_alarm import SPECS
 
@@ -69,6 +70,12 @@ def test_a_measured_scan_gives_no_warning(shared_folder: Path, name: str) -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_half_turns([raw])
+
+
+def test_few_patterns_settle_a_scan_that_runs_right_and_no_other(raw: RawData) -> None:
+    right, wrong = half_turn_search(raw), half_turn_search(turned(raw))
+    assert (right.best, right.n_patterns) == (AS_GIVEN, 36)
+    assert (wrong.best, wrong.n_patterns) == (HALF_TURN, 64)
 
 
 def test_what_cannot_be_told_is_not_said(raw: RawData) -> None:
