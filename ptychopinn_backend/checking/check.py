@@ -83,18 +83,22 @@ class ScanCheck:
         return UNUSABLE if "error" in found else ODD if "warning" in found else 0
 
 
-def check_scan_file(path: Path, reading: Reading, *, with_orientation: bool = True) -> ScanCheck:
+def check_scan_file(
+    path: Path, reading: Reading, *, with_orientation: bool = True, memory_bytes: float | None = None
+) -> ScanCheck:
     """Look at a scan; nothing is written.
 
     Args:
         path: scan of any format.
         reading: what the user states.
         with_orientation: try the ways positions may run, which takes seconds.
+        memory_bytes: that it may take; of a scan that needs more the first patterns are looked at. None is a part of
+            the machine's.
 
     Returns:
         All that was found.
     """
-    read = read_to_check(path, reading)
+    read = read_to_check(path, reading, memory_bytes)
     if read.subject is None:
         return ScanCheck(path, read, _sorted(read.findings))
     findings, changes, subject = [_facts(read.subject), *read.findings], [*read.changes], read.subject
@@ -119,7 +123,7 @@ def check_scan_file(path: Path, reading: Reading, *, with_orientation: bool = Tr
     mask = None if is_moved else _effect_of_mask(read, subject)
     if mask is not None:
         findings.append(_described(mask))
-    plan = planned(subject)
+    plan = planned(subject, read.share)
     findings += [note(name, "plan", words) for name, words in plan.lines.items()]
     return ScanCheck(path, read, _sorted(findings), subject, tuple(changes), search, mask, plan)
 

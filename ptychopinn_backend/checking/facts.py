@@ -31,11 +31,12 @@ class UsableFacts:
     """What was done about it, a sentence each."""
 
 
-def usable_facts(opened: OpenedScan) -> UsableFacts:
+def usable_facts(opened: OpenedScan, most: int) -> UsableFacts:
     """Take out of a scan's arrays what would make it unusable.
 
     Args:
         opened: the scan.
+        most: patterns that are looked at, the first ones.
 
     Returns:
         The rest; all of it where nothing is wrong.
@@ -43,10 +44,12 @@ def usable_facts(opened: OpenedScan) -> UsableFacts:
     members, found, changes = dict(opened.members), [], []
     n_patterns = pattern_count(opened)
     n_points = len(np.atleast_1d(members["xcoords"]))
-    count = min(n_patterns, n_points)
+    paired = min(n_patterns, n_points)
+    count = min(paired, most)
     if n_patterns != n_points:
         found.append(_unequal(n_patterns, n_points))
-        changes.append(f"The first {count} patterns were paired with the first {count} positions.")
+        changes.append(f"The first {paired} patterns were paired with the first {paired} positions.")
+    if count < n_points:
         members = _first_points(members, count, n_points)
     points = np.flatnonzero(_not_finite(members, count))
     if 0 < len(points) < count:

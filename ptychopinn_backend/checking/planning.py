@@ -75,11 +75,12 @@ class Planned:
         }
 
 
-def planned(subject: Subject) -> Planned:
+def planned(subject: Subject, share: float = 1.0) -> Planned:
     """Work out what a scan will need.
 
     Args:
-        subject: the scan.
+        subject: the scan, or its first patterns.
+        share: what part of the scan they are.
 
     Returns:
         The numbers.
@@ -93,7 +94,7 @@ def planned(subject: Subject) -> Planned:
     dose = float(subject.photons.sum()) / lit_area_px2(subject)
     pixels = [raw.metadata.get(f"object_pixel_{axis}_m") for axis in ("width", "height")]
     known = all(isinstance(value, int | float) and value > 0 for value in pixels)
-    scan_gib = raw.diff3d.nbytes / 2**30
+    scan_gib = raw.diff3d.nbytes / share / 2**30
     return Planned(
         preset=preset,
         photons_per_pattern=float(subject.photons.mean()),
@@ -105,7 +106,7 @@ def planned(subject: Subject) -> Planned:
         machine_gib=machine_memory_bytes() / 2**30,
         gflops=gflops,
         training_s=_START_S + visits * _TRAINING_GFLOP * work,
-        inference_s=_START_S + raw.n_patterns * _INFERENCE_GFLOP * work,
+        inference_s=_START_S + raw.n_patterns / share * _INFERENCE_GFLOP * work,
         has_gpu=shutil.which("nvidia-smi") is not None,
     )
 

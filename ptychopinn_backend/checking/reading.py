@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ptychopinn_backend.arrays import AnyArray, BoolArray, Float32Array, IntArra
 from ptychopinn_backend.checking.facts import background, pattern_count, usable_facts
 from ptychopinn_backend.checking.subject import Subject
 from ptychopinn_backend.config.reading import Reading
+from ptychopinn_backend.data.dataset.sources import MEMORY_PART
 from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.measurement import to_amplitudes
 from ptychopinn_backend.data.raw_data import RawData
@@ -22,6 +24,12 @@ from ptychopinn_backend.data.readers.parts import OpenedScan
 from ptychopinn_backend.data.scan_arrays import examine_scan
 from ptychopinn_backend.data.scan_checks import decisions
 from ptychopinn_backend.errors import DataError, sentence_of
+from ptychopinn_backend.files.npz import machine_memory_bytes
+
+_COPIES: Final = 4
+"""Times the amplitudes of a scan are held while it is looked at and mended."""
+_FEWEST: Final = 100
+"""Patterns that are looked at however large they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +52,8 @@ class AsRead:
     """What they are."""
     good_of_file: BoolArray | None = None
     """Pixels that the file marks as good (N, N); None where it marks none."""
+    share: float = 1.0
+    """Part of the patterns that was read: less than all where they need too much memory."""
 
     def amplitudes_of_file(self, points: IntArray, good: BoolArray | None) -> Float32Array:
         """Return patterns as they would be without any mend, as amplitudes (point, N, N); impossible values are 0.
@@ -61,12 +71,13 @@ class AsRead:
         return to_amplitudes(chosen, self.measurement, good)
 
 
-def read_to_check(path: Path, reading: Reading) -> AsRead:
+def read_to_check(path: Path, reading: Reading, memory_bytes: float | None = None) -> AsRead:
     """Read a scan, whatever is wrong with it.
 
     Args:
         path: scan of any format.
         reading: what the user states.
+        memory_bytes: that it may take; None is a part of the machine's.
 
     Returns:
         The scan as far as it can be used, and all that was found.
@@ -75,7 +86,7 @@ def read_to_check(path: Path, reading: Reading) -> AsRead:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             opened = open_scan(path, reading)
-            found = _read(opened, reading)
+            found = _read(opened, reading, memory_bytes or MEMORY_PART * machine_memory_bytes())
     except (DataError, OSError, MemoryError) as error:
         return AsRead((_refusal(error),))
     # What the examination itself found is there with its severity; all others speak for themselves.
@@ -86,15 +97,20 @@ def read_to_check(path: Path, reading: Reading) -> AsRead:
     return replace(found, findings=(*notes, *told, *found.findings))
 
 
-def _read(opened: OpenedScan, reading: Reading) -> AsRead:
-    facts = usable_facts(opened)
-    whole = read_whole(opened.patterns, opened.path)
+def _read(opened: OpenedScan, reading: Reading, memory_bytes: float) -> AsRead:
+    facts = usable_facts(opened, _most_patterns(opened, memory_bytes))
+    # Where the last axis counts the patterns nothing less than all of them can be read.
+    is_cut = facts.count < pattern_count(opened) == opened.patterns.shape[0]
+    whole = read_whole(opened.patterns, opened.path, facts.count if is_cut else None)
     metadata = opened.pattern_first()
     bad = facts.members.get("bad_pixels")
     findings, changes = list(facts.findings), list(facts.changes)
     taken = facts.count < pattern_count(opened)
-    if taken:
-        whole = whole[: facts.count] if len(whole) == pattern_count(opened) else whole[..., : facts.count]
+    if taken and not is_cut:
+        whole = whole[..., : facts.count]
+    n_paired = min(pattern_count(opened), len(np.atleast_1d(opened.members["xcoords"])))
+    if facts.count < n_paired:
+        findings.append(_part(facts.count, n_paired, memory_bytes))
     if whole.ndim == 3:
         below, whole = background(
             whole, ~np.asarray(bad, np.bool_) if bad is not None and bad.shape == whole.shape[1:] else None
@@ -125,7 +141,23 @@ def _read(opened: OpenedScan, reading: Reading) -> AsRead:
         by_pattern,
         measurement,
         None if bad is None else ~np.asarray(bad, np.bool_),
+        facts.count / n_paired,
     )
+
+
+def _most_patterns(opened: OpenedScan, memory_bytes: float) -> int:
+    """Return how many patterns can be looked at with so much memory."""
+    values = math.prod(opened.patterns.shape) / max(1, pattern_count(opened))
+    itemsize = opened.patterns.dtype.itemsize + _COPIES * np.dtype(np.float32).itemsize
+    return max(_FEWEST, int(memory_bytes / (values * itemsize)))
+
+
+def _part(count: int, n_patterns: int, memory_bytes: float) -> Finding:
+    evidence = (
+        f"The first {count} of {n_patterns} patterns were looked at: all of them need more than the "
+        f"{memory_bytes / 2**30:.3g} GiB of memory that a check takes."
+    )
+    return Finding("part", "patterns", "note", evidence, "What a training says while it reads the scan concerns all.")
 
 
 def _refusal(error: Exception, opened: OpenedScan | None = None) -> Finding:

@@ -67,6 +67,8 @@ def _mended(found: ScanCheck, path: Path | None) -> list[str]:
         return []
     if found.mended is None:
         return [f"Nothing was written to {path}: the scan cannot be read."]
+    if found.as_read.share < 1:
+        return [f"Nothing was written to {path}: for want of memory only a part of the scan was looked at."]
     found.mended.raw.to_file(path)
     changed = [f"  - {change}" for change in found.changes]
     return [f"Wrote {path}, {'with these changes:' if changed else 'in which nothing had to be changed.'}", *changed]

@@ -40,12 +40,13 @@ def stand_in(source: ArraySource) -> AnyArray:
     return np.broadcast_to(np.zeros((), source.dtype), source.shape)
 
 
-def read_whole(source: ArraySource, path: Path) -> AnyArray:
-    """Read all pieces of a source.
+def read_whole(source: ArraySource, path: Path, count: int | None = None) -> AnyArray:
+    """Read all pieces of a source, or its first entries.
 
     Args:
         source: what to read.
         path: named when it does not fit memory.
+        count: entries of the first axis, at most as many as there are; None reads all.
 
     Returns:
         The array.
@@ -53,12 +54,16 @@ def read_whole(source: ArraySource, path: Path) -> AnyArray:
     Raises:
         DataError: it does not fit memory, or the file is damaged.
     """
-    require_fits_memory(path, math.prod(source.shape) * source.dtype.itemsize)
-    whole = np.empty(source.shape, source.dtype)
+    shape = source.shape if count is None else (count, *source.shape[1:])
+    require_fits_memory(path, math.prod(shape) * source.dtype.itemsize)
+    whole = np.empty(shape, source.dtype)
     done = 0
     for piece in source.pieces():
-        whole[done : done + len(piece)] = piece
-        done += len(piece)
+        taken = piece[: len(whole) - done]
+        whole[done : done + len(taken)] = taken
+        done += len(taken) if count is not None else len(piece)
+        if done == count:
+            break
     if done != len(whole):
         raise DataError(f"{path} holds {done} patterns where it declares {len(whole)}. Copy or write the file again.")
     return whole
