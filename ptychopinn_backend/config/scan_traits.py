@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ptychopinn_backend.arrays import ComplexArray, Float64Array, IntArray
 
@@ -132,6 +131,8 @@ def neighbour_step(positions_xy: Float64Array, object_of_position: IntArray, sam
 
 def _steps(positions_xy: Float64Array, same_place_px: float) -> Float64Array:
     """Return the distance of places to the nearest other one (place,), of those that have one."""
+    from scipy.spatial import cKDTree
+
     cells = np.floor(positions_xy / same_place_px) if same_place_px > 0 else positions_xy
     _, first = np.unique(cells, axis=0, return_index=True)
     # Two points of one place may lie in neighbouring cells.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from ptychopinn_backend.arrays import BoolArray, Float64Array, IntArray
 
@@ -89,6 +88,8 @@ def find_neighbours(positions: Float64Array, scan_index: IntArray, count: int, c
     Returns:
         (pattern, neighbour) int32, -1 where a scan has fewer points.
     """
+    from scipy.spatial import KDTree
+
     neighbours = np.full((len(positions), count), -1, np.int32)
     for scan in np.unique(scan_index):
         members = np.flatnonzero(scan_index == scan)
@@ -119,6 +120,8 @@ def find_at_distance(
     Returns:
         (pattern, neighbour) int32, -1 where a point has fewer.
     """
+    from scipy.spatial import KDTree
+
     neighbours = np.full((len(positions), count), -1, np.int32)
     for scan in np.unique(scan_index):
         members = np.flatnonzero(scan_index == scan)

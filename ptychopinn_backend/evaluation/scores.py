@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes
-from scipy.ndimage import shift as spline_shift
 
 from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array, FloatArray
 from ptychopinn_backend.data.raw_data import RawData
@@ -239,6 +237,8 @@ def _moved_by(rows: slice, columns: slice, offset_rc: FloatArray) -> tuple[slice
 
 def _sample(obj: Complex64Array, rows: slice, columns: slice, offset_rc: FloatArray) -> Complex64Array:
     """Read an object at the pixels of a region moved by a fractional offset."""
+    from scipy.ndimage import shift as spline_shift
+
     whole = np.floor(offset_rc).astype(int)
     taken, inner = [], []
     for region, start, length in zip((rows, columns), whole, obj.shape, strict=True):
@@ -286,6 +286,8 @@ def _compared_rectangle(weight: Float32Array) -> tuple[int, int, int, int]:
     covered = weight >= MIN_RELATIVE_WEIGHT * np.median(positive) if positive.size else np.zeros(weight.shape, bool)
     top, bottom, left, right = _covered_rectangle(covered)
     if min(bottom - top, right - left) < MIN_REGION_PX:
+        from scipy.ndimage import binary_fill_holes
+
         return _covered_rectangle(binary_fill_holes(covered))
     return top, bottom, left, right
 

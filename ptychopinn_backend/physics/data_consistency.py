@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import scipy.fft
 
 from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float32Array
 from ptychopinn_backend.physics.far_field import centring_signs
@@ -81,6 +80,8 @@ class FarFieldFit:
             factor *= scale
         if self._valid is not None:
             factor *= self._valid
+        import scipy.fft
+
         # By real numbers: NumPy would make complex numbers of the factor first.
         real = waves.view(np.float32)
         real *= np.repeat(factor, 2, axis=-1)[:, np.newaxis]
@@ -98,6 +99,8 @@ class FarFieldFit:
         return np.asarray(products.sum(axis=0) * self._signs)
 
     def _far_fields(self, patches: Complex64Array, probe: Complex64Array) -> Complex64Array:
+        import scipy.fft
+
         waves = np.multiply(patches[:, np.newaxis], probe * self._signs, out=self._waves[: len(patches)])
         return np.asarray(scipy.fft.fft2(waves, norm="ortho", overwrite_x=True))
 

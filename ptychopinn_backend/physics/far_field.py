@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import convolve
 
 from ptychopinn_backend.arrays import ComplexArray, Float32Array, FloatArray
 
@@ -41,6 +40,8 @@ def exit_waves(patches: ComplexArray, probe: ComplexArray, smoothing_sigma_px: f
     """
     waves = np.asarray(patches)[..., np.newaxis, :, :] * probe
     if smoothing_sigma_px > 0:
+        from scipy.ndimage import convolve
+
         kernel = smoothing_kernel(smoothing_sigma_px).reshape((1,) * (waves.ndim - 2) + (3, 3))
         waves = convolve(waves, kernel, mode="constant")
     return np.asarray(waves)

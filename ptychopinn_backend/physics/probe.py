@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array, Float64Array
 from ptychopinn_backend.config import ModelConfig
@@ -83,6 +82,8 @@ def probe_mask(N: int, diameter_px: float | None = None, sigma_px: float = 0.0) 
     radius_px = N // 4 if diameter_px is None else diameter_px / 2
     mask = (pixel_distance(N) < radius_px).astype(np.float64)
     if sigma_px > 0:
+        from scipy.ndimage import gaussian_filter
+
         mask = gaussian_filter(mask, sigma_px, mode="constant")
     return mask.astype(np.float32)
 
@@ -154,5 +155,7 @@ def default_probe(N: int, default_probe_scale: float = 0.7) -> Float64Array:
     Returns:
         (N, N) float64, amplitude.
     """
+    from scipy.ndimage import gaussian_filter
+
     disk = pixel_distance(N) <= _DEFAULT_PROBE_RADIUS * N / default_probe_scale
     return np.asarray(gaussian_filter(disk.astype(np.float64), 1.0) + 1e-9, dtype=np.float64)

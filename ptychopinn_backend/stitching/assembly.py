@@ -22,7 +22,6 @@ from ptychopinn_backend.physics.object_patches import (
     window_places,
 )
 from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensities
-from ptychopinn_backend.stitching.alignment import add_aligned
 from ptychopinn_backend.stitching.weight import WeightSum, copy_shifted
 
 LIT_PHOTONS = 4.0
@@ -255,6 +254,9 @@ class ObjectAssembler:
 
     def _align_held(self, total: Complex64Array) -> None:
         windows, corners = self._held_windows[: self._n_held], self._held_corners[: self._n_held]
+        # Not before patches are put together: a program that only predicts need not wait for SciPy.
+        from ptychopinn_backend.stitching.alignment import add_aligned
+
         add_aligned(total, windows, corners, window_places(corners, self._N + 1, self._frame.shape))
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
 from ptychopinn_backend.arrays import Float32Array, Float64Array, IntArray
 
@@ -62,6 +61,8 @@ class WeightSum:
 
     def total(self) -> Float32Array:
         """Return the sum on the canvas (row, column); 0 where no patch reaches."""
+        from scipy import fft
+
         N = len(self._weight)
         rows, columns = self._places.shape
         side = min(_BLOCK_SIDES * N + 1, max(rows, columns))

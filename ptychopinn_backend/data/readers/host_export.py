@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ptychopinn_backend.arrays import AnyArray, Float64Array
 from ptychopinn_backend.config.reading import ASK_THE_FILE
@@ -77,6 +76,8 @@ def settled(path: Path, names: Collection[str], members: Mapping[str, AnyArray])
 
 
 def _is_made_of(positions_xy: Float64Array, product: Path) -> bool:
+    from scipy.spatial import cKDTree
+
     with look_at(product) as content:
         if not holds_positions(content):
             return False
