@@ -37,7 +37,7 @@ def distance_from_middle(positions_xy: Float64Array) -> Float64Array:
         (pattern,).
     """
     x, y = np.median(some_of(positions_xy), axis=0)
-    return np.maximum(np.abs(positions_xy[:, 0] - x), np.abs(positions_xy[:, 1] - y))
+    return np.asarray(np.maximum(np.abs(positions_xy[:, 0] - x), np.abs(positions_xy[:, 1] - y)), np.float64)
 
 
 def some_of(values: Float64Array) -> Float64Array:
