@@ -27,6 +27,9 @@ _WAIT_MS: Final = 200
 class ForeseeingController(ProcessingController):
     """Replaces the host's controller of the Processing view, and only listens to its list of products."""
 
+    # Whoever looks at the parameters of the controller sees those of the host, in its place too.
+    __signature__ = inspect.signature(ProcessingController)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Build the view, and listen.
 

@@ -34,6 +34,7 @@ OF_OBJECTS = {
     "Tensor.graph",
     "Tensor.numpy",
     "Tensor.__float__",
+    "Variable.handle",
     "errors.ResourceExhaustedError.message",
     "config.PhysicalDevice",
 }
