@@ -126,10 +126,13 @@ class Backend(ABC):
 
     @staticmethod
     def gains_by_bfloat16(execution: ExecutionConfig) -> bool:
-        """Return whether a network trains faster in bfloat16 on the device of a run; a backend that cannot train: no.
+        """Tell whether a network trains faster in bfloat16.
 
         Args:
             execution: run-time options, which choose the device.
+
+        Returns:
+            True where the device has units for it; False here, for a backend that cannot train.
         """
         return False
 
