@@ -114,7 +114,7 @@ def _patterns(name: str, path: Path) -> PatternPart:
         np.concatenate([array.get_indexes() for array in dataset]),
         bad if bad.any() else None,
         Instrument(
-            metadata.photon_energy_eV or None,
+            _energy_eV(metadata),
             metadata.detector_distance_m or None,
             None if pixel is None else pixel.height_m,
             None if pixel is None else pixel.width_m,
@@ -135,13 +135,20 @@ def _positions(name: str, path: Path) -> PositionPart:
 def _of_sequence(positions: ProbePositionSequence, path: Path, **further: Any) -> PositionPart:
     return PositionPart(
         (path,),
-        np.asarray(positions.get_coordinates_x_m()),
-        np.asarray(positions.get_coordinates_y_m()),
+        # One by one, as every version of the host offers them.
+        np.array([point.x_m for point in positions], np.float64),
+        np.array([point.y_m for point in positions], np.float64),
         in_metres=True,
-        indexes=np.asarray(positions.get_indexes()),
+        indexes=np.array([point.index for point in positions], np.int64),
         notes=("positions run as Ptychodus' reader has them; --swap-xy, --negate-x and --negate-y state another.",),
         **further,
     )
+
+
+def _energy_eV(metadata: Any) -> float | None:
+    """Return the photon energy, which Ptychodus 1.6 calls that of the probe; None where it is not known."""
+    name = "photon_energy_eV" if hasattr(metadata, "photon_energy_eV") else "probe_energy_eV"
+    return getattr(metadata, name) or None
 
 
 def _of_product(product: Product, path: Path) -> PositionPart:
@@ -155,7 +162,7 @@ def _of_product(product: Product, path: Path) -> PositionPart:
         object_guess=layer,
         object_centre_m=None if geometry is None else (geometry.center_x_m, geometry.center_y_m),
         instrument=Instrument(
-            metadata.photon_energy_eV or None,
+            _energy_eV(metadata),
             metadata.detector_distance_m or None,
             object_pixel_height_m=None if geometry is None else geometry.pixel_height_m,
             object_pixel_width_m=None if geometry is None else geometry.pixel_width_m,

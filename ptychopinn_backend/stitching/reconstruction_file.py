@@ -253,6 +253,8 @@ def _product_attributes(
         "comments": comments,
         "detector_object_distance_m": scale.detector_object_distance_m,
         "photon_energy_eV": scale.photon_energy_eV,
+        # Its name in Ptychodus 1.6.
+        "probe_energy_eV": scale.photon_energy_eV,
         "probe_photon_count": float(np.sum(np.abs(reconstruction.probe) ** 2, dtype=np.float64)),
         "exposure_time_s": 0.0,
         "mass_attenuation_m2_per_kg": 0.0,

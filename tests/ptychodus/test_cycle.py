@@ -67,8 +67,8 @@ def test_probe_times_object_reproduces_the_patterns(cycle: Cycle) -> None:
     probe = result.probes.get_probe_no_opr().get_array()
     assert probe.shape == (2, 32, 32)
     geometry = result.object_.get_geometry()
-    x_px = geometry.map_probe_positions_to_object_x_px(result.probe_positions)
-    y_px = geometry.map_probe_positions_to_object_y_px(result.probe_positions)
+    places = [geometry.map_coordinates_probe_to_object(point) for point in result.probe_positions]
+    x_px, y_px = np.array([place.x_px for place in places]), np.array([place.y_px for place in places])
     good = ~arrays["bad_pixels"]
     obj = result.object_.get_layer(0)
     model = np.stack([far_field_counts(obj, probe, x, y)[good] for x, y in zip(x_px[::7], y_px[::7], strict=True)])

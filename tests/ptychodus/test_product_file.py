@@ -18,8 +18,8 @@ def test_ptychodus_finds_every_patch_where_it_lies(tmp_path: Path) -> None:
     reconstruction.save_hdf5(tmp_path / "product.h5", PhysicalScale(2e-9, 3e-9), losses=[3.0, 2.0])
     product = load_product(tmp_path / "product.h5")
     geometry = product.object_.get_geometry()
-    column = geometry.map_probe_positions_to_object_x_px(product.probe_positions)
-    row = geometry.map_probe_positions_to_object_y_px(product.probe_positions)
+    places = [geometry.map_coordinates_probe_to_object(point) for point in product.probe_positions]
+    column, row = [place.x_px for place in places], [place.y_px for place in places]
     patches = extract_patches(obj, (3.0, 5.0), positions, 8)
     for k in range(6):
         top, left = round(row[k] - 3.5), round(column[k] - 3.5)

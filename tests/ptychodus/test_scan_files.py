@@ -45,13 +45,16 @@ def parameters() -> ReconstructInput:
 
 def dataset_of(parameters: ReconstructInput, indexes: np.ndarray) -> SimpleDiffractionDataset:
     patterns = parameters.diffraction_patterns
+    # Ptychodus 1.6 calls it the energy of the probe.
+    name = next(field for field in ("photon_energy_eV", "probe_energy_eV") if hasattr(DiffractionMetadata, field))
+    energy = {name: getattr(parameters.product.metadata, name)}
     metadata = DiffractionMetadata(
         [len(patterns)],
         patterns.dtype,
         ImageExtent(patterns.shape[2], patterns.shape[1]),
         detector_distance_m=parameters.product.metadata.detector_distance_m,
         detector_pixel_geometry=PIXEL,
-        photon_energy_eV=parameters.product.metadata.photon_energy_eV,
+        **energy,
     )
     array = SimpleDiffractionArray("scan", indexes, patterns)
     layout = DiffractionDatasetLayoutNode.create_root()
