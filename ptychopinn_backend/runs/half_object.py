@@ -60,20 +60,20 @@ class HalfObjectMaker:
         """
         self._scan, self._frame = scan, frame
         self._rows = every_second(scan.positions_xy)
-        self._tree = cKDTree(scan.positions_xy)
         self._in_half = np.zeros(scan.n_patterns, bool)
         self._in_half[self._rows] = True
         # Fewer patches wait than in the whole object: the half is for its errors, and costs no more than it must.
         self._assembler = ObjectAssembler(frame, N, weight, hold_bytes=1 << 22)
 
-    def add(self, patches: Complex64Array, positions_xy: FloatArray) -> None:
+    def add(self, patches: Complex64Array, positions_xy: FloatArray, rows: IntArray) -> None:
         """Add the patches that belong to the half.
 
         Args:
             patches: (pattern, N, N).
             positions_xy: their centres (pattern, 2), pixels.
+            rows: of their patterns in the scan (pattern,).
         """
-        chosen = self._in_half[self._tree.query(positions_xy)[1]]
+        chosen = self._in_half[rows]
         if chosen.any():
             self._assembler.add(patches[chosen], positions_xy[chosen])
 

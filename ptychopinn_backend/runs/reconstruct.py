@@ -154,10 +154,11 @@ def _stitched_and_polished(
     for patches in model.backend.predict(source, model.inference_batch(asked.batch_size)):
         count = len(patches)
         by_pattern = np.ascontiguousarray(np.moveaxis(patches, -1, 1)).reshape(-1, N, N)
-        centres = positions[done : done + count].reshape(-1, 2)
+        groups = slice(done, done + count)
+        centres = positions[groups].reshape(-1, 2)
         assembler.add(by_pattern, centres)
         if half is not None:
-            half.add(by_pattern, centres)
+            half.add(by_pattern, centres, source.pattern_rows[groups].ravel())
         done += count
         if asked.on_progress is not None:
             asked.on_progress(done, source.n_groups, so_far)

@@ -63,8 +63,8 @@ def reconstructed(scan: RawData, seed: int) -> Reconstruction:
     patches = predicted(kept, seed)
     whole = ObjectAssembler(frame, N, probe_weight(probe))
     half = HalfObjectMaker(frame, N, probe_weight(probe), kept)
-    for maker in (whole, half):
-        maker.add(patches, kept.positions_xy)
+    whole.add(patches, kept.positions_xy)
+    half.add(patches, kept.positions_xy, np.arange(kept.n_patterns))
     stitched = whole.result()
     scale = np.float32(counts_scale(stitched.object, frame, probe, kept.positions_xy, kept.diff3d))
     made = Reconstruction(stitched.object * scale, frame.origin_rc, probe, stitched.weight, "none", scan.positions_xy)
