@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 INPUTS_NAME: Final = "inputs.json"
 
 
-def inputs_of(scans: Iterable[Path], reading: Reading = ASK_THE_FILE, others: Iterable[Path] = ()) -> dict[str, Any]:
+def inputs_of(scans: Iterable[Path], reading: Reading = ASK_THE_FILE) -> dict[str, Any]:
     """Return the files of scans with their sizes and hashes, as JSON values.
 
     Args:
         scans: files and folders of scans.
         reading: what the user states about them.
-        others: further files, a model for example.
 
     Returns:
         'inputs': one entry a file, with name, size_bytes and sha256 (None for a file too large to be hashed again);
@@ -43,7 +42,7 @@ def inputs_of(scans: Iterable[Path], reading: Reading = ASK_THE_FILE, others: It
         except (PtychoPINNError, OSError):
             # It was read a moment ago; what became of it since is no reason to lose a result.
             files.append(scan)
-    return input_files([*files, *others])
+    return input_files(files)
 
 
 def input_files(files: Iterable[Path]) -> dict[str, Any]:
