@@ -100,6 +100,7 @@ MODEL_OPTIONS: Final = (
         "Arithmetic of training: single precision, or mixed with 16 bits. 'auto' mixes with a preset, where the device "
         "is faster for it.",
         config="execution.precision",
+        left_open=AUTO,
         box=BACKEND_BOX,
         choices=(AUTO, "32-true", "16-mixed", "bf16-mixed"),
         offered_by={"16-mixed": ("pytorch",), "bf16-mixed": BACKENDS},

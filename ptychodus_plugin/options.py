@@ -104,6 +104,8 @@ class Option:
     inherited: bool = False
     """The host creates this parameter."""
     power_of_two: bool = False
+    left_open: Value | None = None
+    """Value that leaves the field to the plan of a run; None where every value decides it."""
     zero_is_none: bool = False
     """0 in the settings file is None in the configuration."""
     at_minimum: str = ""

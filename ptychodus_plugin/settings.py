@@ -121,9 +121,8 @@ class LibrarySettings:
                 owner, _, field = option.config.partition(".")
                 if owner == config and option.in_force(selection):
                     value = table.parameter(option.key).get_value()
-                    if option.key == "Precision" and value == AUTO:
-                        continue  # the plan decides it
-                    found[field] = None if option.zero_is_none and value == 0 else value
+                    if option.left_open is None or value != option.left_open:
+                        found[field] = None if option.zero_is_none and value == 0 else value
         return found
 
     def take(self, options: Mapping[str, Any]) -> list[str]:
