@@ -29,9 +29,10 @@ class Cycle:
             return dict(file)
 
 
-def run_cycle(folder: Path, backend: str, reconstructor: str, *more: str) -> Cycle:
+def run_program(name: str, folder: Path, *words: str) -> dict[str, Any]:
+    """Run a program of this folder in a process of its own, and return the report it leaves."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.ptychodus.cycle_program", str(folder), backend, reconstructor, *more],
+        [sys.executable, "-m", f"tests.ptychodus.{name}", str(folder), *words],
         capture_output=True,
         text=True,
         timeout=500,
@@ -40,4 +41,9 @@ def run_cycle(folder: Path, backend: str, reconstructor: str, *more: str) -> Cyc
         check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return Cycle(folder, backend, json.loads((folder / "report.json").read_text()))
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return report
+
+
+def run_cycle(folder: Path, backend: str, reconstructor: str, *more: str) -> Cycle:
+    return Cycle(folder, backend, run_program("cycle_program", folder, backend, reconstructor, *more))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -18,12 +17,12 @@ from ptychodus.api.io import load_product
 
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.seam.child_process import GRACE_SECONDS
+from tests.ptychodus.cycles import PROJECT_ROOT, run_program
 from tests.ptychodus.scenes import decide_nothing
 from tests.ptychodus.window import Window
 
 pytestmark = pytest.mark.slow
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PICTURES = os.environ.get("PTYCHOPINN_PICTURES")
 """Folder the pictures of the documentation are renewed in; unset, they go to the test's own folder."""
 
@@ -50,17 +49,7 @@ def keep(picture: Path) -> None:
     [("ptychopinn_pinn", "PyTorch", "pytorch"), ("ptychopinn_supervised", "TensorFlow", "tensorflow")],
 )
 def test_train_and_infer(tmp_path: Path, algorithm: str, title: str, backend: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.ptychodus.window_program", str(tmp_path), algorithm, title],
-        capture_output=True,
-        text=True,
-        timeout=500,
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    report = json.loads((tmp_path / "report.json").read_text())
+    report = run_program("window_program", tmp_path, algorithm, title)
     assert report["errors"] == []
     assert report["imported"] == []
     assert "Epoch 3 of 3" in report["said"]
