@@ -143,6 +143,9 @@ def main() -> int:
         measured = run_apart(together, arguments.quick)
         print(f"{sum(topic['seconds'] for topic in measured):.1f} s", flush=True)
         topics += measured
+    if all(topic["error"] for topic in topics):
+        print("Nothing was measured; the results stay as they were.")
+        return 1
     output = arguments.output or (QUICK_RESULTS if arguments.quick else RESULTS)
     latest = output / "latest.json"
     before = json.loads(latest.read_text()) if arguments.only and latest.is_file() else None

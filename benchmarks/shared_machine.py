@@ -41,7 +41,7 @@ def measure(quick: bool) -> list[Table]:
         ("work", "threads", "alone s", "beside one s", "alone, of the framework's", "beside one, of one thread's"),
         f"Fresh processes take turns, {_CORES} cores; a neighbour computes on one of them. Aims: 1.05 and 1.5.",
     )
-    repeats = 1 if quick else 5
+    repeats = 1 if quick else 3
     with TemporaryDirectory(prefix="bench-") as name:
         archive, scan = archive_and_scan(Path(name), patterns=32 if quick else 500)
         for backend in BACKENDS:
@@ -71,7 +71,7 @@ def _measured(command: list[str], repeats: int) -> Mapping[str, Times]:
         done = subprocess.run(
             command,
             check=True,
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
             env={**environment, "TF_CPP_MIN_LOG_LEVEL": "3", **WAYS[way]},
         )
@@ -102,7 +102,8 @@ def _work(work: str, backend: str, archive: str, scan: str, quick: bool) -> floa
             reconstruct(model, raw, polish_steps=2)
     else:
         config = cnn_config(64, 1, 1, nepochs=1) if quick else preset_config("fast", 64, nepochs=1)[0]
-        source = PtychoDataContainer.from_raw_data(scan_of(64, 16 if quick else 100), config.model, seed=SEED)
+        raw = scan_of(64, 16 if quick else 100)
+        source = PtychoDataContainer.from_raw_data(raw, config.model, neighbor_count=config.neighbor_count, seed=SEED)
 
         def once() -> None:
             train_source(source, config, ExecutionConfig(seed=SEED), backend=backend)
