@@ -62,7 +62,7 @@ class DamagedArchiveError(ArchiveError):
     """The archive is ours, but truncated, altered or incomplete."""
 
 
-class UnfitWeightsError(DamagedArchiveError):
+class UnfitWeightsError(ArchiveError):
     """Weights, of an archive or in memory, are not those of the model: a name or a shape differs."""
 
 

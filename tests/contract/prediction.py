@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.errors import ConfigError, DamagedArchiveError, DataError
+from ptychopinn_backend.errors import ConfigError, DataError, UnfitWeightsError
 from ptychopinn_backend.networks.cnn import cnn_plan
 from ptychopinn_backend.networks.layers import initial_weights
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
@@ -74,11 +74,11 @@ class PredictionContract(NumbersContract):
         backend = backend_for(self.backend_name, source_for({}))
         weights = backend.dump_weights()
         kernel = "encoder/stage0/conv0/kernel"
-        with pytest.raises(DamagedArchiveError, match=f"lack '{kernel}'"):
+        with pytest.raises(UnfitWeightsError, match=f"lack '{kernel}'"):
             backend.load_weights({name: array for name, array in weights.items() if name != kernel})
-        with pytest.raises(DamagedArchiveError, match="'encoder/stage9/conv0/kernel', which this model does not have"):
+        with pytest.raises(UnfitWeightsError, match="'encoder/stage9/conv0/kernel', which this model does not have"):
             backend.load_weights({**weights, "encoder/stage9/conv0/kernel": weights[kernel]})
-        with pytest.raises(DamagedArchiveError, match=r"shape \(1, 1, 1, 64\); this model needs \(3, 3, 1, 64\)"):
+        with pytest.raises(UnfitWeightsError, match=r"shape \(1, 1, 1, 64\); this model needs \(3, 3, 1, 64\)"):
             backend.load_weights({**weights, kernel: weights[kernel][:1, :1]})
         assert same_weights(backend.dump_weights(), weights)
 
