@@ -25,7 +25,11 @@ CPU_PRECISION_NOTE: Final = "precision = '16-mixed' is not available on the CPU;
 
 @dataclass(frozen=True)
 class ExecutionConfig:
-    """How a run is executed; the result of a run does not depend on it beyond rounding, seed and learning rate."""
+    """How a run is executed. What is trained does not depend on it.
+
+    The numbers do: by rounding (precision, accelerator, compilation), by the seed, and by what decides the steps and
+    the weights that are kept (learning_rate, accum_steps, early stopping, the metric of checkpoints).
+    """
 
     accelerator: str = "auto"
     """auto, cpu, gpu, cuda, tensorrt (with ONNX Runtime) or mps; 'auto' without a GPU is the CPU."""

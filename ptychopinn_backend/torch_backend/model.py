@@ -105,7 +105,7 @@ class PtychographyModel(nn.Module):
     def loss_terms(
         self, batch: TensorBatch, constants: SourceConstants, physics_weight: float = 1.0
     ) -> dict[str, Tensor]:
-        """Return every active loss term and 'loss', which they add up to, scalars (`physics.forward.loss_terms`).
+        """Return every active loss term and 'loss', which they add up to, scalars (`physics.losses`).
 
         Args:
             batch: the groups.
