@@ -14,7 +14,7 @@ from ptychopinn_backend.config import BACKENDS, INFERENCE_BACKENDS, ONNX
 from ptychopinn_backend.data.decisions import tell
 from ptychopinn_backend.errors import BackendUnavailableError, ConfigError, UnsupportedOptionError, nearest_name
 from ptychopinn_backend.seam.interface import Backend, BackendSetup
-from ptychopinn_backend.seam.thread_policy import threads_to_use, waiting_environment
+from ptychopinn_backend.seam.thread_policy import Look, threads_to_use, waiting_environment
 
 logger = logging.getLogger(__name__)
 
@@ -192,6 +192,7 @@ def backend_class(name: str) -> type[Backend]:
     require_installed(name)
     # Whoever loaded the framework before has decided how it computes.
     is_first = not any(package in sys.modules for package in provider.packages)
+    look = Look() if is_first else None
     if is_first:
         os.environ.update(waiting_environment(os.environ))
     try:
@@ -201,7 +202,7 @@ def backend_class(name: str) -> type[Backend]:
             raise
         raise _unavailable(provider, error.name or "") from error
     backend = cast(type[Backend], getattr(module, provider.class_name))
-    threads = threads_to_use(os.environ) if is_first else None
+    threads = None if look is None else threads_to_use(os.environ, look)
     if threads is not None:
         logger.debug("%s computes with %d thread(s).", provider.title, threads)
         backend.use_threads(threads)

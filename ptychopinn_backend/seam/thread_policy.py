@@ -22,7 +22,7 @@ _COUNT_CHOICES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_T
 """Variables by which users say how many threads there are."""
 _SLURM: Final = "SLURM_CPUS_PER_TASK"
 _LOOK_S: Final = 0.05
-"""How long the load is looked at."""
+"""How long the load is looked at, at least."""
 _STAT: Final = Path("/proc/stat")
 _QUOTAS: Final = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
 
@@ -41,11 +41,12 @@ def waiting_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {"GOMP_SPINCOUNT": str(SPIN_COUNT)}
 
 
-def threads_to_use(environment: Mapping[str, str]) -> int | None:
+def threads_to_use(environment: Mapping[str, str], look: Look | None = None) -> int | None:
     """Return how many threads a framework should compute with.
 
     Args:
         environment: of this process.
+        look: begun before the framework was imported, so that the import counts as time to look; None looks now.
 
     Returns:
         The cores this process may use that are free now, at least 1; None where the user chose.
@@ -53,7 +54,7 @@ def threads_to_use(environment: Mapping[str, str]) -> int | None:
     if any(name in environment for name in _COUNT_CHOICES):
         return None
     cores = usable_cores(environment)
-    return max(1, min(cores, free_cores())) if cores > 1 else 1
+    return max(1, min(cores, (look or Look()).free_cores())) if cores > 1 else 1
 
 
 def usable_cores(environment: Mapping[str, str]) -> int:
@@ -75,20 +76,34 @@ def usable_cores(environment: Mapping[str, str]) -> int:
     return max(1, min(counts))
 
 
-def free_cores() -> int:
-    """Return how many of the allowed cores nobody computes on now; all of them where the system does not tell.
+class Look:
+    """How busy other programs keep the allowed cores from now on."""
 
-    Programs move from core to core, so the idle time of all cores together is what counts.
-    """
-    allowed = _allowed_cores()
-    before = _idle_times()
-    if not before:
-        return len(allowed) or os.cpu_count() or 1
-    time.sleep(_LOOK_S)
-    after = _idle_times()
-    ticks = os.sysconf("SC_CLK_TCK") * _LOOK_S
-    idle = [after[core] - before[core] for core in allowed or before if core in before and core in after]
-    return round(sum(idle) / ticks)
+    def __init__(self) -> None:
+        """Begin to look."""
+        self._begun_s = time.perf_counter()
+        self._idle, self._own_s = _idle_times(), _own_time_s()
+
+    def free_cores(self) -> int:
+        """Return how many of the allowed cores nobody else computed on; all of them where the system does not tell.
+
+        Programs move from core to core, so the idle time of all cores together is what counts. What this process
+        computed itself, such as the import of a framework, counts as idle.
+        """
+        allowed = _allowed_cores()
+        if not self._idle:
+            return len(allowed) or os.cpu_count() or 1
+        time.sleep(max(0.0, _LOOK_S - (time.perf_counter() - self._begun_s)))
+        after, own_s = _idle_times(), _own_time_s() - self._own_s
+        cores = [core for core in allowed or self._idle if core in self._idle and core in after]
+        ticks = sum(after[core] - self._idle[core] for core in cores)
+        free_s = ticks / os.sysconf("SC_CLK_TCK") + own_s
+        return min(len(cores), round(free_s / (time.perf_counter() - self._begun_s)))
+
+
+def _own_time_s() -> float:
+    used = os.times()
+    return used.user + used.system
 
 
 def _allowed_cores() -> frozenset[int]:

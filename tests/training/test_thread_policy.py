@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from ptychopinn_backend.seam import thread_policy
 from ptychopinn_backend.seam.thread_policy import (
     SPIN_COUNT,
-    free_cores,
+    Look,
     threads_to_use,
     usable_cores,
     waiting_environment,
@@ -89,8 +91,25 @@ def busy_machine() -> Iterator[None]:
 @pytest.mark.usefixtures("busy_machine")
 def test_a_core_that_another_program_computes_on_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thread_policy, "_LOOK_S", 0.3)
-    assert free_cores() == 0
+    assert Look().free_cores() == 0
     assert threads_to_use({}) == 1
+
+
+def test_what_this_process_computes_itself_leaves_its_cores_free() -> None:
+    look, begun, before = Look(), time.perf_counter(), time.process_time()
+
+    def compute() -> None:
+        block = bytes(1 << 20)
+        while time.perf_counter() < begun + 0.6:
+            hashlib.sha256(block)
+
+    threads = [Thread(target=compute) for _ in os.sched_getaffinity(0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    own_cores = (time.process_time() - before) / (time.perf_counter() - begun)
+    assert look.free_cores() >= round(0.9 * own_cores)
 
 
 @pytest.mark.parametrize(("chosen", "expected"), [({}, str(SPIN_COUNT)), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")])
