@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from time import perf_counter
@@ -10,6 +11,7 @@ from typing import Any, Literal, overload
 from ptychopinn_backend.arrays import Complex64Array
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.config.execution import ExecutionConfig, changed_options
+from ptychopinn_backend.config.inputs import InputConfig
 from ptychopinn_backend.config.presets import require_preset
 from ptychopinn_backend.config.yaml_file import given_options, run_config_from_mapping
 from ptychopinn_backend.data.dataset import ScanDataset
@@ -18,9 +20,10 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.factory import resolve_backend
 from ptychopinn_backend.files.training_lock import training_lock
+from ptychopinn_backend.runs.calibrating import NEVER
 from ptychopinn_backend.runs.pace import within_minutes
 from ptychopinn_backend.runs.plan import RunPlan
-from ptychopinn_backend.runs.planning import prepare
+from ptychopinn_backend.runs.planning import PreparedRun, prepare
 from ptychopinn_backend.runs.reconstruct import predict, reconstruct
 from ptychopinn_backend.runs.request import Layer, RunRequest, asked_options
 from ptychopinn_backend.runs.scan_input import AnyScan, Scans, listed, scan_input
@@ -72,6 +75,7 @@ class PtychoModel:
             require_preset(preset)
         self._preset = preset
         self.config: ModelConfig = run_config_from_mapping({"model": self._given}).training.model
+        self._asked_backend = backend
         self.backend: str = resolve_backend(explicit=backend)
         self.plan: RunPlan | None = None
         """What the last training was asked for and what that was resolved to; None before one."""
@@ -115,13 +119,14 @@ class PtychoModel:
             dataset: folder of a data set on disk. It is made from the files, or used if they made it before.
                 None takes scans into memory; if they need much of it, a data set is made in `checkpoint_folder`.
             on_epoch: called after every epoch; True stops training.
-            checkpoint_folder: where the best and the last state are written; None writes none.
+            checkpoint_folder: where the plan (`run.yaml`), the best and the last state are written; None writes none.
             resume: go on from the last state in that folder.
             init: archive of either backend to start from; its network is used unless an option says otherwise.
             execution: run-time options.
             **options: fields of `TrainingConfig` and `ExecutionConfig`, for example nepochs, batch_size,
-                learning_rate, seed; `minutes` limits the time of the training. By default nphotons is the measured
-                mean, and every scan point gives a group.
+                learning_rate, seed, and inputs: `minutes` limits the time of the training, `calibrate` ('auto',
+                'always', 'never', the default) refines probe and positions first, `preset` replaces that of the
+                constructor. By default nphotons is the measured mean, and every scan point gives a group.
 
         Returns:
             This model, trained.
@@ -129,15 +134,12 @@ class PtychoModel:
         started_s = perf_counter()
         checkpoints = None if checkpoint_folder is None else Path(checkpoint_folder)
         layers = [
-            Layer("train", {**given_options(options), "preset": self._preset, "init": init}),
+            Layer("train", {**given_options(options), "init": init}),
             Layer("ExecutionConfig", {} if execution is None else changed_options(execution)),
-            Layer("PtychoModel", self._given),
+            Layer("PtychoModel", {**self._given, "preset": self._preset}),
         ]
         given, inputs, givers = asked_options(layers)
-        if inputs.scans:
-            raise ConfigError(
-                f"The scans are the first argument of train, and '{inputs.scans[0]}' is given too. Keep one."
-            )
+        _require_of_train(inputs, options)
         held_out = validation if validation is not None else inputs.validation or None
         source = scan_input(
             npz,
@@ -145,13 +147,14 @@ class PtychoModel:
             dataset=None if dataset is None else Path(dataset),
             place=checkpoints,
             reading=inputs.how_to_read,
+            calibrate=inputs.calibrate or NEVER,
         )
         inputs = replace(inputs, scans=_files(npz), validation=_files(held_out))
-        request = RunRequest(given, inputs, backend=self.backend, givers={**_BY_TRAIN, **givers})
+        request = RunRequest(given, inputs, backend=self._asked_backend, givers={**_BY_TRAIN, **givers})
         run = within_minutes(prepare(request, source), started_s)
-        with training_lock(checkpoints if is_first_process(run.plan.execution) else None):
-            trained = run.train(on_epoch=on_epoch, checkpoint_folder=checkpoints, resume=resume)
+        trained = _trained_in(checkpoints, run, on_epoch, resume=resume)
         self.config, self.plan, self._trained = run.plan.training.model, run.plan, trained
+        self.backend = trained.backend_name
         return self
 
     @overload
@@ -210,9 +213,32 @@ class PtychoModel:
         trained = TrainedModel.load(path, backend, execution)
         model = cls.__new__(cls)
         model.config, model.backend, model._trained = trained.model, trained.backend_name, trained
-        model._preset, model.plan = None, None
+        model._asked_backend, model._preset, model.plan = trained.backend_name, None, None
         model._given = {item.name: getattr(trained.model, item.name) for item in fields(ModelConfig)}
         return model
+
+
+def _trained_in(
+    checkpoints: Path | None, run: PreparedRun, on_epoch: EpochCallback | None, *, resume: bool
+) -> TrainedModel:
+    is_first = is_first_process(run.plan.execution)
+    with training_lock(checkpoints if is_first else None):
+        if is_first and checkpoints is not None:
+            run.plan.write(checkpoints)
+        return run.train(on_epoch=on_epoch, checkpoint_folder=checkpoints, resume=resume)
+
+
+def _require_of_train(inputs: InputConfig, options: Mapping[str, Any]) -> None:
+    """Refuse what `train` has another place for, or none."""
+    if inputs.scans:
+        raise ConfigError(f"The scans are the first argument of train, and '{inputs.scans[0]}' is given too. Keep one.")
+    if "backend" in options:
+        raise ConfigError(
+            f"backend = {options['backend']!r} is an argument of PtychoModel, not of train. "
+            "Write PtychoModel(..., backend=...)."
+        )
+    if inputs.n_objects is not None:
+        raise ConfigError(f"n_objects = {inputs.n_objects} has no effect on train. Leave n_objects out.")
 
 
 def _read(item: AnyScan | ScanDataset) -> RawData:

@@ -69,9 +69,9 @@ def command(
     n_epochs = epochs or PRESETS[preset].get("nepochs", 20)
     started = perf_counter()
     with EpochProgress(n_epochs, quiet=quiet) as progress:
-        model.train(scan, nepochs=n_epochs, seed=seed, on_epoch=progress)
+        model.train(output / "scan.npz", nepochs=n_epochs, seed=seed, on_epoch=progress)
     trained = perf_counter()
-    save_training(model.trained, output)
+    save_training(model.trained, output, model.plan)
     loaded = PtychoModel.load(output, backend=model.backend)
     inferring = perf_counter()
     reconstruction = loaded.infer(scan)

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from ptychopinn_backend.config import TrainingConfig
-from ptychopinn_backend.data.source import SelectedGroups
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.groups import SelectedGroups
 from ptychopinn_backend.runs.plan import Decision, RunPlan
 from ptychopinn_backend.runs.planning import PreparedRun
 from ptychopinn_backend.runs.train import untrained_backend
@@ -59,7 +59,10 @@ def within_minutes(run: PreparedRun, started_s: float) -> PreparedRun:
     training = fitted_to_visits(run.plan.training, run.training.n_groups, int(left_s / group_s))
     epoch = training.groups_per_epoch or run.training.n_groups
     logger.info("A group takes %.3g s here: %d epochs of %d groups.", group_s, training.total_epochs, epoch)
-    return run._replace(plan=_with(run.plan, training, f"{minutes:g} minutes, {group_s:.2g} s per group here"))
+    plan = _with(run.plan, training, f"{minutes:g} minutes, {group_s:.2g} s per group here")
+    if plan.training != run.plan.training:
+        logger.info("Plan of this run, within %g minutes:\n%s", minutes, plan.table())
+    return run._replace(plan=plan)
 
 
 def seconds_per_group(run: PreparedRun) -> float:

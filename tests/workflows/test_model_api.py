@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,3 +158,44 @@ def test_pytorch_model_never_imports_tensorflow(scan_file: Path) -> None:
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(scan_file)], check=True, timeout=300)
+
+
+def test_the_plan_says_who_chose_the_backend(scan: RawData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTYCHOPINN_BACKEND", "pytorch")
+    model = PtychoModel(N=32, n_filters_scale=1).train(scan, nepochs=1, accelerator="cpu")
+    assert model.plan is not None
+    assert "PTYCHOPINN_BACKEND" in model.plan.decision("backend").by
+    model = _model().train(scan, nepochs=1, accelerator="cpu")
+    assert model.plan is not None
+    assert model.plan.decision("backend").by == "the argument"
+
+
+def test_a_preset_of_train_replaces_that_of_the_constructor(scan: RawData) -> None:
+    model = PtychoModel(N=32, preset="fine", backend="pytorch")
+    model.train(scan, preset="legacy", nepochs=1, n_filters_scale=1, accelerator="cpu")
+    assert model.plan is not None
+    assert model.plan.preset.startswith("legacy")
+    assert model.plan.decision("preset").by == "train"
+
+
+def test_calibration_asked_of_train_is_done(scan: RawData) -> None:
+    model = _model().train(scan, calibrate="auto", nepochs=1, accelerator="cpu")
+    assert model.plan is not None
+    assert model.plan.inputs.calibrate == "auto"
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"backend": "pytorch"}, r"backend = 'pytorch' is an argument of PtychoModel, not of train"),
+        ({"n_objects": 3}, r"n_objects = 3 has no effect on train\. Leave n_objects out"),
+    ],
+)
+def test_options_that_train_cannot_follow_are_refused(scan: RawData, option: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        _model().train(scan, **option)
+
+
+def test_the_folder_of_checkpoints_has_the_plan(scan_file: Path, tmp_path: Path) -> None:
+    _model().train(scan_file, nepochs=1, accelerator="cpu", checkpoint_folder=tmp_path)
+    assert "nepochs: 1" in (tmp_path / "run.yaml").read_text()

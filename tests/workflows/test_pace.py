@@ -32,13 +32,15 @@ def planned(scan: RawData, backend: str = "pytorch", **options: object) -> Prepa
 
 
 @pytest.mark.parametrize("backend", ["pytorch", "tensorflow"])
-def test_epochs_are_as_many_as_fit(scan: RawData, backend: str) -> None:
+def test_epochs_are_as_many_as_fit(scan: RawData, backend: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "ptychopinn_backend.runs.pace")
     shorter = within_minutes(planned(scan, backend, minutes=10, nepochs=10**7), perf_counter()).plan
     assert 1 <= shorter.training.nepochs < 10**7
     assert shorter.decision("nepochs").by == "minutes"
     assert shorter.decision("nepochs").why.startswith("10 minutes, ")
     # A run made of this plan does not measure again.
     assert shorter.inputs.minutes is None
+    assert f"Plan of this run, within 10 minutes:\n{shorter.table()}" in caplog.text
 
 
 def test_a_run_that_fits_stays_as_it_is(scan: RawData) -> None:
