@@ -19,6 +19,8 @@ MOVED: Final = {
     "config_checks": "config.checks",
     "config_file": "config.yaml_file",
     "data.npz": "files.npz",
+    "data.simulation.plan": "runs.simulation_plan",
+    "data.source": "groups",
     "epoch_log": "seam.epoch_log",
     "execution": "config.execution",
     "figures": "evaluation.figures",

@@ -8,11 +8,12 @@ from typing import Final
 
 import numpy as np
 
+from ptychopinn_backend.archive import package_version
+from ptychopinn_backend.checking import scan_pictures
 from ptychopinn_backend.checking.check import ScanCheck
 from ptychopinn_backend.checking.subject import Subject
 from ptychopinn_backend.files.fingerprint import fingerprint
-from ptychopinn_backend.reports import scan_pictures
-from ptychopinn_backend.reports.page import Html, facts, heading, listed, paragraph, picture, table, write_page
+from ptychopinn_backend.files.page import Html, facts, heading, listed, paragraph, picture, table, write_page
 
 _VERDICTS: Final = {
     0: ("Nothing is odd.", "note"),
@@ -34,7 +35,7 @@ def write_scan_page(check: ScanCheck, path: Path) -> None:
     """
     name = check.as_read.format_name
     under = f"{check.path}{f', read as {name}' if name else ''}"
-    write_page(path, f"Check of {check.path.name}", under, _parts(check))
+    write_page(path, f"Check of {check.path.name}", under, _parts(check), package_version())
 
 
 def _parts(check: ScanCheck) -> Iterator[Html]:

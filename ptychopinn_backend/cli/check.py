@@ -47,7 +47,7 @@ def command(
     found = check_scan_file(scan, reading, with_orientation=not no_orientation)
     written = _mended(found, mend)
     if output is not None:
-        from ptychopinn_backend.reports.scan_page import write_scan_page
+        from ptychopinn_backend.checking.scan_page import write_scan_page
 
         write_scan_page(found, output)
         written.append(f"Wrote {output}.")

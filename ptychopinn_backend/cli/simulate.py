@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from ptychopinn_backend.data.simulation.plan import read_plan
 from ptychopinn_backend.data.simulation.simulate import SimulatedScan, simulate
 from ptychopinn_backend.data.simulation.spec import OBJECTS, PROBES, SCANS
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.runs.simulation_plan import read_plan
 
 
 @click.command("simulate", short_help="Simulate one or many scans with known objects.")

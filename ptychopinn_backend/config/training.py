@@ -22,9 +22,9 @@ from ptychopinn_backend.config.checks import (
     require_positive_integer,
     unwrap_numpy_scalars,
 )
+from ptychopinn_backend.config.logged_runs import logged_file, names_run
 from ptychopinn_backend.config.model import AMP_ACTIVATIONS, PATTERN_SIZES, ModelConfig
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.files.logged_runs import logged_file, names_run
 
 __all__ = [
     "AMP_ACTIVATIONS",

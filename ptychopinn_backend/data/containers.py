@@ -25,8 +25,8 @@ from ptychopinn_backend.data.labels import require_labels, without_mean_phase
 from ptychopinn_backend.data.pattern_size import misfit
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scan import Scan, prepare_counted_scan, prepare_scan
-from ptychopinn_backend.data.source import GroupBatch
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.groups import GroupBatch
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 
 from ptychopinn_backend.arrays import Float64Array, FloatArray, IntArray
-from ptychopinn_backend.data.source import GroupBatch, GroupSource, SelectedGroups
 from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.groups import GroupBatch, GroupSource, SelectedGroups
 
 DEFAULT_COPIES: Final = 16
 """Splits of every group; an epoch with `groups_per_epoch` visits a part of them."""

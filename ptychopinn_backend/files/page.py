@@ -12,7 +12,6 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Final
 
-from ptychopinn_backend.archive import package_version
 from ptychopinn_backend.files.atomic_file import atomic_file
 from ptychopinn_backend.files.pictures import failure, own_settings
 
@@ -65,7 +64,7 @@ class Html:
     """HTML."""
 
 
-def write_page(path: Path, title: str, under: str, parts: Iterable[Html]) -> None:
+def write_page(path: Path, title: str, under: str, parts: Iterable[Html], version: str) -> None:
     """Write a page; a reader sees the whole of it or the one before.
 
     Args:
@@ -73,12 +72,13 @@ def write_page(path: Path, title: str, under: str, parts: Iterable[Html]) -> Non
         title: heading, plain text.
         under: a line below it, plain text.
         parts: in order.
+        version: of this package, named at the bottom.
 
     Raises:
         OSError: the folder cannot be written.
     """
     body = "\n".join(part.text for part in parts)
-    text = _PAGE.substitute(title=escape(title), under=escape(under), body=body, version=escape(package_version()))
+    text = _PAGE.substitute(title=escape(title), under=escape(under), body=body, version=escape(version))
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as stream:
         stream.write(text.encode())

@@ -18,8 +18,8 @@ from ptychopinn_backend.arrays import (
 )
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import count_photons, factor_from_photons
-from ptychopinn_backend.data.source import GroupBatch
 from ptychopinn_backend.errors import DataError, UnsupportedOptionError
+from ptychopinn_backend.groups import GroupBatch
 from ptychopinn_backend.live.growing_object import GrowingObject
 from ptychopinn_backend.live.kept_frames import PairLog
 from ptychopinn_backend.physics.probe import normalised_for

@@ -7,7 +7,7 @@ import numpy as np
 from ptychopinn_backend.arrays import Complex64Array, Float32Array
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.config.generators import uses_back_projection
-from ptychopinn_backend.data.source import GroupBatch, GroupSource
+from ptychopinn_backend.groups import GroupBatch, GroupSource
 from ptychopinn_backend.physics.back_projection import back_projection, fill_bad_pixels
 
 

@@ -13,8 +13,8 @@ import onnxruntime
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float32Array
 from ptychopinn_backend.config.generators import uses_back_projection
-from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.errors import UnsupportedOptionError
+from ptychopinn_backend.groups import GroupBatch, GroupSource
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
 from ptychopinn_backend.onnx_backend.model import (
     AMPLITUDES,

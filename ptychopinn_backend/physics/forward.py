@@ -9,7 +9,7 @@ import numpy as np
 from ptychopinn_backend.arrays import Complex64Array, ComplexArray, Float32Array, FloatArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.config.generators import uses_back_projection
-from ptychopinn_backend.data.source import GroupBatch
+from ptychopinn_backend.groups import GroupBatch
 from ptychopinn_backend.physics import losses
 from ptychopinn_backend.physics.far_field import exit_waves, far_field_intensity
 from ptychopinn_backend.physics.loss_formulas import NUMPY, LossInputs

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ptychopinn_backend.archive import package_version
 from ptychopinn_backend.arrays import Complex64Array
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
@@ -18,8 +19,8 @@ from ptychopinn_backend.evaluation import align_objects, object_correlation, pat
 from ptychopinn_backend.evaluation.matching import matched_scan
 from ptychopinn_backend.evaluation.metrics import frc_resolution_px
 from ptychopinn_backend.files.fingerprint import fingerprint
+from ptychopinn_backend.files.page import Html, facts, heading, paragraph, picture, table, write_page
 from ptychopinn_backend.reports import result_pictures
-from ptychopinn_backend.reports.page import Html, facts, heading, paragraph, picture, table, write_page
 from ptychopinn_backend.reports.result import Result
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
@@ -56,7 +57,8 @@ def write_result_page(result: Result, beside: Beside, path: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    write_page(path, f"Report of {result.path.resolve().name}", str(result.path), _parts(result, beside))
+    title = f"Report of {result.path.resolve().name}"
+    write_page(path, title, str(result.path), _parts(result, beside), package_version())
 
 
 def _parts(result: Result, beside: Beside) -> Iterator[Html]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float32Array, IntArray, require_shape
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.groups import GroupBatch, GroupSource
 from ptychopinn_backend.physics.forward import overlap_weights
 from ptychopinn_backend.physics.placement import assemble_groups, canvas_size
 from ptychopinn_backend.seam.interface import Backend

@@ -21,8 +21,8 @@ from ptychopinn_backend.config.inputs import PRETRAIN, InputConfig
 from ptychopinn_backend.config.presets import FittedPreset, fitted_preset, pretraining_preset, unfitted_options
 from ptychopinn_backend.config.yaml_file import RunConfig, run_config
 from ptychopinn_backend.data.pattern_size import require_network_size
-from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.factory import backend_class, choose_backend
+from ptychopinn_backend.groups import GroupSource
 from ptychopinn_backend.runs.held_out_groups import HeldOut
 from ptychopinn_backend.runs.plan import DEFAULT, Decision, RunPlan
 from ptychopinn_backend.runs.request import COMMAND_LINE, Layer, RunRequest

@@ -11,9 +11,9 @@ import numpy as np
 from ptychopinn_backend.arrays import Complex64Array, IntArray
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
-from ptychopinn_backend.data.source import GroupSource, SelectedGroups
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.files.pictures import failure
+from ptychopinn_backend.groups import GroupSource, SelectedGroups
 from ptychopinn_backend.runs.reconstruct import group_positions, patch_weight
 from ptychopinn_backend.seam.epoch_log import EpochLog, open_log
 from ptychopinn_backend.seam.interface import Backend, EpochCallback, EpochReport

@@ -12,11 +12,11 @@ from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.counted_scan import CountedScan, mean_photons
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import default_intensity_scale
-from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.data.thinning import ThinnedGroups
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.factory import create_backend, resolve_backend
 from ptychopinn_backend.files.training_lock import training_lock
+from ptychopinn_backend.groups import GroupSource
 from ptychopinn_backend.runs.best_archive import BestArchive
 from ptychopinn_backend.runs.free_fit import FreeFitJudge
 from ptychopinn_backend.runs.freed_memory import freed_memory_kept

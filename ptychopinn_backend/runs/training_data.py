@@ -17,8 +17,8 @@ from ptychopinn_backend.data.dataset import DatasetOptions, ScanDataset, create_
 from ptychopinn_backend.data.dataset.sources import Sources
 from ptychopinn_backend.data.pattern_size import require_network_size
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.groups import GroupSource
 from ptychopinn_backend.physics.probe import normalised_for
 from ptychopinn_backend.runs.held_out_groups import HeldOut, without_held_out
 

@@ -9,8 +9,8 @@ import numpy as np
 from ptychopinn_backend.arrays import require_shape
 from ptychopinn_backend.config import BACKENDS, INFERENCE_BACKENDS, ONNX, ModelConfig
 from ptychopinn_backend.config.generators import CNN_OPTION_BACKENDS, backends_of, generators_of, offers
-from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.errors import DataError, UnsupportedOptionError
+from ptychopinn_backend.groups import GroupBatch, GroupSource
 from ptychopinn_backend.physics.losses import LossWeights
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol
 
+from ptychopinn_backend.config.logged_runs import MODEL_FOLDER, STORE
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.files.atomic_file import atomic_file
-from ptychopinn_backend.files.logged_runs import MODEL_FOLDER, STORE
 
 CSV_NAME: Final = "history.csv"
 PICTURE_FOLDER: Final = "reconstructions"

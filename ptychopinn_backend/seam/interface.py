@@ -11,8 +11,8 @@ from typing import ClassVar, Final
 from ptychopinn_backend.arrays import AnyArray, Complex64Array, Float32Array
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
-from ptychopinn_backend.data.source import GroupBatch, GroupSource
 from ptychopinn_backend.errors import ConfigError, PtychoPINNError
+from ptychopinn_backend.groups import GroupBatch, GroupSource
 from ptychopinn_backend.networks.weights import check_weights
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.seam.arguments import (

@@ -15,8 +15,8 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
-from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import ConfigError, TrainingError, nearest_name
+from ptychopinn_backend.groups import GroupSource
 from ptychopinn_backend.physics.losses import loss_weights
 from ptychopinn_backend.seam.interface import BackendSetup
 from ptychopinn_backend.seam.schedule import last_phase_start, loss_changes, physics_weight

@@ -11,7 +11,7 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.config.execution import ExecutionConfig
-from ptychopinn_backend.data.source import GroupBatch, GroupSource
+from ptychopinn_backend.groups import GroupBatch, GroupSource
 from ptychopinn_backend.seam.interface import Backend, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.tf_backend.data import SourceConstants, TensorBatch, stream
 from ptychopinn_backend.tf_backend.devices import (

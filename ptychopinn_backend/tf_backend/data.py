@@ -12,7 +12,7 @@ import numpy as np
 from ptychopinn_backend.arrays import IntArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
-from ptychopinn_backend.data.source import GroupBatch, GroupSource
+from ptychopinn_backend.groups import GroupBatch, GroupSource
 from ptychopinn_backend.networks.inputs import input_maps, network_inputs
 from ptychopinn_backend.physics.forward import overlap_weights
 from ptychopinn_backend.tf_backend.framework import tf

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.data.source import GroupSource
+from ptychopinn_backend.groups import GroupSource
 from ptychopinn_backend.networks.generator import StartsWithConvolution
 from ptychopinn_backend.networks.weights import LOG_SCALE, PROBE
 from ptychopinn_backend.physics.forward import forward_constants

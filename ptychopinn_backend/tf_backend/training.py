@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ptychopinn_backend.arrays import AnyArray
-from ptychopinn_backend.data.source import GroupSource
+from ptychopinn_backend.groups import GroupSource
 from ptychopinn_backend.networks.encoder import encoder_weights
 from ptychopinn_backend.networks.weights import LOG_SCALE, check_weights
 from ptychopinn_backend.seam.epoch_log import open_log

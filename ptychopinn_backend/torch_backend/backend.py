@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ptychopinn_backend.arrays import AnyArray, Complex64Array
 from ptychopinn_backend.config.execution import ExecutionConfig
-from ptychopinn_backend.data.source import GroupBatch, GroupSource
+from ptychopinn_backend.groups import GroupBatch, GroupSource
 from ptychopinn_backend.physics.loss_formulas import MODULUS_FLOOR
 from ptychopinn_backend.seam.interface import Backend, EpochCallback, ForwardResult, TrainingResult
 from ptychopinn_backend.torch_backend.compilation import compile_network

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ptychopinn_backend.arrays import AnyArray, IntArray
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
-from ptychopinn_backend.data.source import GroupBatch, GroupSource
+from ptychopinn_backend.groups import GroupBatch, GroupSource
 from ptychopinn_backend.networks.inputs import network_inputs
 from ptychopinn_backend.physics.forward import overlap_weights
 from ptychopinn_backend.physics.placement import canvas_size

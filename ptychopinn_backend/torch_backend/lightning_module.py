@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from ptychopinn_backend.data.source import GroupSource
+from ptychopinn_backend.groups import GroupSource
 from ptychopinn_backend.networks.encoder import encoder_weights
 from ptychopinn_backend.seam.interface import BackendSetup, EpochReport
 from ptychopinn_backend.seam.progress import TrainingProgress

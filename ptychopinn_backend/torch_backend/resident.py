@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ptychopinn_backend.arrays import IntArray
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.data.source import GroupSource
+from ptychopinn_backend.groups import GroupSource
 from ptychopinn_backend.torch_backend.data import GroupDataset, TensorBatch
 
 _PART_OF_FREE_MEMORY: Final = 0.25

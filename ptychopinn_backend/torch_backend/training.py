@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ptychopinn_backend.data.source import GroupSource
+from ptychopinn_backend.groups import GroupSource
 from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback, TrainingResult
 from ptychopinn_backend.seam.progress import TrainingProgress
 from ptychopinn_backend.seam.training_run import remove_earlier_run, run_fingerprint

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from ptychopinn_backend.arrays import Complex64Array, Float32Array, IntArray
 from ptychopinn_backend.config import ModelConfig
-from ptychopinn_backend.data.source import GroupBatch
+from ptychopinn_backend.groups import GroupBatch
 from ptychopinn_backend.physics.forward import predicted_intensity
 from ptychopinn_backend.physics.object_patches import extract_patches
 from ptychopinn_backend.physics.probe import default_probe, normalised_for

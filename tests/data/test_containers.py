@@ -8,8 +8,8 @@ import pytest
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.data.source import GroupSource
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.groups import GroupSource
 from ptychopinn_backend.physics.object_patches import extract_patches
 
 MODEL = ModelConfig(N=32, gridsize=2, probe_scale=4.0)

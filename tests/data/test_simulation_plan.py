@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ptychopinn_backend.data.simulation.plan import read_plan
 from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.runs.simulation_plan import read_plan
 
 PLAN = """
 seed: 10

@@ -22,8 +22,8 @@ import pytest
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.config import presets
 from ptychopinn_backend.config.yaml_file import run_config
-from ptychopinn_backend.data.simulation.plan import read_plan
 from ptychopinn_backend.legacy.option_files import read_option_file
+from ptychopinn_backend.runs.simulation_plan import read_plan
 
 from .blocks import ROOT, SHOWN, Block
 

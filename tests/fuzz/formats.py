@@ -16,9 +16,9 @@ from ptychopinn_backend.data.group_cache import cached_neighbours
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig
 from ptychopinn_backend.data.simulation.objects import make_object
-from ptychopinn_backend.data.simulation.plan import read_plan
 from ptychopinn_backend.errors import ArchiveError, ConfigError, DataError, PtychoPINNError, TrainingError
 from ptychopinn_backend.networks.weights import LOG_SCALE
+from ptychopinn_backend.runs.simulation_plan import read_plan
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 from ptychopinn_backend.tf_backend.checkpoints import Checkpoint
 from ptychopinn_backend.torch_configs import OptionSets, load_option_sets, save_option_sets

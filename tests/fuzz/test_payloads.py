@@ -13,8 +13,8 @@ from PIL import Image
 from ptychopinn_backend.archive import read_archive, read_metadata
 from ptychopinn_backend.config.yaml_file import load_run_config
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.data.simulation.plan import read_plan
 from ptychopinn_backend.errors import ArchiveError, ConfigError, DataError
+from ptychopinn_backend.runs.simulation_plan import read_plan
 from ptychopinn_backend.torch_configs import load_option_sets
 
 from .formats import FORMATS, Format, good_bytes

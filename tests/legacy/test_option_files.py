@@ -13,10 +13,10 @@ import pytest
 
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.config.yaml_file import is_option, run_config
-from ptychopinn_backend.data.simulation.plan import read_plan
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.legacy.option_fates import CORE, FLAT, TORCH, Fate
 from ptychopinn_backend.legacy.option_files import OptionFile, read_option_file
+from ptychopinn_backend.runs.simulation_plan import read_plan
 from ptychopinn_backend.torch_configs import (
     DataConfig,
     DatagenConfig,

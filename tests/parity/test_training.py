@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.arrays import AnyArray, IntArray
-from ptychopinn_backend.data.source import GroupBatch
+from ptychopinn_backend.groups import GroupBatch
 from ptychopinn_backend.seam.interface import TrainingResult
 from tests.contract.array_source import ArraySource
 from tests.contract.builders import backend_for, source_for

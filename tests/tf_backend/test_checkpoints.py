@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.arrays import IntArray
-from ptychopinn_backend.data.source import GroupBatch
 from ptychopinn_backend.errors import TrainingError
+from ptychopinn_backend.groups import GroupBatch
 from tests.contract.array_source import ArraySource
 from tests.contract.builders import backend_for, source_for
 from tests.tf_backend.runs import fitted

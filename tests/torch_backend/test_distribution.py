@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from ptychopinn_backend.config.execution import ExecutionConfig
-from ptychopinn_backend.data.source import GroupBatch
 from ptychopinn_backend.errors import ConfigError, DataError, UnsupportedOptionError
+from ptychopinn_backend.groups import GroupBatch
 from ptychopinn_backend.seam.interface import BackendSetup, EpochReport
 from ptychopinn_backend.torch_backend import devices, distribution, strategy
 from tests.contract.array_source import ArraySource

@@ -11,8 +11,8 @@ from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.data.source import SelectedGroups
 from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.groups import SelectedGroups
 from ptychopinn_backend.runs.train import train_scans, train_source
 
 CONFIG = TrainingConfig(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.checks import (
@@ -15,8 +15,10 @@ from ptychopinn_backend.config.checks import (
 from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data.grouping import GroupingOptions
 from ptychopinn_backend.errors import UnsupportedOptionError
-from ptychopinn_backend.legacy.option_sets import DataConfig
 from ptychopinn_backend.physics.losses import loss_weights
+
+if TYPE_CHECKING:
+    from ptychopinn_backend.legacy.option_sets import DataConfig
 
 NORMALISATIONS: Final = ("Batch", "Group", None)
 

@@ -19,8 +19,8 @@ from ptychopinn_backend.data.grouping import GroupingOptions
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation.objects import make_object
 from ptychopinn_backend.data.simulation.spec import SimulationConfig
-from ptychopinn_backend.data.source import GroupBatch
 from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.groups import GroupBatch
 from ptychopinn_backend.physics.probe import as_mode_stack, normalised_for
 from ptychopinn_backend.physics.scan_model import scan_intensities
 
