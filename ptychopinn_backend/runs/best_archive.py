@@ -1,4 +1,4 @@
-"""An archive of the best weights so far, kept during a training."""
+"""An epoch callback that writes an archive of the best weights during a training."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from ptychopinn_backend.seam.training_run import BestEpoch
 
 
 class BestArchive:
-    """Epoch callback that keeps an archive of the best weights so far, so that a killed process leaves a model."""
+    """Epoch callback that keeps an archive of the best weights so far.
+
+    If the process is killed during the training, this archive is a usable model.
+    """
 
     def __init__(self, model: TrainedModel, path: Path, best: BestEpoch, on_epoch: EpochCallback | None = None) -> None:
-        """Keep what is written.
+        """Set the model, the archive and the rule for the best epoch.
 
         Args:
-            model: the model in training; its history is filled here.
-            path: the archive.
+            model: the model in training; the callback copies the history into it.
+            path: file of the archive.
             best: decides which epoch is the best.
-            on_epoch: called afterwards with the same report; its answer is passed on.
+            on_epoch: called afterwards with the same report; the callback passes on its answer.
         """
         self._model, self._path, self._best = model, path, best
         self._on_epoch = on_epoch
 
     def __call__(self, report: EpochReport) -> bool | None:
-        """Write the archive when the epoch was the best so far.
+        """Write the archive if this epoch is the best so far.
 
         Args:
-            report: the epoch just ended.
+            report: the epoch that has just ended.
 
         Returns:
-            What `on_epoch` returns: True stops training.
+            The value that `on_epoch` returned; True stops the training.
         """
         if self._best.epoch is None:
-            # What an earlier part of the training has written must not yield to a worse epoch of this one.
+            # An epoch of a resumed training must not replace a better archive from the earlier part of the training.
             for epoch in range(1, report.epoch):
                 row = {name: values[epoch - 1] for name, values in report.history.items()}
                 self._best.observe(epoch, row)

@@ -1,4 +1,7 @@
-"""Calibration as a step of a run: where the evidence asks for it, and kept beside the model it was trained with."""
+"""Calibration of probe and positions as one step of a training or a reconstruction.
+
+A scan is calibrated if its patterns ask for it. The result of a training's calibration is kept beside the model.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,11 @@ logger = logging.getLogger(__name__)
 AUTO, NEVER, ALWAYS = CALIBRATE
 
 LEAST_GAIN: Final = 0.02
-"""Part of the deviance of held-out patterns that refined probe and positions have to take away."""
+"""Least part of the deviance of held-out patterns that refined probe and positions must remove."""
 MOST_DOUBT: Final = 0.02
-"""Chance, by a paired t-test over the logarithms of the held-out patterns' deviances, that the gain is none."""
+"""Largest chance that the gain is none, by a paired t-test on the logarithms of the held-out patterns' deviances."""
 MISFIT: Final = 1.3
-"""R-factor over that of photon noise from which on a reconstruction asks for calibration."""
+"""A reconstruction asks for calibration if its R-factor exceeds that of photon noise by more than this factor."""
 _LOOKED_AT: Final = 64
 _STEPS_A_PIXEL: Final = 100
 _OFF_ROUND: Final = 0.3183
@@ -46,18 +49,19 @@ def calibrated_for_training(scan: RawData, choice: str, folder: Path | None) -> 
     """Return a scan with the probe and positions to train with.
 
     Args:
-        scan: as it was read.
-        choice: 'auto' refines probe and positions and takes them where patterns that were held out from both fits are
-            explained better than by the given ones; 'always' takes them where calibration believes in itself; 'never'
-            changes nothing.
-        folder: where what was found is kept for later reconstructions of the scan; None keeps nothing.
+        scan: the scan as it was read.
+        choice: 'auto' refines probe and positions, and takes them if they explain held-out patterns better than the
+            given ones do. Neither fit sees the held-out patterns. 'auto' leaves a scan as it is if it has no probe,
+            too few patterns or several objects. 'always' takes the refined ones if the calibration believes in its
+            own result (`Calibration.believed`). 'never' changes nothing.
+        folder: folder that keeps the calibration for later reconstructions of the scan; None keeps nothing.
 
     Returns:
-        The scan, with other probe and positions where they were taken.
+        The scan, with refined probe and positions if they were taken.
 
     Raises:
-        ConfigError: another choice.
-        DataError: 'always', and the scan cannot be calibrated.
+        ConfigError: `choice` is none of the three words.
+        DataError: `choice` is 'always', and the scan cannot be calibrated.
     """
     require_choice("calibrate", choice, CALIBRATE)
     if choice == NEVER:
@@ -66,7 +70,7 @@ def calibrated_for_training(scan: RawData, choice: str, folder: Path | None) -> 
         logger.info("The scan is not calibrated: %s.", reason)
         return scan
     start = "none" if scan.probeGuess is None else "scan"
-    # Evened patterns would be no counts any more, and neither split nor have a Poisson likelihood.
+    # Patterns of evened strength are no longer counts: they cannot be split, and they have no Poisson likelihood.
     with fast_transforms():
         found = calibrate(scan, CalibrationOptions(probe=start, strengths=False))
     taken, reason = worth_taking(found) if choice == AUTO else (found.believed, found.reason)
@@ -83,21 +87,22 @@ def calibrated_for_training(scan: RawData, choice: str, folder: Path | None) -> 
 def reconstruct_calibrated(
     model: TrainedModel, scan: RawData, choice: str, folder: Path | None, **options: Any
 ) -> Reconstruction:
-    """Reconstruct a scan with the calibration its model was trained with, or with one of its own where it asks for it.
+    """Reconstruct a scan, with refined probe and positions if they are kept for it or if it needs them.
 
     Args:
         model: a trained model.
         scan: the scan.
-        choice: 'auto' takes the calibration kept for this scan, and without one calibrates where the R-factor of the
-            reconstruction is far above photon noise; 'always' calibrates; 'never' takes the scan as it is.
-        folder: of the model, where calibrations are kept; None looks for none.
+        choice: 'auto' and 'always' take the calibration that is kept for this scan. If none is kept, 'auto' calibrates
+            if the R-factor of the reconstruction is far above that of photon noise (`MISFIT`), and 'always' calibrates
+            in any case. 'never' takes the scan as it is.
+        folder: folder of the model, where calibrations are kept; None looks for none.
         **options: further arguments of `reconstruct`.
 
     Returns:
-        The reconstruction; `positions_xy` and `probe` are those that were used.
+        The reconstruction. Its `positions_xy` and `probe` are those that were used.
 
     Raises:
-        ConfigError: another choice.
+        ConfigError: `choice` is none of the three words.
         DataError: the scan cannot be reconstructed.
     """
     require_choice("calibrate", choice, CALIBRATE)
@@ -126,15 +131,15 @@ def _why_not(scan: RawData) -> str | None:
 
 
 def worth_taking(found: Calibration) -> tuple[bool, str]:
-    """Return whether refined probe and positions are worth the place of the given ones, and why.
+    """Return whether refined probe and positions should replace the given ones, and why.
 
     Args:
-        found: a calibration.
+        found: the calibration.
 
     Returns:
-        Whether, and one or two sentences.
+        Whether they should, and the reason in one or two sentences.
     """
-    # Half a second that most runs need not wait for.
+    # This import takes half a second, and most runs do not need it.
     from scipy.stats import ttest_rel
 
     before, after = found.before, found.after
@@ -142,7 +147,7 @@ def worth_taking(found: Calibration) -> tuple[bool, str]:
         return found.believed, found.reason
     if not after.deviance < (1 - LEAST_GAIN) * before.deviance:
         return False, f"{found.reason} That is less than {LEAST_GAIN:.0%}."
-    # Ratios, since patterns of unequal light have unequal deviances.
+    # Ratios are tested, since patterns of unequal light have unequal deviances.
     doubt = float(ttest_rel(np.log(before.each), np.log(after.each), alternative="greater").pvalue)
     if not doubt < MOST_DOUBT:
         return False, f"{found.reason} {len(after.each)} patterns differ too much to tell (chance {doubt:.2g})."
@@ -163,10 +168,10 @@ def _asks(made: Reconstruction, scan: RawData) -> bool:
 
 
 def _digest(scan: RawData) -> str:
-    """Return what tells a scan from others: positions to a hundredth of a pixel, probe and some patterns.
+    """Return a hash that tells a scan from others, from positions to a hundredth of a pixel, probe and three patterns.
 
-    One scan that is read from its files and one that Ptychodus hands over differ in the last bits of their positions;
-    the offset keeps positions on round numbers away from the edge between two steps.
+    The positions of a scan differ in their last bits between a scan read from files and the same scan from Ptychodus.
+    The offset keeps positions with round numbers away from the edge between two steps.
     """
     steps = np.floor(scan.positions_xy * _STEPS_A_PIXEL + _OFF_ROUND).astype(np.int64)
     parts: list[AnyArray] = [steps, scan.diff3d[[0, scan.n_patterns // 2, -1]]]

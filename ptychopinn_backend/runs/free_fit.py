@@ -1,7 +1,8 @@
-"""How well a training explains patterns it never saw: R-free and the misfit of held-out patterns, on the way.
+"""R-free and misfit of held-out patterns during a training.
 
-The object is put together from the patches of the other patterns alone, around some of the held-out ones, so that
-neither weights nor patches know their counts.
+Held-out patterns judge how well the training explains patterns that it never saw. The judge stitches an object from the
+patches of the other patterns around some of the held-out ones. So neither the weights nor the patches know the counts
+of the held-out patterns.
 """
 
 from __future__ import annotations
@@ -24,35 +25,35 @@ from ptychopinn_backend.seam.interface import EpochCallback, EpochReport
 logger = logging.getLogger(__name__)
 
 CHECKS: Final = 8
-"""How often a training is judged."""
+"""A training is judged after every `n_epochs // CHECKS` epochs, and after the last one."""
 MOST_JUDGES: Final = 8
-"""Held-out patterns of a scan that are asked on the way."""
+"""Largest number of held-out patterns per scan that judge during the training."""
 WORSE: Final = 1.01
-"""A later state is worse where its misfit exceeds the best one by this factor."""
+"""A later state counts as worse if its misfit exceeds the best misfit by more than this factor."""
 
 
 @dataclass
 class FreeFitJudge:
-    """Epoch callback that judges a training by held-out patterns, and keeps the weights that explain them best."""
+    """Epoch callback that judges a training by held-out patterns and keeps the weights that explain them best."""
 
     model: TrainedModel
-    """Holds the backend in training."""
+    """The model; it holds the backend in training."""
     held_out: Sequence[HeldOut]
-    """Scans and the patterns that training does not see."""
+    """Scans, each with the patterns that training does not see."""
     on_epoch: EpochCallback | None = None
-    """Called afterwards with the same report; its answer is passed on."""
+    """Called afterwards with the same report; the judge passes on its answer."""
     fits: dict[int, FreeFit] = field(default_factory=dict)
-    """Epoch -> fit, of the epochs that were judged."""
+    """Fit of each epoch that was judged, by the number of the epoch."""
     _best: tuple[int, dict[str, AnyArray]] | None = None
 
     def __call__(self, report: EpochReport) -> bool | None:
-        """Judge some of the epochs, the last one always.
+        """Judge the model after some of the epochs, and always after the last one.
 
         Args:
-            report: the epoch just ended.
+            report: the epoch that has just ended.
 
         Returns:
-            What `on_epoch` returns: True stops training.
+            The value that `on_epoch` returned; True stops the training.
         """
         every = max(1, report.n_epochs // CHECKS)
         if report.epoch == report.n_epochs or report.epoch % every == 0:
@@ -60,7 +61,7 @@ class FreeFitJudge:
         return self.on_epoch(report) if self.on_epoch is not None else None
 
     def keep_best(self) -> None:
-        """Give the model the weights that explained the held-out patterns best, where later ones were worse."""
+        """Give the model the weights that explained the held-out patterns best, if its last weights are worse."""
         if self._best is None:
             return
         epoch, weights = self._best
@@ -76,13 +77,16 @@ class FreeFitJudge:
             )
 
     def history(self, n_epochs: int) -> dict[str, list[float]]:
-        """Return the fits as columns of a history; an epoch that was not judged repeats the one judged before.
+        """Return the fits as columns of a training history.
+
+        An epoch that was not judged repeats the values of the last judged epoch before it. Epochs before the first
+        judgement have the values of the first one.
 
         Args:
-            n_epochs: length of the columns.
+            n_epochs: number of epochs, which is the length of the columns.
 
         Returns:
-            'r_free' and 'free_deviance'; nothing where no pattern could judge, or before the first was.
+            The columns 'r_free' and 'free_deviance'; an empty dictionary if no epoch was judged.
         """
         if not self.fits:
             return {}

@@ -1,4 +1,4 @@
-"""Memory that a training step frees is kept for the next step."""
+"""A setting of the C library that keeps the memory of a training step for the next step."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from typing import Final
 
 _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
-"""Parameters of `mallopt`, of <malloc.h>."""
+"""Numbers of these parameters of `mallopt`, from <malloc.h>."""
 _LARGEST_THRESHOLD_BYTES: Final = 32 << 20
-"""What glibc raises its thresholds to by itself: for blocks from there on it asks the system every time."""
+"""Largest threshold that glibc sets by itself. It asks the system anew for every block of this size or more."""
 KEPT_BYTES: Final = 1 << 30
-"""Freed memory that is kept, at most."""
+"""Largest amount of freed memory that is kept."""
 _CHOICES: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_")
-"""Environment variables by which users set the same."""
+"""Environment variables by which users set the same parameters."""
 
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Keep up to `KEPT_BYTES` of freed memory, and give them back to the system at the end.
+    """Keep up to `KEPT_BYTES` of freed memory, and give it back to the system at the end.
 
-    Activations and gradients of a step are freed at its end and wanted again at once. The GNU C library hands some of
-    that back to the system in between, which then fills new pages with zeros: up to a sixth of a step. Nothing is
-    done with another C library, nor where the environment sets the thresholds of `malloc` already.
+    A training step frees its activations and gradients at its end, and the next step needs that memory again at once.
+    In between, the GNU C library gives a part of it back to the system. The system then fills new pages with zeros,
+    which takes up to a sixth of a step. This function does nothing with another C library, or if the environment
+    sets the thresholds of `malloc`.
     """
     library = _gnu_c_library()
     if library is None:
@@ -37,7 +38,7 @@ def freed_memory_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        # glibc keeps to twice the size of a block that it asks the system for.
+        # By itself, glibc sets this threshold to twice the size from which it asks the system for each block.
         library.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST_THRESHOLD_BYTES)
         library.malloc_trim(0)
 

@@ -1,4 +1,4 @@
-"""What the network makes of groups, as existing scripts take it: one object and its far field for each group."""
+"""Predicted object and far field of each group, in the form that existing scripts use."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from ptychopinn_backend.seam.interface import Backend
 
 
 class GroupPrediction(NamedTuple):
-    """What a network makes of groups."""
+    """Prediction of a network for groups."""
 
     objects: Complex64Array
     """Object around the mean position of each group (group, N, N, 1)."""
     amplitudes: Float32Array
-    """Predicted far-field amplitudes (group, N, N, channel), square root of counts."""
+    """Predicted far-field amplitudes (group, N, N, channel), square roots of counts."""
 
 
 def predict_groups(backend: Backend, source: GroupSource, batch_size: int) -> GroupPrediction:
-    """Predict the groups of a source and keep all of them in memory.
+    """Predict all groups of a source and keep the results in memory.
 
     Args:
-        backend: with trained weights.
+        backend: a backend with trained weights.
         source: the groups.
-        batch_size: groups per pass; the result does not depend on it.
+        batch_size: number of groups per pass; the result does not depend on it.
 
     Returns:
-        The object of each group, where the patches overlap their mean, and the far field it predicts.
+        The object of each group, in which overlapping patches are averaged, and its predicted far field.
 
     Raises:
         DataError: the source does not fit the model.
@@ -52,29 +52,29 @@ def predict_groups(backend: Backend, source: GroupSource, batch_size: int) -> Gr
 
 @dataclass(frozen=True, eq=False)
 class ArrayGroups:
-    """Groups given as arrays, a `GroupSource` to predict from."""
+    """Groups that are given as arrays; a `GroupSource` for predictions."""
 
     X: Float32Array
     """Normalised far-field amplitudes (group, N, N, channel)."""
     local_offsets: Float32Array
-    """-(position - group mean), (group, 1, 2, channel), pixels."""
+    """Local offsets, -(position - group mean), (group, 1, 2, channel), pixels."""
     probes: Complex64Array
-    """Normalised probes (scan, mode, N, N); all groups are of the first scan."""
+    """Normalised probes (scan, mode, N, N); all groups belong to the first scan."""
 
     @classmethod
     def of(cls, inputs: AnyArray | Sequence[AnyArray], intensity_scale: float, probes: Complex64Array) -> ArrayGroups:
-        """Take what existing scripts hand to `predict`.
+        """Make groups from the arrays that existing scripts give to `predict`.
 
         Args:
-            inputs: [X * intensity_scale, local_offsets]; the offsets may be missing where groups are single patterns.
-            intensity_scale: of the model.
-            probes: normalised (scan, mode, N, N).
+            inputs: [X * intensity_scale, local_offsets]; the offsets may be missing if groups are single patterns.
+            intensity_scale: intensity scale of the model.
+            probes: normalised probes (scan, mode, N, N).
 
         Returns:
             The groups.
 
         Raises:
-            DataError: another number of arrays, or shapes that do not fit.
+            DataError: the number of arrays or a shape is wrong, or a value is not finite.
         """
         arrays = [inputs] if isinstance(inputs, np.ndarray) else [np.asarray(item) for item in inputs]
         if len(arrays) not in (1, 2):
@@ -113,7 +113,7 @@ class ArrayGroups:
 
     @property
     def valid_pixels(self) -> Float32Array:
-        """All pixels are good, (scan, N, N)."""
+        """Mask of detector pixels (scan, N, N); all are good and have the value 1."""
         return np.ones((len(self.probes), self.N, self.N), np.float32)
 
     @property
@@ -123,7 +123,7 @@ class ArrayGroups:
 
     @property
     def has_labels(self) -> bool:
-        """False: there are none."""
+        """False, since these groups have no labels."""
         return False
 
     def batch(self, indices: IntArray) -> GroupBatch:

@@ -1,8 +1,9 @@
-"""A second object from every second pattern, made beside the whole one from the same patches.
+"""A second object from every second pattern, made from the same patches as the whole object.
 
-What both differ in is error. The network predicts once. The patches of every second pattern are put together by
-themselves too, and that object is polished with these patterns alone, so that noise, the drift of phases from patch to
-patch, and what the polish has not reached differ as in a reconstruction from other patterns.
+The difference between the two objects is error. The network predicts only once. The patches of every second pattern are
+also stitched by themselves, and this half object is polished with these patterns alone. So the two objects differ in
+noise, in the drift of phases from patch to patch, and in what the polish has not reached, as they would with a
+reconstruction from other patterns.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ptychopinn_backend.stitching.polish import polish
 
 _SCALED_BY = 512
 FEWEST_PATTERNS = 8
-"""Of fewer patterns no half is taken."""
+"""A scan with fewer patterns gets no half object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,50 +29,50 @@ class HalfObject:
     """An object from every second pattern."""
 
     object: Complex64Array
-    """(row, column), at the scale of the counts."""
+    """Object (row, column), at the scale of the counts."""
     light: Float32Array
-    """Photons that fell on every pixel in these patterns (row, column)."""
+    """Photons of these patterns that fell on every pixel (row, column)."""
 
 
 def every_second(positions_xy: FloatArray) -> IntArray:
-    """Return about half of the patterns, so that each has its nearest neighbours in the other half where that can be.
+    """Return about half of the patterns, so that the nearest neighbours of each are in the other half if possible.
 
     Args:
-        positions_xy: (pattern, 2), pixels.
+        positions_xy: positions of the patterns (pattern, 2), pixels.
 
     Returns:
-        Rows in ascending order.
+        Rows of the chosen patterns in ascending order.
     """
-    # The tree halves the points along their longer side until they are single: neighbours in its order are so in space.
+    # The tree halves the points along their longer side until each is alone. So neighbours in its order lie close.
     return np.sort(cKDTree(positions_xy, leafsize=1).indices[::2]).astype(np.intp)
 
 
 class HalfObjectMaker:
-    """Takes the patches as they come, keeps every second pattern's."""
+    """Collects the patches of every second pattern and makes the half object."""
 
     def __init__(self, frame: ObjectFrame, N: int, weight: Float32Array, scan: RawData) -> None:
         """Start an empty object.
 
         Args:
-            frame: where it lies.
+            frame: array of the object.
             N: patch side in pixels.
-            weight: of every patch pixel (N, N).
-            scan: the patterns that take part.
+            weight: weight of every patch pixel (N, N).
+            scan: the patterns of the whole object.
         """
         self._scan, self._frame = scan, frame
         self._rows = every_second(scan.positions_xy)
         self._in_half = np.zeros(scan.n_patterns, bool)
         self._in_half[self._rows] = True
-        # Fewer patches wait than in the whole object: the half is for its errors, and costs no more than it must.
+        # Fewer patches wait here than for the whole object, since the half object should cost little.
         self._assembler = ObjectAssembler(frame, N, weight, hold_bytes=1 << 22)
 
     def add(self, patches: Complex64Array, positions_xy: FloatArray, rows: IntArray) -> None:
         """Add the patches that belong to the half.
 
         Args:
-            patches: (pattern, N, N).
-            positions_xy: their centres (pattern, 2), pixels.
-            rows: of their patterns in the scan (pattern,).
+            patches: patches (pattern, N, N).
+            positions_xy: centres of the patches (pattern, 2), pixels.
+            rows: rows of their patterns in the scan (pattern,).
         """
         chosen = self._in_half[rows]
         if chosen.any():
@@ -80,16 +81,16 @@ class HalfObjectMaker:
     def result(
         self, probe: Complex64Array, steps: int, valid: BoolArray | None, likelihood: Likelihood | None
     ) -> HalfObject:
-        """Return the object, polished as the whole one was.
+        """Return the half object, polished in the same way as the whole one.
 
         Args:
-            probe: (mode, N, N).
-            steps: of the polish.
+            probe: probe (mode, N, N).
+            steps: number of polish steps.
             valid: detector pixels to use (N, N); None uses all.
-            likelihood: law of noise of the polish; None is that of squared amplitudes.
+            likelihood: law of noise for the polish; None takes that of squared amplitudes.
 
         Returns:
-            The object, 0 everywhere where no patch belongs to the half, and its light.
+            The object with its light. The object is 0 everywhere if no patch belongs to the half.
         """
         scan, frame = self._scan, self._frame
         light = light_on(frame, probe, scan.positions_xy[self._rows], scan.mean_photons)

@@ -1,4 +1,7 @@
-"""Positions of which both axes are negated: the one wrong way that centres of mass do not show when a scan is read."""
+"""A check for positions with both axes negated when a scan is read.
+
+Centres of mass show every other wrong orientation, but not this one.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,19 @@ from ptychopinn_backend.runs.orientation import AS_GIVEN, Orientation, Orientati
 
 HALF_TURN: Final = Orientation(swap_xy=False, negate_x=True, negate_y=True)
 _LEAST_GAIN: Final = 0.05
-"""Part of the R-factor by which the turned positions must be better: here nobody asked."""
+"""Least part of the R-factor by which the turned positions must be better; high, since nobody asked for this check."""
 _FIRST_PATTERNS: Final = 36
 _FIRST_STEPS: Final = 4
-"""A look at so few patterns, with so few steps, is enough for most scans: the positions as given are clearly better."""
+"""Patterns and steps of the first look. Most scans need no more, since their given positions are clearly better."""
 
 
 def warn_of_half_turns(scans: Iterable[RawData]) -> None:
     """Warn of scans whose patterns are explained better with both axes of the positions negated.
 
-    A look at a few patterns settles it mostly; else it takes two of the eight searches of `ptychopinn check`.
+    A look at a few patterns is mostly enough. Otherwise this takes two of the eight searches of `ptychopinn check`.
 
     Args:
-        scans: those without a probe, or too small to tell, are passed over.
+        scans: the scans; those without a probe or with too few patterns are left out.
     """
     for scan in scans:
         if scan.probeGuess is None:
@@ -45,16 +48,16 @@ def warn_of_half_turns(scans: Iterable[RawData]) -> None:
 
 
 def half_turn_search(scan: RawData) -> OrientationSearch:
-    """Compare the positions as given with both axes negated, with as little work as tells them apart.
+    """Compare the given positions with the same positions, both axes negated, with as little work as possible.
 
     Args:
-        scan: with a probe.
+        scan: a scan with a probe.
 
     Returns:
-        A search over few patterns where it clearly speaks for the positions as given, else the whole one.
+        The search over a few patterns if it clearly prefers the given positions, otherwise the search over more.
 
     Raises:
-        DataError: the scan has too few patterns, or all of them at one place.
+        DataError: the scan has no probe, too few patterns, or all patterns at one place.
     """
     ways = (AS_GIVEN, HALF_TURN)
     first = search_orientation(scan, _FIRST_PATTERNS, _FIRST_STEPS, ways)

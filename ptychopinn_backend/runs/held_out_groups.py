@@ -1,4 +1,4 @@
-"""Patterns of a data set on disk that judge a training, and the groups that hold none of them."""
+"""Held-out patterns of a data set on disk, and the groups without any of them."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ logger = logging.getLogger(__name__)
 
 
 class HeldOut(NamedTuple):
-    """A scan, and the patterns of it that training does not see."""
+    """A scan with the patterns that training does not see."""
 
     scan: RawData
     """The whole scan."""
     rows: IntArray
-    """(held out,) rows of the patterns."""
+    """Rows of the held-out patterns in the scan (held out,)."""
 
 
 def without_held_out(dataset: ScanDataset, fraction: float) -> tuple[PtychoDataContainer, tuple[HeldOut, ...]]:
-    """Hold patterns of a data set out, and leave out the groups they are in.
+    """Hold out patterns of a data set, and leave out the groups that contain one of them.
 
-    The scans that judge are read into memory, as long as they take no more than `MOST_COPIED_BYTES` together; of the
-    others no pattern is held out.
+    The scans with held-out patterns are read into memory, as long as they take at most `MOST_COPIED_BYTES` together. No
+    pattern of any other scan is held out.
 
     Args:
-        dataset: groups that were drawn before anything was held out.
-        fraction: part of the patterns that is held out.
+        dataset: the data set; its groups were drawn from all patterns.
+        fraction: part of the patterns to hold out; 0 holds none out.
 
     Returns:
-        The groups to train on, and the patterns that judge; all groups and none where no group would be left.
+        The groups to train on, and the held-out patterns. If no group would be left, these are all groups and no
+        patterns.
     """
     left = MOST_COPIED_BYTES
     judges: list[HeldOut] = []

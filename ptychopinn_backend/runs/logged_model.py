@@ -1,4 +1,4 @@
-"""Options and model of a training in the MLflow run that has its losses."""
+"""Options and model of a training, written into the MLflow run of its losses."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ptychopinn_backend.seam.process_rank import is_first_process
 
 
 class LoggedModel:
-    """Epoch callback that writes the options with the first epoch; the model is written when training has ended."""
+    """Epoch callback that writes the options after the first epoch; `keep_model` writes the model after the last."""
 
     def __init__(self, model: TrainedModel, folder: Path | None, on_epoch: EpochCallback | None) -> None:
-        """Find the run; a training that this process does not log to MLflow has none, and nothing is written.
+        """Find the MLflow run. If this process does not log the training to MLflow, nothing is written.
 
         Args:
             model: the model in training.
-            folder: of the run, or None.
-            on_epoch: called afterwards with the same report; its answer is passed on.
+            folder: folder of the run, or None.
+            on_epoch: called afterwards with the same report; the callback passes on its answer.
         """
         execution = model.backend.setup.execution
         is_logged = folder is not None and execution.logger_backend == "mlflow" and is_first_process(execution)
@@ -36,13 +36,13 @@ class LoggedModel:
         self._is_written = False
 
     def __call__(self, report: EpochReport) -> bool | None:
-        """Write the options once.
+        """Write the options after the first epoch.
 
         Args:
-            report: the epoch just ended, whose losses are logged already.
+            report: the epoch that has just ended; its losses are logged already.
 
         Returns:
-            What `on_epoch` returns: True stops training.
+            The value that `on_epoch` returned; True stops the training.
         """
         if self._log is not None and not self._is_written:
             setup = self._model.backend.setup
@@ -58,14 +58,14 @@ class LoggedModel:
         return self._on_epoch(report) if self._on_epoch is not None else None
 
     def keep_model(self) -> None:
-        """Write the archive of the trained model into the run, where an epoch was logged."""
+        """Write the archive of the trained model into the run, if an epoch was logged."""
         if self._log is not None and self._is_written:
             with TemporaryDirectory() as folder:
                 self._log.model(self._model.save(Path(folder) / ARCHIVE_NAME))
 
 
 def _told(config: ModelConfig | TrainingConfig | ExecutionConfig) -> Iterator[tuple[str, Any]]:
-    """Yield the options of a configuration but for paths, which tell of the machine."""
+    """Yield the options of a configuration without paths, since paths describe the machine."""
     for item in fields(config):
         value = getattr(config, item.name)
         if item.name not in ("model", "n_images") and not isinstance(value, Path):

@@ -1,10 +1,11 @@
-"""Which way the axes of a scan run against those of its patterns: eight ways, told apart by the patterns themselves.
+"""Search for the orientation of a scan's positions, judged by its patterns.
 
-Positions may be given with x and y exchanged, and with either axis turned round. Only the right way lets patterns that
-overlap agree on one object, so a part of the scan is brought from vacuum to its counts by a few data-consistency steps
-in each of the eight ways, and how well the counts are then explained is compared. Where the rows of the scan run at an
-angle to the axes, each of the eight is tried with that angle on the other side too: the sign of a scan's rotation is
-often taken the wrong way round.
+Positions may be given with x and y exchanged, and with either axis negated. These are eight orientations. Overlapping
+patterns agree on one object only in the right one. The search takes a part of the scan and starts from vacuum in each
+orientation. After a few data-consistency steps, it compares how well the counts are explained.
+
+If the rows of the scan run at an angle to the axes, the search also tries each orientation with the angle on the other
+side, since the sign of a scan's rotation is often wrong.
 """
 
 from __future__ import annotations
@@ -26,106 +27,107 @@ from ptychopinn_backend.stitching.assembly import ObjectFrame
 from ptychopinn_backend.stitching.polish import polish_path
 
 PATTERNS: Final = 100
-"""Patterns that are looked at, close together."""
+"""Number of patterns that are looked at; they lie close together."""
 STEPS: Final = 12
 LARGEST_SIDE: Final = 64
-"""Of larger patterns fewer are looked at, so that the search takes as long."""
+"""Largest pattern side in pixels for the full number of patterns; of larger patterns the search takes fewer."""
 FEWEST_OF_LARGE: Final = 36
+"""Least number of large patterns that are looked at."""
 LEAST_GAIN: Final = 0.01
-"""The best way explains the counts better than the next by this part of the R-factor at least ..."""
+"""Least part of the R-factor by which the best orientation must be better than the next one."""
 LEAST_SIGNIFICANCE: Final = 6.0
-"""... and by so many standard errors, over the patterns."""
+"""Least difference of the R-factors of the two best orientations, in standard errors over the patterns."""
 FEWEST: Final = 9
-"""Patterns it takes."""
+"""Least number of patterns for a search."""
 SMALLEST_ANGLE_DEG: Final = 1.0
-"""Rows of a scan that run at a smaller angle to the axes are taken for straight."""
+"""Rows of a scan that run at a smaller angle to the axes count as straight."""
 _ROWS: Final = 0.9
-"""How much the steps of a scan must agree on a direction, 1 for rows, to have one."""
+"""Least agreement of a scan's steps on one direction for a scan with rows; 1 is full agreement."""
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """One of the eight ways."""
+    """One of the eight orientations, with a rotation before it."""
 
     swap_xy: bool
-    """Columns of the positions are rows."""
+    """True if x and y are exchanged."""
     negate_x: bool
-    """Columns, after that, are mirrored."""
+    """True if x is negated after that."""
     negate_y: bool
-    """Rows, after that, are mirrored."""
+    """True if y is negated after that."""
     rotate_deg: float = 0.0
-    """Positions are turned by this angle first, from x towards y."""
+    """Angle by which the positions are turned first, from x towards y, degrees."""
 
     @property
     def options(self) -> str:
-        """Options that state it: '--swap-xy --negate-x', or '' for the positions as they are."""
+        """Command-line options for the orientation: '--swap-xy --negate-x', or '' for the positions as they are."""
         named = {"--swap-xy": self.swap_xy, "--negate-x": self.negate_x, "--negate-y": self.negate_y}
         turned = [f"--rotate {self.rotate_deg:.4g}"] if self.rotate_deg else []
         return " ".join([*turned, *(name for name, is_set in named.items() if is_set)])
 
     def __str__(self) -> str:
-        """Return its options, or 'as given'."""
+        """Return the command-line options, or 'as given'."""
         return self.options or "as given"
 
     def of(self, positions_xy: Float64Array) -> Float64Array:
-        """Return positions that way.
+        """Return positions in this orientation.
 
         Args:
-            positions_xy: (pattern, 2), axis 1 = (x, y).
+            positions_xy: given positions (pattern, 2), axis 1 = (x, y).
 
         Returns:
-            (pattern, 2).
+            Positions (pattern, 2), in the same unit.
         """
         turned = positions_xy @ _rotation(self.rotate_deg) if self.rotate_deg else positions_xy
         turned = turned[:, ::-1] if self.swap_xy else turned
         return np.asarray(turned * np.where([self.negate_x, self.negate_y], -1.0, 1.0))
 
     def after(self, first: Orientation) -> Orientation:
-        """Return the one orientation that does what `first` and then this one do."""
+        """Return the orientation that has the same effect as `first` followed by this one."""
         square = np.array([[1.0, 2.0], [3.0, 5.0]])
         both = replace(self, rotate_deg=0.0).of(replace(first, rotate_deg=0.0).of(square))
         way = next(way for way in ORIENTATIONS if np.array_equal(way.of(square), both))
-        # A mirror turns the sense of what is done after it.
+        # A mirror reverses the sense of the rotations after it.
         sense = -1.0 if first.swap_xy ^ first.negate_x ^ first.negate_y else 1.0
         return replace(way, rotate_deg=first.rotate_deg + sense * self.rotate_deg)
 
 
 ORIENTATIONS: Final = tuple(Orientation(*flags) for flags in product((False, True), repeat=3))
-"""All eight."""
+"""All eight orientations without rotation."""
 AS_GIVEN: Final = ORIENTATIONS[0]
 
 
 @dataclass(frozen=True)
 class OrientationSearch:
-    """What was found."""
+    """Result of a search over orientations."""
 
     by_pattern: dict[Orientation, Float64Array]
-    """Orientation -> R-factor of every pattern (pattern,) after the steps, the best first."""
+    """R-factor of every pattern (pattern,) after the steps, by orientation, the best first."""
 
     @property
     def r_factors(self) -> dict[Orientation, float]:
-        """Orientation -> mean R-factor, the best first."""
+        """Mean R-factor by orientation, the best first."""
         return {way: float(values.mean()) for way, values in self.by_pattern.items()}
 
     @property
     def n_patterns(self) -> int:
-        """Patterns that were looked at."""
+        """Number of patterns that were looked at."""
         return len(self.by_pattern[self.best])
 
     @property
     def best(self) -> Orientation:
-        """The way that explains the counts best."""
+        """Orientation that explains the counts best."""
         return next(iter(self.by_pattern))
 
     @property
     def margin(self) -> float:
-        """By what part of its R-factor the next way is worse than the best."""
+        """Part by which the R-factor of the best orientation is below that of the next one."""
         first, second = list(self.r_factors.values())[:2]
         return (second - first) / second if second > 0 else 0.0
 
     @property
     def significance(self) -> float:
-        """Mean difference of the R-factors of the two best over its standard error."""
+        """Mean difference between the R-factors of the two best orientations, divided by its standard error."""
         first, second = list(self.by_pattern.values())[:2]
         worse = second - first
         error = float(worse.std()) / np.sqrt(len(worse))
@@ -133,33 +135,33 @@ class OrientationSearch:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the best is told from the others."""
+        """Whether the best orientation is clearly better than the others."""
         return self.margin >= LEAST_GAIN and self.significance >= LEAST_SIGNIFICANCE
 
 
 def scan_angle_deg(positions_xy: Float64Array) -> float:
-    """Return the angle at which the rows of a scan run to the axes, from the steps between successive points.
+    """Return the angle between the rows of a scan and the axes, from the steps between successive points.
 
     Args:
-        positions_xy: (pattern, 2), in the order they were measured.
+        positions_xy: positions (pattern, 2), in the order of measurement.
 
     Returns:
-        Degrees from x towards y, above -45 and up to 45; 0 for a scan without rows, a spiral for example.
+        Degrees from x towards y, above -45 and up to 45. A scan without rows, for example a spiral, has 0.
     """
     steps = np.diff(positions_xy, axis=0) @ np.array([1, 1j])
     lengths = np.abs(steps)
     usual = lengths > 0
     if usual.sum() < FEWEST:
         return 0.0
-    # Long steps, from one row to the next, have other directions.
+    # Long steps lead from one row to the next and have other directions.
     usual &= lengths <= 2 * np.median(lengths[usual])
-    # Fourth powers are the same for directions a quarter turn apart.
+    # The fourth power is the same for directions that differ by a quarter turn.
     turned = np.mean((steps[usual] / lengths[usual]) ** 4)
     return float(np.angle(turned, deg=True) / 4) if np.abs(turned) >= _ROWS else 0.0
 
 
 def candidates(raw: RawData) -> tuple[Orientation, ...]:
-    """Return the ways in which the positions of a scan may be meant: eight, or sixteen where its rows are turned."""
+    """Return the possible orientations of a scan's positions: eight, or sixteen if its rows are turned."""
     angle = scan_angle_deg(raw.positions_xy)
     if abs(angle) < SMALLEST_ANGLE_DEG:
         return ORIENTATIONS
@@ -172,20 +174,20 @@ def search_orientation(
     steps: int = STEPS,
     ways: Sequence[Orientation] | None = None,
 ) -> OrientationSearch:
-    """Try all orientations of the positions.
+    """Try orientations of the positions of a scan.
 
     Args:
         raw: a scan with a probe.
-        n_patterns: patterns to look at, those nearest to the middle of the largest object; None takes 100, and fewer
-            of large ones.
-        steps: data-consistency steps from vacuum.
-        ways: what is tried, two or more; None takes `candidates`.
+        n_patterns: number of patterns to look at, those nearest to the middle of the largest object; None takes 100,
+            and fewer if the patterns are large.
+        steps: number of data-consistency steps from vacuum.
+        ways: two or more orientations to try; None takes `candidates`.
 
     Returns:
-        How well each explains the counts.
+        The R-factors of each orientation, the best first.
 
     Raises:
-        DataError: the scan has no probe, too few patterns, or all of them at one place.
+        DataError: the scan has no probe, too few patterns, or all patterns at one place.
     """
     if raw.probeGuess is None:
         raise DataError("The scan has no probe, without which orientations cannot be compared. Add probeGuess.")
@@ -201,20 +203,20 @@ def search_orientation(
         way: r_from_vacuum(way.of(positions), raw.probeGuess, amplitudes, valid, steps)
         for way in ways or candidates(raw)
     }
-    # Of two that are alike the one that changes less comes first.
+    # If two orientations are equally good, the one with fewer changes comes first.
     ordered = sorted(found, key=lambda way: (float(found[way].mean()), len(way.options)))
     return OrientationSearch({way: found[way] for way in ordered})
 
 
 def points_to_try(raw: RawData, count: int | None = None) -> IntArray:
-    """Return the scan points that are looked at, close together.
+    """Return the scan points of the search, which lie close together.
 
     Args:
         raw: the scan.
-        count: how many; None takes 100, and fewer of large patterns.
+        count: number of points; None takes 100, and fewer if the patterns are large.
 
     Returns:
-        (point,) in rising order, of the largest object.
+        Rows of the points (point,) in ascending order, all of the largest object.
     """
     if count is None:
         count = max(FEWEST_OF_LARGE, round(PATTERNS * min(1.0, (LARGEST_SIDE / raw.N) ** 2)))
@@ -231,14 +233,14 @@ def r_from_vacuum(
     valid: BoolArray | None,
     steps: int = STEPS,
 ) -> Float64Array:
-    """Return how well patterns are explained after a few data-consistency steps from vacuum.
+    """Return the R-factors of patterns after a few data-consistency steps from vacuum.
 
     Args:
-        positions_xy: (pattern, 2), object pixels.
-        probe: (mode, N, N), of any scale: it is brought to the light of the patterns.
-        amplitudes: (pattern, N, N).
-        valid: pixels to use (N, N), or None for all.
-        steps: how many.
+        positions_xy: positions (pattern, 2), object pixels.
+        probe: probe (mode, N, N) of any scale; it is scaled to the light of the patterns.
+        amplitudes: square roots of the counts (pattern, N, N).
+        valid: detector pixels to use (N, N); None uses all.
+        steps: number of steps.
 
     Returns:
         R-factor of every pattern (pattern,).

@@ -1,4 +1,4 @@
-"""How long a training takes on this machine, and a plan that keeps to a time."""
+"""Training time on this machine, and a plan that fits into a given time."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from ptychopinn_backend.seam.process_rank import is_distributed
 logger = logging.getLogger(__name__)
 
 _STEPS: Final = 4
-"""Steps of an epoch that is timed; the first epoch compiles, the second one counts."""
+"""Number of steps in a timed epoch. The first epoch compiles, and only the second one counts."""
 _RESERVE: Final = 0.1
-"""Part of the time that is kept for judging, writing and a machine that slows down."""
+"""Part of the time that is reserved for judging, for writing, and for a machine that slows down."""
 
 
 def within_minutes(run: PreparedRun, started_s: float) -> PreparedRun:
-    """Return a run whose training fits into the minutes that were asked for.
+    """Return a run whose training fits into the minutes that the user asked for.
 
-    Some steps of the run are taken with other weights, and timed. A run that fits stays as it is; otherwise it gets
-    fewer epochs, and epochs of fewer groups where not even one fits.
+    The function takes and times some steps of the run with other weights. A run that fits stays as it is. Otherwise it
+    gets fewer epochs. If not even one epoch fits, the epoch gets fewer groups.
 
     Args:
-        run: as it was planned; `plan.inputs.minutes` None returns it unchanged.
-        started_s: when the command began, by `time.perf_counter`, seconds.
+        run: the planned run; it is returned unchanged if `plan.inputs.minutes` is None.
+        started_s: time at which the command began, by `time.perf_counter`, seconds.
 
     Returns:
-        The run with its plan, which repeats without measuring again.
+        The run with its plan. The plan can be repeated without another measurement.
 
     Raises:
-        ConfigError: several processes train, or nothing of the time is left.
+        ConfigError: several processes train, no time is left, or stages that belong together do not fit.
     """
     minutes = run.plan.inputs.minutes
     if minutes is None:
@@ -66,13 +66,13 @@ def within_minutes(run: PreparedRun, started_s: float) -> PreparedRun:
 
 
 def seconds_per_group(run: PreparedRun) -> float:
-    """Return how long training takes for a group, on the device and with the options of a run.
+    """Return the training time per group, on the device and with the options of a run.
 
     Args:
-        run: its data and plan.
+        run: a run with its data and plan.
 
     Returns:
-        Seconds, without what is needed once.
+        Seconds per group, without the work that is needed only once.
     """
     training = run.plan.training
     count = min(run.training.n_groups, _STEPS * training.batch_size)
@@ -92,18 +92,18 @@ def seconds_per_group(run: PreparedRun) -> float:
 
 
 def fitted_to_visits(training: TrainingConfig, n_groups: int, most_visits: int) -> TrainingConfig:
-    """Return a training that visits at most so many groups.
+    """Return a training that visits at most a given number of groups.
 
     Args:
-        training: as it was planned.
-        n_groups: groups there are.
-        most_visits: groups to visit, those of all epochs together, at least 1.
+        training: the planned training.
+        n_groups: number of groups to train on.
+        most_visits: largest number of groups to visit in all epochs together, at least 1.
 
     Returns:
-        The same with fewer epochs, and with epochs of fewer groups where not even one fits.
+        The training, with fewer epochs if necessary. If not even one epoch fits, the epoch has fewer groups.
 
     Raises:
-        ConfigError: it has stages or fine-tuning, whose epochs belong together, and does not fit.
+        ConfigError: the training does not fit, and it has stages or fine-tuning, whose epochs belong together.
     """
     epoch = training.groups_per_epoch or n_groups
     if training.total_epochs * epoch <= most_visits:

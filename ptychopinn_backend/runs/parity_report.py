@@ -1,4 +1,4 @@
-"""Both backends trained on the same groups from the same weights, and what came out, side by side."""
+"""Comparison of the two backends, trained on the same groups from the same weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ptychopinn_backend.seam.interface import EpochCallback
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 THRESHOLDS: Final = {"amplitude_psnr_db": 0.5, "amplitude_ssim": 0.01, "amplitude_mae": 0.005}
-"""Largest difference between the backends that still counts as parity."""
+"""Limits for the differences between the backends; smaller differences count as parity."""
 
 COLUMNS: Final = {
     "amplitude_psnr_db": "amplitude PSNR (dB)",
@@ -38,7 +38,7 @@ COLUMNS: Final = {
     "training_s": "training (s)",
     "inference_s": "inference (s)",
 }
-"""Key of a result -> its row in the table."""
+"""Title of each result in the table, by its key."""
 
 
 @dataclass(frozen=True)
@@ -46,34 +46,35 @@ class ParityReport:
     """Results of both backends and their differences."""
 
     results: Mapping[str, Mapping[str, float]]
-    """Backend -> key of `COLUMNS` -> value."""
+    """Value of each result, by backend and by key of `COLUMNS`."""
     reconstructions: Mapping[str, Reconstruction]
+    """Reconstruction of the test scan, by backend."""
     settings: Mapping[str, Any]
-    """What was trained, for the report's heading."""
+    """Options of the training, for the heading of the report."""
 
     @property
     def differences(self) -> dict[str, float]:
-        """Absolute difference of every judged key."""
+        """Absolute difference of each result that has a limit, by its key."""
         first, second = (self.results[name] for name in BACKENDS)
         return {key: abs(first[key] - second[key]) for key in THRESHOLDS}
 
     @property
     def passed(self) -> bool:
-        """Whether every difference is below its threshold."""
+        """Whether every difference is below its limit."""
         return all(self.differences[key] < limit for key, limit in THRESHOLDS.items())
 
 
 def split_scan(scan: RawData, n_training: int, n_test: int, seed: int) -> tuple[RawData, RawData]:
-    """Split a scan into points to train on and points to reconstruct, drawn at random.
+    """Split a scan at random into points to train on and points to reconstruct.
 
     Args:
         scan: the scan.
-        n_training: points to train on.
-        n_test: points to reconstruct.
+        n_training: number of points to train on.
+        n_test: number of points to reconstruct.
         seed: seed of the draw.
 
     Returns:
-        Training scan and test scan, without common points.
+        Training scan and test scan, which share no points.
 
     Raises:
         DataError: the scan has fewer points.
@@ -95,14 +96,14 @@ def compare_backends(
     *,
     on_epoch: Callable[[str], EpochCallback | None] = lambda _: None,
 ) -> ParityReport:
-    """Train both backends on the same scan and reconstruct another with each, one after the other.
+    """Train both backends on one scan, one after the other, and reconstruct another scan with each.
 
     Args:
-        training: scan to train on, every point seeds a group.
+        training: scan to train on; every point gives one group.
         test: scan to reconstruct; its objectGuess is the truth.
-        config: what to train; its backend is ignored.
-        execution: run-time options, the seed among them.
-        on_epoch: returns the callback for a backend's training, or None.
+        config: training options; the backend in them is ignored.
+        execution: run-time options, with the seed.
+        on_epoch: returns the epoch callback for the name of a backend, or None.
 
     Returns:
         The report.
@@ -126,7 +127,7 @@ def compare_backends(
             on_epoch=on_epoch(name),
         )
         trained = perf_counter()
-        # A polish would hide what the backends differ in.
+        # A polish would hide the differences between the backends.
         reconstructions[name] = reconstruct(model, test, polish_steps=0, uncertainty=False)
         inferred = perf_counter()
         found = evaluate(reconstructions[name], test, truth=(test.objectGuess, (0.0, 0.0)))
@@ -154,11 +155,11 @@ def write_parity_report(report: ParityReport, folder: Path, truth: RawData) -> l
 
     Args:
         report: the results.
-        folder: made when missing.
+        folder: folder of the files; it is made if it is missing.
         truth: scan with the true object.
 
     Returns:
-        The files written.
+        The files that were written. The picture is left out if the scan has no true object.
     """
     from ptychopinn_backend.evaluation.figures import save_comparison_figure
 
@@ -184,13 +185,13 @@ def write_parity_report(report: ParityReport, folder: Path, truth: RawData) -> l
 
 
 def as_markdown(report: ParityReport) -> str:
-    """Return the report as a page.
+    """Return the report as a page in Markdown.
 
     Args:
         report: the results.
 
     Returns:
-        Markdown with the settings, one row a measure, and the verdict.
+        Markdown text with the settings, one row per result, and the verdict.
     """
     settings = ", ".join(f"{name} {value}" for name, value in report.settings.items())
     lines = [

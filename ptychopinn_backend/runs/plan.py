@@ -1,7 +1,7 @@
-"""The plan of a run: what was given, by whom, what it was resolved to, and why.
+"""The plan of a run: for each option its value, who gave it, and why.
 
-A plan is made once, by `planning.prepare`, for the command line, Python and Ptychodus alike. `run.yaml` is its text:
-a configuration file that repeats the run.
+`planning.prepare` makes a plan once, in the same way for the command line, Python and Ptychodus. The file `run.yaml` is
+the text of a plan. It is a configuration file that repeats the run.
 """
 
 from __future__ import annotations
@@ -21,48 +21,48 @@ from ptychopinn_backend.files.atomic_file import atomic_file
 
 PLAN_NAME: Final = "run.yaml"
 DEFAULT: Final = "default"
-"""Who gave an option that nobody gave."""
+"""Giver of an option that nobody gave."""
 _NOT_REPEATED: Final = ("model", "n_images", "train_data_file", "test_data_file")
 """Fields of `TrainingConfig` that a repeated run takes from elsewhere."""
 
 _WIDEST: Final = 26
-"""Letters a column of the table has at most, but for long values, after which the rest moves to the right."""
+"""Largest width of a column of the table in letters; a longer value moves the rest of its row to the right."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One option: its value, who gave it, and why."""
+    """One option with its value, who gave it, and why."""
 
     name: str
     """Field of one of the configurations, for example 'gridsize'."""
     value: Any
-    """What it was resolved to."""
+    """Value in force."""
     by: str
-    """Who gave it: 'command line', 'run.yaml', 'preset fast', 'scan', 'default', ..."""
+    """Giver of the value: 'command line', 'run.yaml', 'preset fast', 'scan', 'default', ..."""
     why: str = ""
-    """Reason, where the giver is not reason enough."""
+    """Reason, if the giver does not explain the value."""
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """All that decides what a training does; equal plans on one machine give equal weights."""
+    """All options that decide the result of a training; equal plans on one machine give equal weights."""
 
     command: str
     """'train' or 'pretrain'."""
     inputs: InputConfig
-    """What the run reads, with whole paths; scans given as arrays are not in it."""
+    """Inputs of the run, with absolute paths; scans that were given as arrays are not in it."""
     training: TrainingConfig
-    """What is trained, with its model; `backend` is the one in force."""
+    """Options of the training and its model; `backend` is the one in force."""
     execution: ExecutionConfig
-    """How it is executed."""
+    """Options of the execution."""
     every_point: bool
-    """Every scan contributes one group for each of its points; `training.n_groups` then has no effect."""
+    """True if every scan gives one group for each of its points; `training.n_groups` then has no effect."""
     decisions: tuple[Decision, ...]
-    """One for each input in use and each option, in the order of the configurations."""
+    """One decision for each input in use and for each option, in the order of the configurations."""
 
     @property
     def backend(self) -> str:
-        """'tensorflow' or 'pytorch'."""
+        """Backend in force: 'tensorflow' or 'pytorch'."""
         return self.training.backend
 
     @property
@@ -75,10 +75,10 @@ class RunPlan:
         """Return the decision on an option.
 
         Args:
-            name: of the option.
+            name: name of the option.
 
         Returns:
-            Its value, who gave it, and why.
+            The value of the option, who gave it, and why.
 
         Raises:
             KeyError: there is no such option.
@@ -89,13 +89,13 @@ class RunPlan:
         raise KeyError(name)
 
     def table(self, *, defaults: bool = False) -> str:
-        """Return the plan as a table of options, values and who gave them.
+        """Return the plan as a table of options, their values and their givers.
 
         Args:
-            defaults: list the options that nobody gave too; without it only their number is said.
+            defaults: True also lists the options that nobody gave; False only counts them.
 
         Returns:
-            Lines of text.
+            The table as text, one line per option.
         """
         shown = [item for item in self.decisions if defaults or item.by != DEFAULT]
         rows = [(item.name, _text(item.value), _giver(item)) for item in shown]
@@ -106,13 +106,13 @@ class RunPlan:
         return "\n".join(lines)
 
     def as_yaml(self, folder: Path) -> str:
-        """Return the text of `run.yaml`: every option with its value, and who gave it as a comment.
+        """Return the text of `run.yaml`: every option with its value, and its giver in a comment.
 
         Args:
-            folder: where the file will lie; paths in it are told from there, so that both may move together.
+            folder: folder of the file; paths in the file are relative to it, so that both may move together.
 
         Returns:
-            YAML.
+            YAML text.
         """
         by = {item.name: item for item in self.decisions}
         lines = [
@@ -130,13 +130,13 @@ class RunPlan:
         return "\n".join(lines) + "\n"
 
     def write(self, folder: Path) -> Path:
-        """Write `run.yaml`; one that says the same already stays as it is.
+        """Write `run.yaml`; a file that already has this text stays as it is.
 
         Args:
-            folder: where; made when missing.
+            folder: folder of the file; it is made if it is missing.
 
         Returns:
-            The file.
+            Path of the file.
         """
         folder.mkdir(parents=True, exist_ok=True)
         path, text = folder / PLAN_NAME, self.as_yaml(folder).encode()
@@ -179,7 +179,7 @@ def _plain(value: Any) -> Any:
 
 def _yaml_lines(name: str, value: Any, comment: str) -> list[str]:
     plain = _plain(value)
-    # Numbers of a list stand in one line; paths may be long, and have one each.
+    # A list of numbers stands in one line. Paths may be long, so each has its own line.
     flow = None if isinstance(plain, list) and not any(isinstance(item, str) for item in plain) else False
     text = yaml_text({name: plain}, flow=flow)
     first, *rest = text.rstrip("\n").split("\n")

@@ -1,8 +1,14 @@
-"""From what was asked for to the plan of a run: the one place that decides who wins.
+"""The plan of a run, made from the request and the scans: the one place that decides which giver of an option wins.
 
-From the strongest to the weakest: options by name, the configuration file, the constructor of `PtychoModel`; what the
-groups of a data set decide; the network of an archive to start from; the preset; the settings of a program, which has a
-value for everything; what the scans say; the defaults.
+These are the givers, from the strongest to the weakest:
+
+1. options by name, then the configuration file, then the constructor of `PtychoModel`;
+2. the groups of a data set;
+3. the network of an archive to start from;
+4. the preset;
+5. the settings of a program that has a value for every option;
+6. the scans;
+7. the defaults.
 """
 
 from __future__ import annotations
@@ -40,13 +46,13 @@ _NOT_OPTIONS: Final = ("model", "n_images", "train_data_file", "test_data_file")
 
 
 def draft(request: RunRequest) -> RunConfig:
-    """Return the configuration as far as it is known without scans and archives, to check it early.
+    """Return the configuration as far as it is known without scans and archives, for an early check.
 
     Args:
-        request: what is asked for.
+        request: the requested run.
 
     Returns:
-        The configuration; values that a preset fits to the scans are not final.
+        The configuration. Values that a preset fits to the scans are not final.
 
     Raises:
         ConfigError: an option breaks its rule.
@@ -63,7 +69,7 @@ def draft(request: RunRequest) -> RunConfig:
 
 
 class PreparedRun(NamedTuple):
-    """A plan, and the data it was made for."""
+    """A plan and the data for which it was made."""
 
     plan: RunPlan
     training: GroupSource
@@ -73,7 +79,7 @@ class PreparedRun(NamedTuple):
     start: StartArchive | None
     """Archive whose weights to start from, or None."""
     held_out: tuple[HeldOut, ...] = ()
-    """Patterns that judge the training."""
+    """Held-out patterns that judge the training."""
 
     def train(
         self,
@@ -84,17 +90,17 @@ class PreparedRun(NamedTuple):
         log_folder: Path | None = None,
         resume: bool = False,
     ) -> TrainedModel:
-        """Train as planned; the caller holds the lock of the folder.
+        """Train as planned. The caller must hold the lock of the folder.
 
         Args:
-            on_epoch: called after every epoch; True stops training.
-            checkpoint_folder: where the best and the last state are written; None writes none.
+            on_epoch: called after every epoch; True stops the training.
+            checkpoint_folder: folder for the best and the last state; None writes no state.
             best_archive: file that holds the best weights from the first epoch on; None writes none.
-            log_folder: where history and pictures of the run go; None takes `checkpoint_folder`.
-            resume: go on from the last state in the folder.
+            log_folder: folder for the history and the pictures of the run; None takes `checkpoint_folder`.
+            resume: True continues from the last state in `checkpoint_folder`.
 
         Returns:
-            The trained model, holding the best weights seen.
+            The trained model with the best weights of the training.
         """
         return train_locked(
             self.training,
@@ -115,11 +121,11 @@ def prepare(request: RunRequest, scans: ScanInput) -> PreparedRun:
     """Decide every option of a run, and group its scans.
 
     Args:
-        request: what is asked for.
-        scans: what it trains on.
+        request: the requested run.
+        scans: scans to train on.
 
     Returns:
-        The plan and its data.
+        The plan with its data.
 
     Raises:
         ConfigError: an option breaks its rule.
@@ -160,7 +166,7 @@ def prepare(request: RunRequest, scans: ScanInput) -> PreparedRun:
 def _preset_name(request: RunRequest, start: StartArchive | None) -> str | None:
     if request.inputs.preset is not None:
         return request.inputs.preset
-    # The presets of choice are tuned for networks with back-projection.
+    # The default presets are tuned for networks with back-projection.
     if start is not None and not uses_back_projection(start.content.model.architecture):
         return None
     named = any("architecture" in layer.options for layer in request.given)
@@ -185,14 +191,14 @@ class _Chosen:
             self.below(layer)
 
     def below(self, layer: Layer, why: str = "") -> None:
-        """Add options of a giver that is weaker than all so far."""
+        """Add the options of a giver that is weaker than all givers before it."""
         options = dict(layer.options)
         if _is_staged({name: decision.value for name, decision in self._options.items()}):
-            # Stages have epochs of their own, whatever a weaker giver says of all of them.
+            # Stages have their own numbers of epochs, so the number of a weaker giver has no effect.
             options.pop("nepochs", None)
         wanted = options.pop("n_images", None)
         if options.get("n_groups") is None:
-            # No number means one group for each scan point, which is what no giver asks for either.
+            # No number means one group for each scan point. The same holds if no giver names a number.
             options.pop("n_groups", None)
             if wanted is not None:
                 warnings.warn("n_images is deprecated; use n_groups instead.", DeprecationWarning, stacklevel=3)
@@ -201,7 +207,7 @@ class _Chosen:
             self._options.setdefault(name, Decision(name, value, layer.by, why))
 
     def override(self, decision: Decision) -> None:
-        """Take a decision that nobody else may make."""
+        """Set a decision that no giver may change."""
         self._options[decision.name] = decision
 
     def names(self) -> frozenset[str]:
@@ -211,7 +217,7 @@ class _Chosen:
         return self._options[name].value if name in self._options else None
 
     def raise_neighbors(self, given: Iterable[str]) -> None:
-        """Let groups be drawn from enough neighbours where nobody named their number."""
+        """Raise the number of neighbours to the size of a group, unless somebody named the number."""
         if "neighbor_count" in given:
             return
         needed = (self.value("gridsize") or ModelConfig.gridsize) ** 2
@@ -221,16 +227,16 @@ class _Chosen:
             self._options["neighbor_count"] = Decision("neighbor_count", needed, "group size", "at least its patterns")
 
     def take_backend(self, explicit: str | None) -> None:
-        """Decide the backend."""
+        """Choose the backend."""
         named = self._options.get("backend")
         choice = choose_backend(explicit, setting=None if named is None else named.value, to_train=True)
         by = named.by if named is not None and choice.origin == "the setting" else choice.origin
         self._options["backend"] = Decision("backend", choice.name, by)
 
     def take_precision(self) -> None:
-        """Let the network compute in bfloat16 where nobody decided the precision and the device gains by it.
+        """Let the network compute in bfloat16, if the device gains by it and nobody chose the precision.
 
-        Images of the presets are as good with it (docs/fidelity.md); weights, physics and losses stay in float32.
+        The presets give equally good images with it (docs/fidelity.md). Weights, physics and losses stay in float32.
         """
         if "precision" in self._options:
             return
@@ -244,7 +250,7 @@ class _Chosen:
         return run_config({name: value for name, value in options.items() if name not in _NOT_OPTIONS})
 
     def decisions(self, config: RunConfig) -> Iterable[Decision]:
-        """Yield the decision on every option, with the value the configuration has made of it."""
+        """Yield the decision on every option, with its value from the configuration."""
         for owner, values in zip(_PLANNED, (config.training.model, config.training, config.execution), strict=True):
             for item in fields(owner):
                 if item.name not in _NOT_OPTIONS:
@@ -253,7 +259,7 @@ class _Chosen:
 
 
 def _is_staged(options: Mapping[str, Any]) -> bool:
-    """Return whether options give a training stages with epochs of their own."""
+    """Return whether options give a training stages with their own numbers of epochs."""
     return any(bool(value) for name, value in options.items() if name.startswith("stage_") and name.endswith("_epochs"))
 
 
@@ -273,7 +279,7 @@ def _plan(request: RunRequest, scans: ScanInput, chosen: _Chosen, preset: Fitted
         shown = Decision("n_groups", "every point", DEFAULT, "one group for each scan point")
         decisions = [shown if item.name == "n_groups" else item for item in decisions]
     dataset = scans.dataset
-    # What was in force, since the command line and arrays have other defaults.
+    # The plan names the values in force, since the command line and arrays have different defaults.
     inputs = replace(request.inputs, command=request.command, dataset=dataset, calibrate=scans.calibrate).absolute()
     return RunPlan(request.command, inputs, config.training, config.execution, every_point, tuple(decisions))
 

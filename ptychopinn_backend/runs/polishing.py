@@ -1,4 +1,4 @@
-"""How far a stitched object is polished: as far as patterns that take no part in it are explained better."""
+"""Polish of a stitched object, as far as held-out patterns are explained better."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 logger = logging.getLogger(__name__)
 
 JUDGED_STEPS: Final = (0, 1, 2, 4, 8, 16, 32)
-"""Numbers of steps after which held-out patterns are asked."""
+"""Numbers of steps after which held-out patterns judge the object."""
 STEPS_UNJUDGED: Final = 8
-"""Steps on a scan of which no pattern is held out."""
+"""Number of steps for a scan without held-out patterns."""
 _PATIENCE: Final = 2
-"""Checks that may be worse than the best one before polishing ends."""
+"""Polishing ends after so many checks in a row without a better result."""
 
 
 @dataclass(frozen=True)
 class Polished:
-    """A polished object, and who decided how far."""
+    """A polished object, with the number of its steps."""
 
     object: Complex64Array
-    """(row, column)."""
+    """Polished object (row, column)."""
     steps: int
-    """Steps that were taken."""
+    """Number of steps that were taken."""
     fit: FreeFit | None
-    """How well it explains the held-out patterns; None where none can judge."""
+    """Fit of the object to the held-out patterns; None if no pattern can judge."""
 
 
 def law_of(scan: RawData) -> Likelihood:
-    """Return the law of noise that suits the counts of a scan: Poisson where they are few, squared amplitudes above."""
+    """Return the likelihood that suits the counts of a scan: Poisson for few counts, otherwise squared amplitudes."""
     valid = scan.N**2 if scan.bad_pixels is None else int((~scan.bad_pixels).sum())
     return likelihood_for("poisson" if counts_are_few(scan) else "amplitude", scan.mean_photons / valid)
 
@@ -46,18 +46,19 @@ def law_of(scan: RawData) -> Likelihood:
 def polished(
     stitched: Reconstruction, scan: RawData, kept: RawData, rows: IntArray, steps: int | None, valid: BoolArray | None
 ) -> Polished:
-    """Polish an object with the patterns that take part.
+    """Polish an object with the patterns that are not held out.
 
     Args:
-        stitched: the object at the scale of the counts.
+        stitched: the stitched object at the scale of the counts.
         scan: the whole scan.
         kept: the scan without its held-out patterns.
-        rows: (held out,) their rows in `scan`.
-        steps: how many; None takes those that explain the held-out patterns best.
+        rows: rows of the held-out patterns in `scan` (held out,).
+        steps: number of steps. None takes the number that explains the held-out patterns best, `STEPS_UNJUDGED` if no
+            pattern is held out, and 0 if the held-out patterns cannot judge.
         valid: detector pixels to use (N, N); None uses all.
 
     Returns:
-        The object, and how it fits.
+        The polished object, and how well it fits.
     """
     frame = ObjectFrame((stitched.object.shape[0], stitched.object.shape[1]), stitched.origin_rc)
     given = stitched.object, frame, stitched.probe, kept.positions_xy, kept.diff3d

@@ -1,4 +1,7 @@
-"""Training on simulated objects with the instrument of a real scan, so that its first image takes a single pass."""
+"""Training on simulated objects with the instrument of a real scan.
+
+The first image of the real scan then takes only a single pass of the network.
+"""
 
 from __future__ import annotations
 
@@ -23,27 +26,27 @@ from ptychopinn_backend.seam.interface import EpochCallback
 logger = logging.getLogger(__name__)
 
 DEFAULT_OBJECTS: Final = 64
-"""Objects for each scan."""
+"""Default number of simulated objects for each scan."""
 _HELD_OUT_OBJECTS: Final = 8
 _HELD_OUT_GROUPS: Final = 4
 
 
 class Instruments:
-    """Scans whose probes, positions, doses and bad pixels are trained on, but not their patterns; a `ScanInput`."""
+    """Scans whose probes, positions, doses and bad pixels a training uses, but not their patterns; a `ScanInput`."""
 
     dataset = None
     calibrate = NEVER
 
     def __init__(self, scans: Sequence[RawData], n_objects: int | None = None) -> None:
-        """Sum the patterns, which gives the dose.
+        """Count the photons of the patterns, which give the dose.
 
         Args:
-            scans: instruments to learn; patterns of one size.
-            n_objects: objects for each scan; None takes `DEFAULT_OBJECTS`.
+            scans: scans of the instruments to learn; all patterns have one size.
+            n_objects: number of objects for each scan; None takes `DEFAULT_OBJECTS`.
 
         Raises:
-            ConfigError: no object.
-            DataError: no scan.
+            ConfigError: `n_objects` is not a positive integer.
+            DataError: `scans` is empty.
         """
         self._n_objects = DEFAULT_OBJECTS if n_objects is None else n_objects
         require_positive_integer("n_objects", self._n_objects)
@@ -53,18 +56,18 @@ class Instruments:
         self.fixed: dict[str, int] = {}
 
     def group(self, config: TrainingConfig, seed: int, *, every_point: bool = True) -> TrainingData:
-        """Simulate objects.
+        """Simulate objects and return their groups.
 
         Args:
-            config: gives the network and the neighbours of a group.
-            seed: of the run.
-            every_point: always so.
+            config: gives the network and the number of neighbours of a group.
+            seed: seed of the run.
+            every_point: has no effect; every scan point always gives one group for each object.
 
         Returns:
-            The groups.
+            The groups to train on and to validate on.
 
         Raises:
-            DataError: no probe, or patterns of different sizes.
+            DataError: a scan has no probe, or the patterns have different sizes.
         """
         logger.info("Simulating %d objects for each of %d scan(s).", self._n_objects, len(self.sizes))
         scans = [scan.raw for scan in self.sizes]
@@ -72,7 +75,7 @@ class Instruments:
         dose = [scan.mean_photons for scan in self.sizes]
         return TrainingData(
             SimulatedGroups(scans, model, self._n_objects, neighbours, seed, mean_photons=dose),
-            # Every epoch shows other patterns, so only a held-out set tells which weights are the best.
+            # Every epoch shows other patterns, so only a separate set can tell which weights are the best.
             SimulatedGroups(scans, model, _HELD_OUT_OBJECTS, neighbours, seed + 1, _HELD_OUT_GROUPS, mean_photons=dose),
             mean_photons(self.sizes),
         )
@@ -89,24 +92,26 @@ def pretrain(
     checkpoint_folder: Path | None = None,
     resume: bool = False,
 ) -> TrainedModel:
-    """Train a model on invented objects, with probe, positions, dose and bad pixels of scans but not their patterns.
+    """Train a model on simulated objects with the instruments of real scans.
+
+    The training uses the probe, positions, dose and bad pixels of the scans, but not their patterns.
 
     Args:
-        scans: instruments to learn; patterns of one size.
-        config: what to train; `groups_per_epoch` patterns are simulated anew for every epoch.
+        scans: scans of the instruments to learn; all patterns have one size.
+        config: training options; every epoch simulates `groups_per_epoch` new patterns.
         execution: run-time options; None takes the defaults.
-        n_objects: objects for each scan.
+        n_objects: number of objects for each scan.
         backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then `config.backend`.
-        on_epoch: called after every epoch; True stops training.
-        checkpoint_folder: where the best and the last state are written; None writes none.
-        resume: go on from the last state in that folder.
+        on_epoch: called after every epoch; True stops the training.
+        checkpoint_folder: folder for the best and the last state; None writes no state.
+        resume: True continues from the last state in that folder.
 
     Returns:
         The trained model.
 
     Raises:
-        ConfigError: an option that does not apply.
-        DataError: no scan, no probe, or patterns of different sizes.
+        ConfigError: an option does not apply.
+        DataError: there is no scan, a scan has no probe, or the patterns have different sizes.
     """
     execution = execution or ExecutionConfig()
     data = Instruments(scans, n_objects).group(config, execution.seed)

@@ -1,8 +1,8 @@
-"""Which probe a reconstruction uses: the scan's own, the one that training refined, or that of the archive.
+"""Choice of the probe for a reconstruction: the scan's own, the one refined in training, or the one of the archive.
 
-Probes are compared by what incoherent modes have in common, J = sum over modes of P P^H (the mutual intensity): it
-knows neither a global phase nor how light is shared out among mixed modes, and scale is divided out. For two single
-modes the agreement is the squared modulus of their normalised inner product.
+The choice compares probes by their mutual intensity, J = sum over modes of P P^H. J does not depend on a global phase
+or on the mixing of incoherent modes, and the comparison divides the scale out. For two single modes the agreement is
+the squared modulus of their normalised inner product.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ptychopinn_backend.runs.trained_model import TrainedModel
 logger = logging.getLogger(__name__)
 
 MIN_AGREEMENT: Final = 0.98
-"""Two probes that agree to less are those of two instruments: with one in the other's place a tenth of every far-field
-amplitude and more is wrong."""
+"""Two probes with less agreement belong to two instruments. If one replaced the other, every far-field amplitude
+would be wrong by a tenth or more."""
 OWN: Final = "of the scan"
 REFINED: Final = "refined in training"
 ARCHIVED: Final = "of the archive"
@@ -35,44 +35,47 @@ class ProbeChoice:
     """The probe of a reconstruction."""
 
     scan: RawData
-    """The scan with the probe that the network is shown."""
+    """The scan with the probe that the network sees."""
     probe: Complex64Array
-    """(mode, N, N) that the object goes with, in the scale of counts."""
+    """Probe (mode, N, N) that belongs to the object, in the scale of counts."""
     origin: str
-    """'of the scan', 'refined in training' or 'of the archive'."""
+    """Origin of the probe: 'of the scan', 'refined in training' or 'of the archive'."""
     agreement: float | None = None
-    """How far the scan's own probe agrees with the archive's, 0 to 1; None where they were not compared."""
+    """Agreement of the scan's own probe with the archive's, 0 to 1; None if they were not compared."""
     words: str = ""
-    """What was chosen and why, one line; empty where there was no choice."""
+    """The choice and its reason in one line; empty if there was no choice."""
 
 
 def probe_agreement(first: Complex64Array, second: Complex64Array) -> float:
     """Return how much two probes have in common: <J_1, J_2> / (|J_1| |J_2|).
 
     Args:
-        first: (mode, N, N).
-        second: (mode, N, N), any number of modes.
+        first: a probe (mode, N, N).
+        second: another probe (mode, N, N); the number of modes may differ.
 
     Returns:
-        1 for equal probes up to scale, phase and mixing of the modes; 0 for probes without common light.
+        1 for probes that are equal up to scale, phase and mixing of modes; 0 for probes that share no light.
     """
     a, b = (probe.reshape(len(probe), -1).astype(np.complex128) for probe in (first, second))
     return _overlap(a, b) / float(np.sqrt(_overlap(a, a) * _overlap(b, b)))
 
 
 def choose_probe(model: TrainedModel, scan: RawData) -> ProbeChoice:
-    """Choose the probe for a scan, and say so where there was a choice.
+    """Choose the probe for a scan, and report the choice if there was one.
 
     Args:
         model: a trained model.
-        scan: with or without a probe.
+        scan: the scan, with or without a probe.
 
     Returns:
-        The choice. A probe refined in training takes the place of the scan's own only where that agrees with it, or
-        with the one it was refined from, up to scale, phase and mixing of modes.
+        The choice. A probe that training refined replaces the scan's own probe only if the own probe agrees with it, or
+        with the probe from which it was refined, up to scale, phase and mixing of modes.
 
     Raises:
-        DataError: the scan has no probe, and the archive none that could stand in for it.
+        DataError: the scan has no probe, and the archive has none that could replace it.
+
+    Warns:
+        UserWarning: the scan has no probe, or its own probe does not agree with the refined one.
     """
     own = scan.probeGuess
     choice = _of_archive(model, scan) if own is None else _refined_or_own(model, scan, as_mode_stack(own))
@@ -103,7 +106,7 @@ def _refined_or_own(model: TrainedModel, scan: RawData, own: Complex64Array) -> 
     scale = np.sqrt(_power(own) / _power(start))
     words = f"The probe that training refined is used; the scan's own agrees with it, or with its start, to {percent}."
     if started and started[index] >= MIN_AGREEMENT:
-        # The network knows this probe; the same light in other modes would look different to it.
+        # The network knows this probe. The same light in other modes would look different to it.
         scan = replace(scan, probeGuess=np.asarray(start * scale, np.complex64))
     return ProbeChoice(scan, np.asarray(refined[index] * scale, np.complex64), REFINED, agreement, words)
 

@@ -1,4 +1,4 @@
-"""What a result was made of: every file with its size and hash, and the versions of the programs."""
+"""Record of the inputs of a result: each file with its size and hash, and the version of the package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ptychopinn_backend.files.atomic_file import atomic_file
 from ptychopinn_backend.files.fingerprint import fingerprint
 
 if TYPE_CHECKING:
-    # A reconstruction names its inputs too, and loads nothing of a training.
+    # A reconstruction names its inputs too, but must not load the code of trainings.
     from ptychopinn_backend.runs.plan import RunPlan
 
 INPUTS_NAME: Final = "inputs.json"
@@ -27,12 +27,12 @@ def inputs_of(scans: Iterable[Path], reading: Reading = ASK_THE_FILE) -> dict[st
     """Return the files of scans with their sizes and hashes, as JSON values.
 
     Args:
-        scans: files and folders of scans.
-        reading: what the user states about them.
+        scans: files or folders of scans.
+        reading: what the user states about the files.
 
     Returns:
-        'inputs': one entry a file, with name, size_bytes and sha256 (None for a file too large to be hashed again);
-        'versions': of this package.
+        'inputs' has one entry per file, with name, size_bytes and sha256 (None for a file that is too large to be
+        hashed again). 'versions' has the version of this package.
     """
     files: list[Path] = []
     for scan in scans:
@@ -40,16 +40,16 @@ def inputs_of(scans: Iterable[Path], reading: Reading = ASK_THE_FILE) -> dict[st
             for source in list_sources(scan, reading):
                 files += open_scan(source, reading).files
         except (PtychoPINNError, OSError):
-            # It was read a moment ago; what became of it since is no reason to lose a result.
+            # The scan could be read a moment ago. If its files have changed since, the result must not be lost.
             files.append(scan)
     return input_files(files)
 
 
 def input_files(files: Iterable[Path]) -> dict[str, Any]:
-    """Return what `inputs_of` does for files that are known, which are not opened as scans again.
+    """Return the same as `inputs_of` for known files, without opening them as scans.
 
     Args:
-        files: each is named once.
+        files: the files; a file that is given twice is listed once.
 
     Returns:
         'inputs' and 'versions', as JSON values.
@@ -59,13 +59,15 @@ def input_files(files: Iterable[Path]) -> dict[str, Any]:
 
 
 def model_files(archive: Path) -> tuple[Path, ...]:
-    """Return the file of a model; nothing where it is named otherwise, by a run of MLflow for example.
+    """Return the file of a model, or nothing if no such file is found.
+
+    A model that is named by a run of MLflow, for example, has no file here.
 
     Args:
-        archive: the file, or the folder it lies in.
+        archive: the file, or its folder.
 
     Returns:
-        One file or none.
+        A tuple of one file, or an empty one.
     """
     try:
         return (find_archive(archive),)
@@ -74,14 +76,14 @@ def model_files(archive: Path) -> tuple[Path, ...]:
 
 
 def write_inputs(plan: RunPlan, folder: Path) -> Path | None:
-    """Write what a training was made of beside its model.
+    """Write the inputs of a training to a file beside its model.
 
     Args:
-        plan: names the scans.
-        folder: it exists.
+        plan: the plan, which names the scans.
+        folder: existing folder of the model.
 
     Returns:
-        The file; None where the plan names no files.
+        Path of the file; None if the plan names no files.
     """
     given = plan.inputs
     scans = [*given.scans, *given.validation]

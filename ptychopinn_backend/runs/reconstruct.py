@@ -1,4 +1,8 @@
-"""From a trained model and a scan to an object: predict batch by batch, stitch, scale to the probe, polish."""
+"""Reconstruction of an object from a trained model and a scan.
+
+The network predicts the patches batch by batch. They are stitched, the object is scaled to the counts, and it is
+polished.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +44,11 @@ from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 logger = logging.getLogger(__name__)
 
 DEFAULT_POLISH_STEPS = 8
-"""Steps of the last polish; docs/fidelity.md has what they do."""
+"""Default number of polish steps; docs/fidelity.md shows their effect."""
 ASSEMBLIES = ("probe", "central")
 
 ProgressCallback = Callable[[int, int, Callable[[], Reconstruction]], None]
-"""Called with groups done, groups in all, and a function that returns the reconstruction so far."""
+"""Called with the groups that are done, the number of all groups, and a function that returns the current result."""
 
 
 def reconstruct(
@@ -64,36 +68,36 @@ def reconstruct(
     seed: int | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> Reconstruction:
-    """Reconstruct the object of a scan. Patches are added batch by batch, so they are never all in memory.
+    """Reconstruct the object of a scan. Patches are stitched batch by batch, so they are never all in memory.
 
     Args:
         model: a trained model.
         scan: the scan; its probe and positions place the patches.
-        n_groups: groups to reconstruct from; None takes one for every scan point, more than that several for each.
-        neighbor_count: nearest neighbours a group is drawn from; None takes the training value.
-        batch_size: groups per pass; None takes the execution option, then 8.
-        assembly: 'probe' weighs patches by the probe's intensity, 'central' averages their centres.
-        crop_px: side of the centre of each patch that is put together, 1 to N; None takes N/2 for 'central', and all of
-            the patch for 'probe'.
-        frame: array the object is returned in; None covers the scan.
-        polish_steps: data-consistency steps on the stitched object (`polish.polish`); 0 leaves it as the network and
-            stitching made it. None takes as many as held-out patterns ask for, and the law of noise that suits the
-            counts; without patterns to hold out it takes 8.
-        held_out: leave out a few patterns, spread evenly (`data.held_out`), so that they judge the object: `info` gets
-            'r_free', 'free_deviance' and their rows, 'held_out'.
-        last_pass: after held-out patterns have decided, reconstruct again with all patterns; 'r_free' stays as it was.
-        uncertainty: tell how sure the object is of its amplitude and phase; see `uncertainty`.
-        seed: seed of the neighbour draw; None takes that of the training.
-        on_progress: called after every batch; what it is given is not polished, and has no uncertainty.
+        n_groups: number of groups; None takes one for every scan point, a larger number several for each.
+        neighbor_count: number of nearest neighbours from which a group is drawn; None takes the training value.
+        batch_size: number of groups per pass; None takes the execution option, or 8 if that is not set.
+        assembly: 'probe' weights patches by the intensity of the probe, 'central' averages the centres of patches.
+        crop_px: side in pixels of the centre of each patch that is stitched, 1 to N; None takes N/2 for 'central' and N
+            for 'probe'.
+        frame: array in which the object is returned; None covers the scan.
+        polish_steps: number of data-consistency steps on the stitched object (`polish.polish`); 0 takes none. None lets
+            held-out patterns choose the number, and takes the likelihood that suits the counts. If no pattern can be
+            held out, None takes 8.
+        held_out: True leaves out a few patterns, spread evenly (`data.held_out`), which judge the object. `info` then
+            has 'r_free', 'free_deviance' and the rows of these patterns, 'held_out'.
+        last_pass: True reconstructs again with all patterns in the end. 'r_free' stays that of the held-out patterns.
+        uncertainty: True adds the uncertainties of amplitude and phase; see `uncertainty`.
+        seed: seed for drawing neighbours; None takes that of the training.
+        on_progress: called after every batch; its objects are not polished and have no uncertainty.
 
     Returns:
-        Object in `frame`, scaled so that object times probe gives the measured counts. `info` says which probe that is
-        ('probe', see `probe_choice.ProbeChoice`), and has the time of the whole ('elapsed_s') and of the polish in it
+        The object in `frame`, scaled so that object times probe gives the measured counts. `info` names this probe
+        ('probe', see `probe_choice.ProbeChoice`), the time of the whole ('elapsed_s') and the time of the polish in it
         ('polish_s'), both in seconds.
 
     Raises:
         DataError: the scan does not fit the model, shows several objects, or has no probe and the archive none either.
-        ConfigError: unknown assembly, a crop larger than a patch, or a number of steps below 0.
+        ConfigError: `assembly` is unknown, the crop is larger than a patch, or `polish_steps` is negative.
     """
     if polish_steps is not None:
         require_non_negative_integer("polish_steps", polish_steps)
@@ -108,7 +112,7 @@ def reconstruct(
 
 
 def _of_all_patterns(made: Reconstruction, model: TrainedModel, scan: RawData, asked: _Asked) -> Reconstruction:
-    """Return the object of all patterns, held-out ones included, with what these said of the object without them."""
+    """Return the object of all patterns, with the judgement of the held-out patterns on the object without them."""
     asked = asked._replace(uncertainty_factor=made.info.get("uncertainty_factor"))
     again = _stitched_and_polished(model, scan, scan, np.zeros(0, np.intp), made.info["polish_steps"], asked)
     judged = {name: made.info[name] for name in ("r_free", "free_deviance") if name in made.info}
@@ -175,7 +179,7 @@ def _stitched_and_polished(
 
 
 def _without_held_out(scan: RawData) -> tuple[RawData, IntArray]:
-    """Return the scan without its held-out patterns, and their rows; a scan too large to copy keeps them."""
+    """Return the scan without its held-out patterns, and their rows. A scan too large to copy keeps all patterns."""
     if scan.diff3d.nbytes > MOST_COPIED_BYTES:
         return scan, np.zeros(0, np.intp)
     rows = held_out_rows(scan.positions_xy)
@@ -185,10 +189,10 @@ def _without_held_out(scan: RawData) -> tuple[RawData, IntArray]:
 
 @dataclass(frozen=True)
 class PredictedPatches:
-    """Patches as the network sees them, before stitching."""
+    """Patches as the network predicts them, before they are stitched."""
 
     patches: Complex64Array
-    """(group, N, N, channel)."""
+    """Patches (group, N, N, channel)."""
     positions_xy: Float64Array
     """Centre of every patch (group, channel, 2), axis 2 = (x, y), object pixels."""
 
@@ -202,18 +206,21 @@ def predict(
     batch_size: int | None = None,
     seed: int | None = None,
 ) -> PredictedPatches:
-    """Predict the patches of a scan and keep them all in memory.
+    """Predict the patches of a scan and keep all of them in memory.
 
     Args:
         model: a trained model.
         scan: the scan.
-        n_groups: groups to predict; None takes one for every scan point.
-        neighbor_count: nearest neighbours a group is drawn from; None takes the training value.
-        batch_size: groups per pass.
-        seed: seed of the neighbour draw; None takes that of the training.
+        n_groups: number of groups; None takes one for every scan point.
+        neighbor_count: number of nearest neighbours from which a group is drawn; None takes the training value.
+        batch_size: number of groups per pass; None takes the execution option, or 8 if that is not set.
+        seed: seed for drawing neighbours; None takes that of the training.
 
     Returns:
-        Patches and their positions.
+        The patches and their positions.
+
+    Raises:
+        DataError: the scan does not fit the model, or neither the scan nor the archive has a probe.
     """
     source = _groups(model, choose_probe(model, scan).scan, n_groups, neighbor_count, seed)
     batches = list(model.backend.predict(source, model.inference_batch(batch_size)))
@@ -249,16 +256,16 @@ def group_positions(source: PtychoDataContainer) -> Float64Array:
 
 
 def patch_weight(assembly: str, probe: Complex64Array, model: ModelConfig, crop_px: int | None = None) -> Float32Array:
-    """Return the weight of every patch pixel when patches are put together.
+    """Return the weight of every patch pixel for stitching.
 
     Args:
-        assembly: 'probe' weighs by the probe's intensity, 'central' takes the centre.
-        probe: (mode, N, N).
-        model: decides which part of a patch the network fills.
-        crop_px: side of the centre; None is N/2 for 'central', N for 'probe'.
+        assembly: 'probe' weights by the intensity of the probe, 'central' takes only the centre.
+        probe: probe (mode, N, N).
+        model: configuration of the network; it decides which part of a patch the network fills.
+        crop_px: side of the centre in pixels; None takes N/2 for 'central' and N for 'probe'.
 
     Returns:
-        (N, N).
+        Weights (N, N).
     """
     side = crop_px or (model.N if assembly == "probe" else model.N // 2)
     centre = central_weight(model.N, side)
@@ -302,15 +309,15 @@ def at_scale_of_counts(
     """Return an object scaled so that object times probe gives the measured counts.
 
     Args:
-        obj: (row, column).
-        frame: where it lies.
-        probe: (mode, N, N).
-        positions_xy: (pattern, 2), axis 1 = (x, y), pixels.
+        obj: object (row, column).
+        frame: array of the object.
+        probe: probe (mode, N, N).
+        positions_xy: positions (pattern, 2), axis 1 = (x, y), pixels.
         amplitudes: square roots of the counts (pattern, N, N).
-        bad_pixels: (N, N), True = bad; None where all are good.
+        bad_pixels: mask (N, N), True for bad pixels; None if all are good.
 
     Returns:
-        The object and the factor.
+        The scaled object and the factor.
 
     Raises:
         DataError: the model predicts no light.
@@ -322,17 +329,17 @@ def at_scale_of_counts(
 def without_dark_pixels(
     obj: Complex64Array, frame: ObjectFrame, probe: Complex64Array, positions_xy: Float64Array, mean_photons: float
 ) -> Complex64Array:
-    """Return an object that is 0 where so little light fell that nothing is known of it.
+    """Return an object that is 0 at the pixels that got too little light to be known.
 
     Args:
-        obj: (row, column).
-        frame: where it lies.
-        probe: (mode, N, N).
-        positions_xy: (pattern, 2), axis 1 = (x, y), pixels.
-        mean_photons: of a pattern.
+        obj: object (row, column).
+        frame: array of the object.
+        probe: probe (mode, N, N).
+        positions_xy: positions (pattern, 2), axis 1 = (x, y), pixels.
+        mean_photons: mean number of photons in a pattern.
 
     Returns:
-        (row, column).
+        Object (row, column).
     """
     return np.where(lit_pixels(light_on(frame, probe, positions_xy, mean_photons)), obj, np.complex64(0))
 

@@ -1,4 +1,4 @@
-"""Pictures of what a model predicts while it trains, for the log of the run."""
+"""Pictures of the predictions of a model during its training, for the log of the run."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 class ReconstructionLog:
     """Epoch callback that logs patches, and a stitched object, every `recon_log_every_n_epochs` epochs.
 
-    Pictured are groups the model trains on, with the weights it has at that moment.
+    The pictures show groups that the model trains on, with the weights that it has at that moment.
     """
 
     def __init__(
         self, backend: Backend, source: GroupSource, log: EpochLog, on_epoch: EpochCallback | None = None
     ) -> None:
-        """Choose what is pictured.
+        """Choose the groups for the pictures.
 
         Args:
-            backend: the model in training; its execution options say what is pictured, and when.
-            source: the groups it trains on.
-            log: gets the pictures.
-            on_epoch: called afterwards with the same report; its answer is passed on.
+            backend: the model in training; its execution options say what the pictures show, and when.
+            source: the groups that it trains on.
+            log: log that takes the pictures.
+            on_epoch: called afterwards with the same report; the callback passes on its answer.
 
         Raises:
-            ConfigError: a group that does not exist, or a stitched object of groups without positions.
+            ConfigError: a group does not exist, or a stitched object needs positions that the groups do not have.
         """
         execution = backend.setup.execution
         self._backend, self._log, self._on_epoch = backend, log, on_epoch
@@ -52,10 +52,10 @@ class ReconstructionLog:
         """Log the pictures of an epoch.
 
         Args:
-            report: the epoch just ended.
+            report: the epoch that has just ended.
 
         Returns:
-            What `on_epoch` returns: True stops training.
+            The value that `on_epoch` returned; True stops the training.
         """
         if self._every is not None and report.epoch % self._every == 0:
             self._picture(report.epoch)
@@ -75,7 +75,7 @@ class ReconstructionLog:
         try:
             self._log.picture(name, epoch, draw())
         except Exception as error:
-            # Training is worth more than a picture of it.
+            # A picture that fails must not end the training.
             warnings.warn(failure(f"'{name}' of epoch {epoch}", error), UserWarning, stacklevel=2)
 
     @property
@@ -107,17 +107,17 @@ class ReconstructionLog:
 
 
 def picture_log(execution: ExecutionConfig, folder: Path | None) -> EpochLog:
-    """Return the log that takes the pictures.
+    """Return the log for the pictures.
 
     Args:
-        execution: names the logger.
-        folder: of the run, or None.
+        execution: execution options, which name the logger.
+        folder: folder of the run, or None.
 
     Returns:
         The log.
 
     Raises:
-        ConfigError: there is no log to put them in.
+        ConfigError: there is no folder or no logger.
     """
     if folder is None or execution.logger_backend == "none":
         missing = "logger_backend is 'none'" if folder is not None else "no checkpoint_folder was given"
@@ -129,17 +129,18 @@ def picture_log(execution: ExecutionConfig, folder: Path | None) -> EpochLog:
 
 
 def chosen_groups(execution: ExecutionConfig, n_groups: int) -> IntArray:
-    """Return the groups whose patches are pictured.
+    """Return the groups whose patches the pictures show.
 
     Args:
-        execution: recon_log_fixed_indices, or without them recon_log_num_patches spread evenly.
-        n_groups: groups of the source.
+        execution: `recon_log_fixed_indices` names the groups. If it is empty, `recon_log_num_patches` groups are taken,
+            spread evenly.
+        n_groups: number of groups in the source.
 
     Returns:
-        (picture,) indices.
+        Indices of the groups (picture,).
 
     Raises:
-        ConfigError: an index is too large.
+        ConfigError: an index is too large for the source.
     """
     fixed = execution.recon_log_fixed_indices
     if not fixed:
@@ -153,7 +154,7 @@ def chosen_groups(execution: ExecutionConfig, n_groups: int) -> IntArray:
 
 
 def spread(n_groups: int, wanted: int | None) -> IntArray:
-    """Return at most `wanted` indices spread evenly over the groups, first and last included; None is all."""
+    """Return at most `wanted` indices, spread evenly over the groups, with the first and the last; None takes all."""
     if wanted is None or wanted >= n_groups:
         return np.arange(n_groups)
     return np.linspace(0, n_groups - 1, wanted).round().astype(np.int64)

@@ -1,4 +1,4 @@
-"""What a run is asked to do: options by who gave them, and the files it reads."""
+"""The request of a run: its options, who gave them, and the files that it reads."""
 
 from __future__ import annotations
 
@@ -15,67 +15,67 @@ from ptychopinn_backend.legacy.option_files import read_option_file
 COMMAND_LINE: Final = "command line"
 _INPUT_NAMES: Final = frozenset(item.name for item in fields(InputConfig))
 _ALIASES: Final = {"train_data_file": "scans", "test_data_file": "validation"}
-"""Fields of `TrainingConfig` that name what an input names."""
+"""Fields of `TrainingConfig`, each with the input of the same meaning."""
 
 _PATHS: Final = (*_ALIASES, "output_dir", "scans", "validation", "dataset", "init")
 """Options and inputs that are paths."""
 _WITHOUT_EFFECT: Final = {TRAIN: ("n_objects",), PRETRAIN: ("validation", "dataset", "preset", "calibrate")}
-"""Inputs a command does not have."""
+"""Inputs that a command does not have."""
 
 
 class Layer(NamedTuple):
     """Options of one giver."""
 
     by: str
-    """Who gave them, as the plan says it."""
+    """Name of the giver, as the plan shows it."""
     options: Mapping[str, Any]
-    """Field of a configuration -> value."""
+    """Values of the options, by field of a configuration."""
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a run is asked to do."""
+    """Request of a run."""
 
     given: tuple[Layer, ...]
-    """Options somebody named, the strongest first."""
+    """Options that somebody named, the strongest giver first."""
     inputs: InputConfig = field(default_factory=InputConfig)
-    """What it reads and where it starts from."""
+    """Files that the run reads, and the archive that it starts from."""
     settings: Layer | None = None
-    """Options of a program that has a value for each, whether its user chose it or not."""
+    """Options of a program that has a value for every option, whether its user chose it or not."""
     backend: str | None = None
-    """Backend given by an argument."""
+    """Backend from an argument."""
     command: str = TRAIN
     """'train' or 'pretrain'."""
     default_preset: str | None = None
-    """Preset where none and no architecture is given."""
+    """Preset to take if no preset and no architecture is given."""
     output: Path | None = None
     """Folder of the results, or None."""
     givers: Mapping[str, str] = field(default_factory=dict)
-    """Input -> who gave it."""
+    """Giver of each input, by its name."""
 
 
 class AskedOptions(NamedTuple):
-    """What givers say, parted into options and inputs."""
+    """The answers of all givers, separated into options and inputs."""
 
     given: tuple[Layer, ...]
-    """The layers with options alone."""
+    """The layers, without the inputs."""
     inputs: InputConfig
     """The inputs in force."""
     givers: Mapping[str, str]
-    """Input -> who gave it."""
+    """Giver of each input, by its name."""
 
 
 def asked_options(layers: Sequence[Layer]) -> AskedOptions:
-    """Part what givers say into options and inputs.
+    """Separate the options of all givers from the inputs.
 
     Args:
-        layers: options and inputs by name, the strongest giver first; None is not given.
+        layers: options and inputs by name, the strongest giver first; an input that is None counts as not given.
 
     Returns:
-        Options and inputs, each with who gave it.
+        The options and the inputs, with the giver of each.
 
     Raises:
-        ConfigError: an unknown name, or one giver names the same input twice.
+        ConfigError: an input has a wrong value, or one giver names the same input twice.
     """
     inputs: dict[str, Any] = {}
     givers: dict[str, str] = {}
@@ -110,22 +110,22 @@ def request_of_command(
     backend: str | None = None,
     output: Path | None = None,
 ) -> RunRequest:
-    """Return what a command line and its configuration file ask for; the file is read once.
+    """Return the request of a command line and its configuration file; the file is read once.
 
     Args:
         command: 'train' or 'pretrain'.
         config_file: YAML file, or a file of options of an existing installation, or None.
-        named: options and inputs by name; None, or an empty tuple, is not given.
-        default_preset: preset where none and no architecture is given.
+        named: options and inputs by name; None and an empty tuple count as not given.
+        default_preset: preset to take if no preset and no architecture is given.
         backend: argument of --backend.
-        output: argument of --output; None takes `output_dir`.
+        output: argument of --output; None takes the option `output_dir`.
 
     Returns:
         The request.
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ConfigError: invalid YAML, an unknown key, a file of another command, or no folder for the results.
+        ConfigError: the YAML is invalid, a key is unknown, the file belongs to another command, or no folder is named.
     """
     layers = [Layer(COMMAND_LINE, given_options(named))]
     if config_file is not None:
@@ -160,7 +160,7 @@ def _options_of(config_file: Path) -> Mapping[str, Any]:
 
 
 def _from_folder(folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a file with its paths, which are told from its folder, told from the working folder."""
+    """Return the options of a file. Its paths are relative to its folder, and become relative to the working folder."""
 
     def told(value: Any) -> Any:
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The files a training and a reconstruction leave."""
+"""The files that a training and a reconstruction write."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def save_training(model: TrainedModel, folder: Path, plan: RunPlan | None = None
 
     Args:
         model: a trained model.
-        folder: made when missing.
-        plan: of its training, written as `run.yaml`; None writes none.
+        folder: folder of the files; it is made if it is missing.
+        plan: plan of the training, written as `run.yaml`; None writes no plan.
 
     Returns:
-        The files written. A figure that cannot be drawn is a warning.
+        The files that were written. If a figure cannot be drawn, there is a warning instead.
     """
     from ptychopinn_backend.evaluation.figures import save_loss_figure
     from ptychopinn_backend.seam.epoch_log import CSV_NAME, write_history
@@ -53,12 +53,13 @@ def save_reconstruction(
 
     Args:
         reconstruction: what to write.
-        folder: made when missing.
-        truth: (row, column) object in the frame of the scan, shown beside it where they share enough, or None.
-        losses: training loss of every epoch, kept in the product.
+        folder: folder of the files; it is made if it is missing.
+        truth: true object (row, column) in the frame of the scan, or None. The figure shows it beside the
+            reconstruction if the two share enough pixels.
+        losses: training loss of every epoch, kept in `reconstruction.h5`.
 
     Returns:
-        The files written. A figure that cannot be drawn is a warning.
+        The files that were written. If the figure cannot be drawn, there is a warning instead.
     """
     from ptychopinn_backend.evaluation.figures import save_reconstruction_figure
 

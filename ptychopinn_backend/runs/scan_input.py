@@ -1,4 +1,7 @@
-"""The scans a model trains on: in memory, or on disk where they are large or the user says so."""
+"""The scans that a model trains on, in memory or on disk.
+
+Scans stay on disk if they are large, or if the user asks for it.
+"""
 
 from __future__ import annotations
 
@@ -32,35 +35,35 @@ DATASET_NAME: Final = "dataset"
 
 AnyScan = RawData | str | Path
 Scans = AnyScan | Sequence[AnyScan] | ScanDataset
-"""One scan or several, as arrays, files or folders of files; or a data set, opened or by its folder."""
+"""One scan or several, as arrays, files or folders of files; or a data set, opened or given by its folder."""
 
 
 class ScanInput(Protocol):
-    """Scans before they are grouped."""
+    """Scans that are not grouped yet."""
 
     @property
     def sizes(self) -> Sequence[DescribedScan]:
-        """What a preset must know, one per scan or one for all."""
+        """Sizes that a preset needs, one for each scan or one for all."""
 
     @property
     def fixed(self) -> Mapping[str, int]:
-        """Options that the groups of a data set decide already."""
+        """Options that the groups of a data set have fixed."""
 
     @property
     def dataset(self) -> Path | None:
-        """Folder of the data set on disk, or None in memory."""
+        """Folder of the data set on disk; None for scans in memory."""
 
     @property
     def calibrate(self) -> str:
-        """Whether probe and positions were refined: 'auto', 'always' or 'never'."""
+        """When probe and positions are refined: 'auto', 'always' or 'never'."""
 
     def group(self, config: TrainingConfig, seed: int, *, every_point: bool) -> TrainingData:
         """Group the scans.
 
         Args:
-            config: the configuration.
-            seed: of the run.
-            every_point: every scan contributes one group for each of its points, whatever `config.n_groups` says.
+            config: training options.
+            seed: seed of the run.
+            every_point: True takes one group for each point of every scan, whatever `config.n_groups` says.
 
         Returns:
             The groups.
@@ -76,24 +79,24 @@ def scan_input(
     reading: Reading = ASK_THE_FILE,
     calibrate: str = NEVER,
 ) -> ScanInput:
-    """Decide how scans are held.
+    """Decide whether scans are held in memory or on disk.
 
     Args:
-        scans: scans, or a data set; an empty list takes the one in `dataset` as it is.
+        scans: scans, or a data set; an empty list takes the data set in `dataset` as it is.
         validation: scans to validate on, or None.
         dataset: folder of a data set that is made from the scans, or None.
-        place: folder of the results, where a data set is made when the scans are large and no folder is named; None
-            keeps them in memory.
-        reading: what the user states about files.
-        calibrate: 'auto', 'always' or 'never': whether scans in memory get refined probes and positions first, see
-            `calibrating.calibrated_for_training`; what is found is kept in `place`.
+        place: folder of the results. If the scans are large and `dataset` is None, a data set is made in it. None keeps
+            the scans in memory.
+        reading: what the user states about the files.
+        calibrate: 'auto', 'always' or 'never': whether probes and positions of scans in memory are refined first, see
+            `calibrating.calibrated_for_training`. The results are kept in `place`.
 
     Returns:
         The scans.
 
     Raises:
         DataError: there is nothing to train on, or a file or the data set cannot be used.
-        ConfigError: scans on disk are asked to be calibrated.
+        ConfigError: `calibrate` is 'always', and the scans are on disk.
     """
     held = _held(scans, validation, dataset, place, reading, calibrate)
     if calibrate == ALWAYS and held.calibrate == NEVER:
@@ -202,13 +205,13 @@ def listed(scans: Scans) -> list[AnyScan]:
     """Return scans as a list.
 
     Args:
-        scans: one or several.
+        scans: one scan or several.
 
     Returns:
-        Arrays and paths, folders as they are.
+        List of arrays and paths; a folder stays one path.
 
     Raises:
-        DataError: an opened data set is given.
+        DataError: `scans` is an opened data set.
     """
     if isinstance(scans, ScanDataset):
         raise DataError("A data set is given to validate on; scan files or RawData are read here. Name its scans.")
@@ -219,8 +222,8 @@ def read_all(scans: Scans | None, reading: Reading = ASK_THE_FILE) -> list[RawDa
     """Read scans into memory.
 
     Args:
-        scans: arrays, files and folders; None is none.
-        reading: what the user states about files.
+        scans: arrays, files and folders; None gives an empty list.
+        reading: what the user states about the files.
 
     Returns:
         The scans in the order given.

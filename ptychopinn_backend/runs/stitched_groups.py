@@ -1,4 +1,4 @@
-"""The object of a scan from the centres of its groups' objects, in the frame existing scripts know."""
+"""The object of a scan, stitched from the centres of the groups' objects, in the frame that existing scripts use."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 @dataclass(frozen=True)
 class CentralStitching:
-    """How the objects of groups are put together."""
+    """Options for stitching the objects of groups."""
 
     M: int = 20
-    """Side in pixels of the centre that is kept of each."""
+    """Side of the centre that is kept of each object, pixels."""
     flip_x: bool = False
-    """Positions run the other way along x."""
+    """True if positions run in the opposite direction along x."""
     flip_y: bool = False
-    """Positions run the other way along y."""
+    """True if positions run in the opposite direction along y."""
     transpose: bool = False
-    """Rows and columns of each object are exchanged."""
+    """True if rows and columns of each object are exchanged."""
 
     def __post_init__(self) -> None:
         """Check the flags; `require_fitting` checks M.
@@ -39,7 +39,7 @@ class CentralStitching:
             require_bool(name, getattr(self, name))
 
     def require_fitting(self, N: int) -> None:
-        """Raise unless M pixels can be kept of patches.
+        """Raise unless patches have a centre of M pixels.
 
         Args:
             N: patch side in pixels.
@@ -53,16 +53,16 @@ class CentralStitching:
 def stitched_groups(
     model: TrainedModel, groups: PtychoDataContainer, objects: Complex64Array, how: CentralStitching
 ) -> Reconstruction:
-    """Put the objects of groups together; phases are aligned, and pixels that several reach are averaged.
+    """Stitch the objects of groups. Phases are aligned, and pixels that several objects share are averaged.
 
     Args:
-        model: that made them.
-        groups: of one scan with one object.
-        objects: (group, N, N, 1), see `group_objects.predict_groups`.
-        how: which part of each is kept, and which way axes run.
+        model: the model that predicted the objects.
+        groups: groups of one scan with one object.
+        objects: predicted objects (group, N, N, 1), see `group_objects.predict_groups`.
+        how: the part that is kept of each object, and the direction of the axes.
 
     Returns:
-        The object in the frame of `reassemble_position`, and the probe with which it gives the measured counts.
+        The object in the frame of `reassemble_position`. Its probe times the object gives the measured counts.
 
     Raises:
         DataError: the groups show several objects.

@@ -1,4 +1,4 @@
-"""Training on scans or on groups that are drawn already, one way for both backends."""
+"""Training on scans, or on groups that are drawn already, in the same way for both backends."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def measured_photons(scans: Sequence[RawData]) -> float:
 
 
 def fit_to_scans(config: TrainingConfig, scans: Sequence[RawData], given: Set[str]) -> TrainingConfig:
-    """Fill what the user left open from the scans: pattern size, dose, and neighbours enough for a group.
+    """Set the options that the user left open from the scans: pattern size, dose, and enough neighbours for a group.
 
     Args:
-        config: the configuration.
-        scans: the scans it will meet.
-        given: names of the fields the user set; those are kept.
+        config: training options.
+        scans: scans to train on.
+        given: names of the fields that the user set; these stay as they are.
 
     Returns:
-        The configuration to train with.
+        The training options in force.
     """
     return fit_to_data(config, scans[0].N, measured_photons(scans), given)
 
@@ -67,29 +67,29 @@ def train_scans(
     resume: bool = False,
     init: str | Path | None = None,
 ) -> TrainedModel:
-    """Train a model on one or several scans; `params.cfg` is not touched.
+    """Train a model on one or several scans; `params.cfg` stays unchanged.
 
     Args:
-        scans: scans to train on; each contributes `config.n_groups` groups.
-        config: what to train.
+        scans: scans to train on; each gives `config.n_groups` groups.
+        config: training options.
         execution: run-time options; None takes the defaults.
-        validation: scans to validate on; without any, `config.validation_fraction` of the groups is kept for it.
+        validation: scans to validate on; if there are none, `config.validation_fraction` of the groups is kept for it.
         backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then `config.backend`.
-        every_point: every scan contributes one group for each of its points, whatever `config.n_groups` says.
-        on_epoch: called after every epoch; True stops training.
-        checkpoint_folder: where the best and the last state are written, by one training at a time; None writes none.
-        best_archive: file that holds, from the first epoch on, a loadable archive of the best weights so far, for the
-            case that the process is ended from outside; None writes none.
-        resume: go on from the last state in that folder.
-        init: archive of either backend to start from; see `warm_start.start_from`. A resumed state wins over it.
+        every_point: True takes one group for each point of every scan, whatever `config.n_groups` says.
+        on_epoch: called after every epoch; True stops the training.
+        checkpoint_folder: folder for the best and the last state, for one training at a time; None writes no state.
+        best_archive: file that holds a usable archive of the best weights from the first epoch on, in case the process
+            is killed; None writes none.
+        resume: True continues from the last state in `checkpoint_folder`.
+        init: archive of either backend to start from; see `warm_start.start_from`. A resumed state replaces it.
 
     Returns:
-        The trained model, holding the best weights seen.
+        The trained model with the best weights of the training.
 
     Raises:
-        ConfigError: an option that does not apply.
-        DataError: scans that do not fit the configuration.
-        TrainingError: training cannot go on, or another one holds the folder.
+        ConfigError: an option does not apply.
+        DataError: the scans do not fit the configuration.
+        TrainingError: the training cannot continue, or another training holds the folder.
     """
     execution = execution or ExecutionConfig()
     sources = group_scans(scans, validation, replace(config, n_images=None), execution.seed, every_point=every_point)
@@ -122,28 +122,28 @@ def train_source(
     resume: bool = False,
     init: str | Path | None = None,
 ) -> TrainedModel:
-    """Train a model on groups that are drawn already, in memory or on disk; `params.cfg` is not touched.
+    """Train a model on groups that are drawn already, in memory or on disk; `params.cfg` stays unchanged.
 
     Args:
         training: groups to train on, for example a `ScanDataset`.
-        config: what to train; options that say how groups are drawn have no effect here.
+        config: training options; options for drawing groups have no effect here.
         execution: run-time options; None takes the defaults.
         validation: groups to validate on, or None.
         held_out: patterns that judge the training; see `free_fit.FreeFitJudge`.
         backend: 'tensorflow' or 'pytorch'; None follows `PTYCHOPINN_BACKEND`, then `config.backend`.
-        on_epoch: called after every epoch; True stops training.
+        on_epoch: called after every epoch; True stops the training.
         checkpoint_folder: as for `train_scans`.
         best_archive: as for `train_scans`.
-        resume: go on from the last state in that folder.
-        init: archive of either backend to start from; see `warm_start.start_from`. A resumed state wins over it.
+        resume: True continues from the last state in `checkpoint_folder`.
+        init: archive of either backend to start from; see `warm_start.start_from`. A resumed state replaces it.
 
     Returns:
-        The trained model, holding the best weights seen.
+        The trained model with the best weights of the training.
 
     Raises:
-        ConfigError: an option that does not apply.
-        DataError: groups that do not fit the configuration.
-        TrainingError: training cannot go on, or another one holds the folder.
+        ConfigError: an option does not apply.
+        DataError: the groups do not fit the configuration.
+        TrainingError: the training cannot continue, or another training holds the folder.
     """
     name = resolve_backend(explicit=backend, setting=config.backend, to_train=True)
     execution = execution or ExecutionConfig()
@@ -176,18 +176,18 @@ def train_locked(
     start: StartArchive | None = None,
     held_out: Sequence[HeldOut] = (),
 ) -> TrainedModel:
-    """Do what `train_source` does, in a folder the caller holds the lock of.
+    """Do the same as `train_source` in a folder whose lock the caller holds.
 
     Args:
         training: groups to train on.
         validation: groups to validate on, or None.
-        config: what to train, with the backend and the length of an epoch in force.
+        config: training options, with the backend and the length of an epoch in force.
         execution: run-time options.
-        on_epoch: called after every epoch; True stops training.
-        checkpoint_folder: where the best and the last state are written; None writes none.
+        on_epoch: called after every epoch; True stops the training.
+        checkpoint_folder: folder for the best and the last state; None writes no state.
         best_archive: file for the best weights so far; None writes none.
-        log_folder: where history and pictures of the run go; None takes `checkpoint_folder`.
-        resume: go on from the last state in that folder.
+        log_folder: folder for the history and the pictures of the run; None takes `checkpoint_folder`.
+        resume: True continues from the last state in `checkpoint_folder`.
         start: archive to start from, or None.
         held_out: patterns that judge the training.
 
@@ -208,7 +208,7 @@ def train_locked(
     logs = log_folder or checkpoint_folder
     logged = LoggedModel(model, logs, _with_pictures(model, training, logs, on_epoch))
     judge = FreeFitJudge(model, held_out, logged)
-    # Processes of one training must not wait for one that judges.
+    # The other processes of a training must not wait for the one that judges.
     told = _Told(judge if held_out and not is_distributed(execution) else logged)
     with freed_memory_kept():
         result = computing.fit(training, validation, on_epoch=told, checkpoint_folder=checkpoint_folder, resume=resume)
@@ -228,10 +228,10 @@ def untrained_backend(
     """Return a backend that is ready to train.
 
     Args:
-        training: groups to train on, which give the probes.
-        config: what to train, with the backend in force.
+        training: groups to train on; they give the probes.
+        config: training options, with the backend in force.
         execution: run-time options.
-        log_folder: where history and pictures of the run go; None takes the folder of checkpoints.
+        log_folder: folder for the history and the pictures of the run; None takes the folder of checkpoints.
 
     Returns:
         The backend with its starting weights.
@@ -242,7 +242,7 @@ def untrained_backend(
 
 
 class _Told:
-    """Counts the epochs a training tells of."""
+    """Counts the epochs that a training reports."""
 
     def __init__(self, on_epoch: EpochCallback | None) -> None:
         self._on_epoch = on_epoch
@@ -273,7 +273,7 @@ def _with_pictures(
 
 
 def _with_split_photons(training: GroupSource, target_fraction: float, seed: int) -> GroupSource:
-    """Return groups whose photons are split anew at each visit."""
+    """Return groups that split their photons anew at each visit."""
     factors = getattr(training, "intensity_counts_factors", None)
     if factors is None:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""A model with its weights, history and configuration; what an archive holds, made usable."""
+"""A trained model with its weights, history and configuration, which an archive can hold."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from ptychopinn_backend.seam.interface import Backend, BackendSetup
 
 logger = logging.getLogger(__name__)
 
-# More would leave the cache of a CPU: with 64 groups of 128 x 128 pixels a pass takes half as long again.
+# A larger batch leaves the cache of a CPU: with 64 groups of 128 x 128 pixels the same work takes 1.5 times as long.
 DEFAULT_INFERENCE_BATCH = 8
 
 
 def legacy_snapshot(training: TrainingConfig, intensity_scale: float) -> dict[str, Any]:
-    """Return what `params.cfg` would hold for a configuration, without touching it.
+    """Return the values that `params.cfg` would hold for a configuration; `params.cfg` itself stays unchanged.
 
     Args:
-        training: the configuration.
+        training: training options.
         intensity_scale: factor from normalised amplitudes to the square root of counts.
 
     Returns:
-        Legacy key -> value.
+        Values by legacy key.
     """
     mapping = dict(params.DEFAULTS)
     update_legacy_dict(mapping, training)
@@ -50,7 +50,7 @@ def legacy_snapshot(training: TrainingConfig, intensity_scale: float) -> dict[st
 
 @dataclass
 class TrainedModel:
-    """A backend with trained weights, and how it came to them."""
+    """A backend with trained weights, and how they were trained."""
 
     backend: Backend
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -58,11 +58,11 @@ class TrainedModel:
     params: dict[str, Any] = field(default_factory=dict)
     """Snapshot of `params.cfg` that goes into the archive."""
     trained_by: str = ""
-    """Backend that trained the weights; differs from `backend_name` after opening in the other one."""
+    """Backend that trained the weights. It differs from `backend_name` if the other backend has opened the archive."""
     seed: int | None = None
-    """Seed of the run that trained it, with which neighbours are drawn; None takes that of the execution options."""
+    """Seed of the training run, used to draw neighbours; None takes the seed of the execution options."""
     given_probes: Complex64Array | None = None
-    """Normalised probes it was trained with (scan, mode, N, N), before any refinement; None where unknown."""
+    """Normalised probes of the training (scan, mode, N, N) before any refinement; None if they are unknown."""
     _alone: Backend | None = field(default=None, init=False, repr=False, compare=False)
     """The network of `one_by_one`, built with its first call."""
 
@@ -88,25 +88,25 @@ class TrainedModel:
 
     @property
     def trained_probes(self) -> Complex64Array | None:
-        """Refined normalised probes (scan, mode, N, N), or None when the probe was not trainable."""
+        """Refined normalised probes (scan, mode, N, N); None if the probe was not trainable."""
         if not self.training.probe_trainable:
             return None
         return np.asarray(self.backend.dump_weights()[PROBE], dtype=np.complex64)
 
     @property
     def draw_seed(self) -> int:
-        """Seed with which neighbours are drawn: before saving and after loading the same."""
+        """Seed to draw neighbours; it is the same before saving and after loading."""
         return self.backend.setup.execution.seed if self.seed is None else self.seed
 
     def inference_batch(self, given: int | None = None) -> int:
-        """Return the groups of a pass: those given, else those of the execution options, else 8."""
+        """Return the number of groups per pass: `given`, or the execution option, or 8."""
         return given or self.backend.setup.execution.inference_batch_size or DEFAULT_INFERENCE_BATCH
 
     def one_by_one(self) -> TrainedModel:
-        """Return the model to predict with, which maps every pattern by itself where the generator does.
+        """Return the model for predictions; a generator with back-projection maps every pattern by itself there.
 
-        A generator with back-projection trains on groups, but its patch is a function of one pattern alone; predicting
-        groups would only repeat that work. Every other model is returned as it is.
+        A generator with back-projection trains on groups, but its patch is a function of one pattern alone. A
+        prediction of groups would only repeat that work. Every other model is returned as it is.
         """
         model = one_by_one_model(self.model)
         if model == self.model:
@@ -114,23 +114,24 @@ class TrainedModel:
         if self._alone is None:
             setup = replace(self.backend.setup, model=model, training=replace(self.training, model=model))
             self._alone = create_backend(self.backend_name, setup)
-        # The weights may have moved since the last call.
+        # The weights may have changed since the last call.
         self._alone.load_weights(self.backend.dump_weights())
         return replace(self, backend=self._alone)
 
     def predict(
         self, inputs: AnyArray | Sequence[AnyArray], batch_size: int | None = None, verbose: object = 0
     ) -> Complex64Array:
-        """Return the object of each group, as existing scripts ask for it (legacy name).
+        """Return the object of each group, for existing scripts (legacy name).
 
         Args:
-            inputs: [X * intensity_scale, local_offsets]: (group, N, N, channel) and (group, 1, 2, channel), as
-                `PtychoDataContainer` has them; `intensity_scale` is that of this model.
-            batch_size: groups per pass; None takes the execution option, then 8.
-            verbose: accepted from existing scripts; nothing is shown.
+            inputs: [X * intensity_scale, local_offsets]: (group, N, N, channel) and (group, 1, 2, channel), as in
+                `PtychoDataContainer`; `intensity_scale` is that of this model.
+            batch_size: number of groups per pass; None takes the execution option, or 8 if that is not set.
+            verbose: accepted for existing scripts; it has no effect.
 
         Returns:
-            (group, N, N, 1) around the mean position of each group, for `reassemble_position` with `global_offsets`.
+            Objects (group, N, N, 1) around the mean position of each group, for `reassemble_position` with
+            `global_offsets`.
 
         Raises:
             DataError: the arrays do not fit the model, or its generator needs a probe and the archive has none.
@@ -155,7 +156,7 @@ class TrainedModel:
         """Write the archive atomically.
 
         Args:
-            path: the file to write, or an existing folder, which gets a `wts.h5.zip`.
+            path: the file to write, or an existing folder, in which `wts.h5.zip` is written.
 
         Returns:
             Path of the archive.
@@ -190,21 +191,21 @@ class TrainedModel:
 
         Args:
             path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
-            backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the archive, for whose
-                framework ONNX Runtime stands in where that is not installed.
-            execution: run-time options; None takes the defaults. A seed other than the default takes the place of the
-                archive's, with which neighbours are drawn otherwise.
-            to_predict: build the network of `one_by_one` alone, with which reconstructions are made.
+            backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the archive. If the framework of
+                the archive is not installed, ONNX Runtime replaces it.
+            execution: run-time options; None takes the defaults. The seed of the archive draws neighbours, unless these
+                options have a seed other than the default.
+            to_predict: True builds only the network of `one_by_one`, which makes reconstructions.
 
         Returns:
             The model; `params.cfg` is not touched.
 
         Raises:
-            ArchiveError: missing, damaged, foreign or newer archive.
+            ArchiveError: the archive is missing, damaged, of another program or of a newer version.
             BackendUnavailableError: the framework is not installed.
 
         Warns:
-            UserWarning: a later training in the same folder did not come to its end.
+            UserWarning: a later training in the same folder did not finish.
         """
         content = read_archive(path)
         warn_of_newer_checkpoints(find_archive(Path(path)))
@@ -217,10 +218,10 @@ class TrainedModel:
     def from_content(
         cls, content: ArchiveContent, backend: str, execution: ExecutionConfig | None = None
     ) -> TrainedModel:
-        """Build the model an archive's content describes.
+        """Build the model that the content of an archive describes.
 
         Args:
-            content: a read archive.
+            content: content of an archive.
             backend: 'tensorflow', 'pytorch' or 'onnx'.
             execution: run-time options; None takes the defaults.
 
@@ -255,7 +256,7 @@ def one_by_one_model(model: ModelConfig) -> ModelConfig:
 
 
 def _probes_of(weights: Mapping[str, Any], model: ModelConfig) -> Complex64Array:
-    # Without a trainable probe the setup's probe is never used: the source gives it.
+    # If the probe is not trainable, the source gives the probe, and that of the setup is never used.
     if PROBE in weights:
         return np.asarray(weights[PROBE], dtype=np.complex64)
     return np.ones((1, 1, model.N, model.N), dtype=np.complex64)

@@ -1,4 +1,4 @@
-"""From scans to the groups a model trains and validates on, in memory or on disk."""
+"""Groups of scans for training and validation, in memory or on disk."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from ptychopinn_backend.runs.held_out_groups import HeldOut, without_held_out
 
 
 class TrainingData(NamedTuple):
-    """What a training sees, and what it does not."""
+    """Data of a training, and the patterns that it does not see."""
 
     training: GroupSource
     """Groups to train on."""
     validation: GroupSource | None
     """Groups to validate on, or None."""
     mean_photons: float
-    """Mean photon count of a pattern of the scans to train on."""
+    """Mean photon count per pattern, over the scans to train on."""
     held_out: tuple[HeldOut, ...] = ()
-    """Patterns that judge the training, of the scans that have any."""
+    """Held-out patterns that judge the training, for each scan that has any."""
 
 
 def group_scans(
@@ -47,17 +47,17 @@ def group_scans(
     """Group scans in memory.
 
     Args:
-        scans: scans to train on; each contributes `config.n_groups` groups.
-        validation: scans to validate on; without any, a part of the groups is kept for it.
-        config: what to train.
-        seed: of the run.
-        every_point: every scan contributes one group for each of its points.
+        scans: scans to train on; each gives `config.n_groups` groups.
+        validation: scans to validate on; if there are none, a part of the groups is kept for it.
+        config: training options.
+        seed: seed of the run.
+        every_point: True takes one group for each point of every scan.
 
     Returns:
-        The groups.
+        The groups to train on and to validate on.
 
     Raises:
-        DataError: no scan, or one that does not fit the configuration.
+        DataError: there is no scan, or a scan does not fit the configuration.
     """
     if not scans:
         raise DataError("No scan was given to train on. Give at least one.")
@@ -81,24 +81,24 @@ def group_scans_on_disk(
     every_point: bool = False,
     reading: Reading = ASK_THE_FILE,
 ) -> TrainingData:
-    """Group scans that stay on disk; the groups are those of `group_scans` without held-out patterns.
+    """Group scans that stay on disk. The groups are those of `group_scans` if no pattern is held out.
 
-    The groups are drawn when the data set is made, so that those with a held-out pattern are left out of a training.
+    The groups are drawn when the data set is made. A training therefore leaves out the groups with a held-out pattern.
 
     Args:
         sources: scan files and folders to train on.
-        folder: where the data set lies or is made; one for `validation` lies beside it.
-        config: what to train.
-        seed: of the run.
-        validation: scan files to validate on; without any, a part of the groups is kept for it.
-        every_point: every scan contributes one group for each of its points.
+        folder: folder of the data set; it is made if it is missing. A data set for `validation` lies beside it.
+        config: training options.
+        seed: seed of the run.
+        validation: scan files to validate on; if there are none, a part of the groups is kept for it.
+        every_point: True takes one group for each point of every scan.
         reading: what the user states about the files.
 
     Returns:
         The groups; `training` is a `ScanDataset`, or part of one.
 
     Raises:
-        DataError: no scan, or one that does not fit the configuration.
+        DataError: there is no scan, or a scan does not fit the configuration.
     """
 
     def options(seed: int) -> DatasetOptions:
@@ -114,14 +114,14 @@ def group_scans_on_disk(
 
 
 def require_made_for(groups: PtychoDataContainer, model: ModelConfig) -> None:
-    """Raise unless the probes of groups are normalised as a model wants them; a data set may have its own scale.
+    """Raise unless the probes of groups are normalised as a model needs them; a data set may have its own scale.
 
     Args:
-        groups: made for this model, or for another.
-        model: gives the generator and probe_scale.
+        groups: groups that were made for this model or for another.
+        model: configuration of the network; it gives the generator and probe_scale.
 
     Raises:
-        DataError: another scale.
+        DataError: the probes have another scale.
     """
     for scan in () if isinstance(groups, ScanDataset) else groups.scans:
         ratio = float(np.linalg.norm(normalised_for(model, scan.probe)) / np.linalg.norm(scan.probe))
@@ -134,16 +134,16 @@ def require_made_for(groups: PtychoDataContainer, model: ModelConfig) -> None:
 
 
 def fit_to_data(config: TrainingConfig, N: int, photons: float | None, given: Set[str]) -> TrainingConfig:
-    """Fill what the user left open: pattern size, dose, and neighbours enough for a group.
+    """Set the options that the user left open: pattern size, dose, and enough neighbours for a group.
 
     Args:
-        config: the configuration.
+        config: training options.
         N: pattern side in pixels.
-        photons: measured mean of a pattern; None leaves the dose as it is.
-        given: names of the fields the user set; those are kept.
+        photons: measured mean photon count of a pattern; None leaves the dose as it is.
+        given: names of the fields that the user set; these stay as they are.
 
     Returns:
-        The configuration to train with.
+        The training options in force.
     """
     if "N" not in given:
         require_network_size(N)
@@ -157,16 +157,16 @@ def fit_to_data(config: TrainingConfig, N: int, photons: float | None, given: Se
 
 
 def with_length_of_epochs(config: TrainingConfig, n_groups: int) -> TrainingConfig:
-    """Return a training with the length of its epochs in force.
+    """Return training options with the length of an epoch in force.
 
     Split photons give each group several forms. An epoch still visits as many groups as there are, not all forms.
 
     Args:
-        config: what to train.
-        n_groups: groups to train on.
+        config: training options.
+        n_groups: number of groups to train on.
 
     Returns:
-        The same; `groups_per_epoch` is a number where photons are split.
+        The same options; if photons are split, `groups_per_epoch` is a number.
     """
     if config.target_photon_fraction == 0 or config.groups_per_epoch is not None:
         return config
@@ -180,13 +180,13 @@ def _counted(scans: Sequence[RawData | CountedScan]) -> list[CountedScan]:
 def grouped_in_memory(
     scans: Sequence[CountedScan], config: TrainingConfig, seed: int, every_point: bool = False
 ) -> PtychoDataContainer:
-    """Group scans in memory, and keep none of the groups aside.
+    """Group scans in memory, without keeping any group for validation.
 
     Args:
-        scans: at least one.
-        config: says how many groups and how they are drawn.
-        seed: of the run.
-        every_point: every scan contributes one group for each of its points.
+        scans: at least one scan.
+        config: training options, which say how many groups are drawn, and how.
+        seed: seed of the run.
+        every_point: True takes one group for each point of every scan.
 
     Returns:
         The groups of all scans.

@@ -1,4 +1,4 @@
-"""The resolution of a model on a scan, from two reconstructions that share no pattern."""
+"""Resolution of a model on a scan, from two reconstructions that share no pattern."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 
 def half_data_resolution_px(model: TrainedModel, scan: RawData, polish_steps: int) -> float:
-    """Reconstruct the even and the odd patterns by themselves, and return to what resolution both agree.
+    """Return the resolution to which two reconstructions agree, one of the even and one of the odd patterns.
 
     Args:
         model: a trained model.
-        scan: the scan, with the probe and the positions of the reconstruction that is judged.
-        polish_steps: steps of polish that reconstruction took.
+        scan: the scan, with the probe and the positions of the reconstruction to judge.
+        polish_steps: number of polish steps of that reconstruction.
 
     Returns:
         Half-period in pixels where the ring correlation falls below the half-bit threshold; 1 is the Nyquist limit.
@@ -33,15 +33,15 @@ def half_data_resolution_px(model: TrainedModel, scan: RawData, polish_steps: in
 def half_reconstructions(
     model: TrainedModel, scan: RawData, polish_steps: int
 ) -> tuple[Reconstruction, Reconstruction]:
-    """Reconstruct the even and the odd patterns of a scan by themselves.
+    """Reconstruct the even and the odd patterns of a scan separately.
 
     Args:
         model: a trained model.
-        scan: the scan, with the probe and the positions of the reconstruction that is judged.
-        polish_steps: steps of polish that reconstruction took.
+        scan: the scan, with the probe and the positions of the reconstruction to judge.
+        polish_steps: number of polish steps of that reconstruction.
 
     Returns:
-        From the patterns 0, 2, 4, ..., and from 1, 3, 5, ...
+        The reconstruction of the patterns 0, 2, 4, ... and that of the patterns 1, 3, 5, ...
 
     Raises:
         DataError: the halves have too few patterns.

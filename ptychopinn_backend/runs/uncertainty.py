@@ -1,12 +1,14 @@
-"""How sure an object is: from a second one of every second pattern, and from patterns that took part in neither.
+"""Uncertainty of an object, from a half object and from held-out patterns.
 
-Let H be an object made of a part a of the light of the whole object O. Where errors are independent and their variance
-goes as one over the light, var(H - O) = var(O) (1 - a) / a, so that the difference gives the error of O: along O that
-of the amplitude, across it that of the phase, squared and averaged over neighbouring pixels. Phases drift slowly from
-patch to patch, too; no single pattern sees that, and it is averaged over the whole object.
+Let O be the whole object, and let H be an object that got a part a of its light. If errors are independent and their
+variance is proportional to one over the light, var(H - O) = var(O) (1 - a) / a. So the difference gives the error of O.
+The component of the difference along O, squared and averaged over neighbouring pixels, gives the error of the
+amplitude. The error of the phase is proportional to it (`PHASE_OVER_AMPLITUDE`). In addition, phases drift slowly from
+patch to patch. No single pattern shows this drift. It is taken from the component across O, over the whole object.
 
-What O and H share, such as detail that the network does not know, is not in their difference. Held-out patterns tell by
-which factor their squared residuals, less the noise of photons, exceed those that the difference would leave.
+Errors that O and H share, for example detail that the network does not know, are not in their difference. Held-out
+patterns correct for this. Their squared residuals, less the noise of photons, exceed those that the difference would
+cause by a factor. A power of this factor multiplies the variance.
 """
 
 from __future__ import annotations
@@ -28,26 +30,26 @@ from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 logger = logging.getLogger(__name__)
 
 UNKNOWN_PHASE_RAD: Final = float(np.pi / np.sqrt(3))
-"""Standard deviation of a phase of which nothing is known."""
+"""Standard deviation of a phase about which nothing is known, radians."""
 PHASE_OVER_AMPLITUDE: Final = 1.28
-"""Error of the phase, times the amplitude, over that of the amplitude, both without drift: found on simulated scans,
-where it is 1.0 to 1.5, whatever the dose."""
+"""Error of the phase times the amplitude, divided by the error of the amplitude, both without drift. Simulated scans
+give 1.0 to 1.5 at every dose."""
 _TRUST: Final = 0.5
-"""Power of the factor of held-out patterns that is believed: they and the difference of the halves are about equally
-uncertain, by a factor of two of the variance, one as often too large as the other is too small."""
+"""Power of the held-out patterns' factor that is used. This factor and the difference of the halves are about equally
+uncertain, by a factor of two in the variance. If one of them is too large, the other is as often too small."""
 _FACTORS: Final = (0.2, 5.0)
 """Smallest and largest factor of the variance."""
 UNJUDGED_FACTOR: Final = 1.6
-"""Factor of the variance without held-out patterns: about the median that they gave on simulated scans."""
+"""Factor of the variance without held-out patterns; about the median of the factors on simulated scans."""
 _NORMAL_MEDIAN: Final = 0.4549
-"""Median of the square of a normal variable of variance 1."""
+"""Median of the square of a normal variable with variance 1."""
 _NEAR_PX: Final = 4.0
 _DRIFT_PX: Final = 8.0
-"""Standard deviations of the Gaussians over which errors are averaged, and beyond which they count as drift, pixels."""
+"""Standard deviations in pixels of two Gaussians: one for the mean of errors, and one beyond which errors are drift."""
 _MOST_SHARED: Final = 0.95
-"""Part of a pixel's light beyond which the half is as good as the whole, and says nothing."""
+"""Largest useful part of a pixel's light in the half; beyond it the half equals the whole and says nothing."""
 _TURNS: Final = 30
-"""In which the mean error of held-out patterns settles."""
+"""Number of iterations in which the mean error of held-out patterns settles."""
 
 
 def with_uncertainty(
@@ -58,20 +60,20 @@ def with_uncertainty(
     rows: IntArray,
     factor: float | None = None,
 ) -> Reconstruction:
-    """Return a reconstruction that says how sure it is.
+    """Return a reconstruction with the uncertainties of its amplitude and phase.
 
     Args:
-        made: the whole object.
-        half: the second one, on the same pixels.
+        made: reconstruction with the whole object.
+        half: the half object, on the same pixels.
         light: photons that fell on every pixel in the patterns of the whole object (row, column).
         scan: all patterns.
-        rows: (held out,) the patterns that took part in neither object; they set the factor.
-        factor: of the variance, from an earlier pass; None asks the held-out patterns.
+        rows: rows of the patterns that took part in neither object (held out,); they set the factor.
+        factor: factor of the variance from an earlier pass; None asks the held-out patterns.
 
     Returns:
-        The same with `amplitude_uncertainty` and `phase_uncertainty`, and the factor as `info["uncertainty_factor"]`.
-        Where the object is 0, nothing is known: the amplitude may be off by its root mean square, the phase by
-        that of a phase drawn at random. None of both where the halves share no pixel.
+        The reconstruction with `amplitude_uncertainty`, `phase_uncertainty` (radians), and the factor in `info`. Where
+        the object is 0, nothing is known: they are the root mean square of the amplitude and that of a random phase.
+        If the halves share no pixel, the reconstruction is unchanged.
     """
     known = made.object != 0
     common = known & (half.object != 0)
@@ -91,8 +93,8 @@ def with_uncertainty(
         factor = _judged(made, np.where(common, other, made.object), of_whole, scan, rows)
     amplitude = factor * _mean_near(error.real**2, freedom, _NEAR_PX)
     drift = _mean_near(error.imag, freedom, _DRIFT_PX)[common]
-    # The median, since a half may break where the whole does not. Slow phases follow the fit of the halves by the whole
-    # factor: halves with too little overlap fit badly, and drift.
+    # The median is robust where a half breaks and the whole does not. Slow phases follow the whole factor of the fit,
+    # since halves with too little overlap fit badly, and drift.
     slow = min(factor ** (1 / _TRUST), _FACTORS[1]) * float(np.median(drift**2)) / _NORMAL_MEDIAN
     phase = PHASE_OVER_AMPLITUDE**2 * amplitude + slow
     modulus = np.abs(made.object)
@@ -109,15 +111,15 @@ def with_uncertainty(
 
 
 def _aligned(obj: Complex64Array, target: Complex64Array, weight: FloatArray) -> Complex64Array:
-    """Return an object with the phase, the ramp and the scale of another, which no counts fix.
+    """Return an object with the phase, the ramp and the scale of another, since no counts fix these.
 
     Args:
-        obj: (row, column).
-        target: (row, column).
-        weight: of every pixel (row, column), not negative.
+        obj: object (row, column).
+        target: object that gives phase, ramp and scale (row, column).
+        weight: weight of every pixel (row, column), not negative.
 
     Returns:
-        (row, column); 0 where the weight is 0.
+        Object (row, column); 0 where the weight is 0.
     """
     share = (weight / weight.max()).astype(np.float32)
     known = share > 0
@@ -127,20 +129,20 @@ def _aligned(obj: Complex64Array, target: Complex64Array, weight: FloatArray) ->
 
 
 def _mean_near(values: FloatArray, weight: FloatArray, width_px: float) -> Float64Array:
-    """Return the weighted mean over a Gaussian around every pixel; over everything where the weight is small."""
+    """Return the weighted mean over a Gaussian around every pixel, or over everything where the weight is small."""
     total = gaussian_filter(weight.astype(np.float64), width_px)
     mean = gaussian_filter(values * weight, width_px, output=np.float64)
-    # A little of the mean over everything stands in where few pixels speak.
+    # Where few pixels have weight, a small part of the mean over everything takes their place.
     few = 1e-2 * total.max()
     return np.asarray((mean + few * np.average(values, weights=weight)) / (total + few))
 
 
 def _judged(made: Reconstruction, other: Complex64Array, to_whole: float, scan: RawData, rows: IntArray) -> float:
-    """Return the factor between the squared residuals of held-out patterns and what the difference of objects gives.
+    """Return the factor between the squared residuals of held-out patterns and those from the difference of objects.
 
-    With I the counts an object predicts and n those measured, (n - I)^2 - n is on average (I_true - I)^2, whatever the
-    dose; (I_other - I)^2 is what the difference of the objects gives for it. Both are weighed by 1 / (I + s), as suits
-    counts of variance I, s being the error that is found.
+    Let I be the counts that an object predicts and n the measured counts. On average, (n - I)^2 - n is (I_true - I)^2
+    at every dose. The difference of the objects gives (I_other - I)^2 for it. Both are weighted by 1 / (I + s), which
+    suits counts of variance I, where s is the error that is found.
     """
     if not len(rows):
         return UNJUDGED_FACTOR

@@ -1,4 +1,4 @@
-"""What a training that did not come to its end has left: checkpoints, to go on from or newer than the model."""
+"""Checkpoints of a training that did not finish: to resume from, or newer than the model."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from ptychopinn_backend.seam.interface import LAST_CHECKPOINTS
 
 CHECKPOINT_FOLDER: Final = "checkpoints"
 _TOLERANCE_S: Final = 1.0
-"""Files that are copied together get the times of the copy, in any order."""
+"""Largest difference of times that does not count: files that are copied together get new times in any order."""
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the last state of a training in whichever backend; None where there is none.
+    """Return the last state of a training in either backend, or None if there is none.
 
     Args:
-        folder: of the checkpoints.
+        folder: folder of the checkpoints.
 
     Returns:
-        The newest of the files.
+        The newest checkpoint file.
     """
     found = [path for name in LAST_CHECKPOINTS.values() if (path := folder / name).is_file()]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def require_resumable(folder: Path, backend: str) -> None:
-    """Refuse to go on from what another backend has left, and warn where there is nothing to go on from.
+    """Refuse to resume from the checkpoint of another backend, and warn if there is no checkpoint.
 
     Args:
-        folder: of the checkpoints.
+        folder: folder of the checkpoints.
         backend: 'tensorflow' or 'pytorch'.
 
     Raises:
-        TrainingError: the other backend's checkpoint lies there, and none of this one.
+        TrainingError: the folder holds a checkpoint of the other backend, and none of this one.
     """
     if (folder / LAST_CHECKPOINTS[backend]).is_file():
         return
@@ -51,12 +51,12 @@ def require_resumable(folder: Path, backend: str) -> None:
 
 
 def warn_of_nothing_to_train(folder: Path, n_epochs: int, done: int, stop_reason: str) -> None:
-    """Warn where a resumed training was at its end already.
+    """Warn that a resumed training had already ended.
 
     Args:
-        folder: of the checkpoints.
-        n_epochs: epochs asked for.
-        done: epochs of the checkpoint.
+        folder: folder of the checkpoints.
+        n_epochs: number of epochs that are asked for.
+        done: number of epochs in the checkpoint.
         stop_reason: why the training ended.
     """
     if done < n_epochs:
@@ -68,7 +68,7 @@ def warn_of_nothing_to_train(folder: Path, n_epochs: int, done: int, stop_reason
 
 
 def warn_of_newer_checkpoints(archive: Path) -> None:
-    """Warn where a later training in the same folder was interrupted, so that the model is that of an earlier one.
+    """Warn if a later training in the same folder was interrupted, so that the model is from an earlier training.
 
     Args:
         archive: file of the model.

@@ -1,4 +1,4 @@
-"""Starting a training from the weights of an archive, whichever backend wrote it."""
+"""Start of a training from the weights of an archive, which either backend may have written."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class StartArchive:
-    """An archive to start from, read once."""
+    """An archive to start from, which is read once."""
 
     path: Path
-    """As it was given."""
+    """Path as it was given."""
     content: ArchiveContent
-    """What it holds."""
+    """Content of the archive."""
 
     @classmethod
     def read(cls, path: str | Path) -> StartArchive:
@@ -35,16 +35,16 @@ class StartArchive:
             path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
 
         Returns:
-            What it holds.
+            The archive with its content.
 
         Raises:
-            ArchiveError: missing, damaged, foreign or newer archive.
+            ArchiveError: the archive is missing, damaged, of another program or of a newer version.
         """
         return cls(Path(path), read_archive(path))
 
     @property
     def options(self) -> dict[str, Any]:
-        """Its network as options: name -> value of every `ModelConfig` field but N, which follows from the scan."""
+        """Options of its network: the value of every `ModelConfig` field but N, which follows from the scan."""
         model = self.content.model
         return {item.name: getattr(model, item.name) for item in fields(ModelConfig) if item.name != "N"}
 
@@ -52,16 +52,16 @@ class StartArchive:
 def start_from(backend: Backend, start: StartArchive) -> None:
     """Give a model the weights of an archive.
 
-    The network is taken over as it is. Of the intensity scale, what training changed is taken over: the ratio of the
-    refined scale to the one it started from, so that patterns of another dose meet the network at the size it knows.
-    A trainable probe starts from the new scans.
+    The network is taken over as it is. Of the intensity scale, only the change by training is taken over, which is the
+    ratio of the refined scale to the initial one. So the network sees patterns of another dose at the size it knows. A
+    trainable probe starts from the probe of the new scans.
 
     Args:
         backend: a model that has not been trained yet.
         start: the archive.
 
     Raises:
-        ConfigError: the archive holds another network; names the differences.
+        ConfigError: the archive holds another network; the message names the differences.
     """
     path, content = start.path, start.content
     shapes = backend.weight_shapes()
