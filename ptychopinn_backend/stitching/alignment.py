@@ -1,9 +1,9 @@
-"""Bringing patches with arbitrary global phases into one phase while they are added to a canvas.
+"""Alignment of patches with arbitrary global phases while they are added to a canvas.
 
-A diffraction pattern does not fix the global phase of its patch, so neighbouring patches that are averaged as they are
-cancel. The phases that maximise sum over pairs of Re <patch, patch'> on the overlaps are found by coordinate ascent:
-patches are added in an order that grows outwards, each turned to the phase of what lies there already, and then turned
-once more, some times over, to the phase of all the others.
+A diffraction pattern does not fix the global phase of its patch. A mean of neighbouring patches without alignment would
+therefore cancel. The phases are chosen to maximise the sum over pairs of Re <patch, patch'> on the overlaps, by
+coordinate ascent. Patches are added in an order that grows outwards, and each is turned to the phase of the patches
+before it. Then each patch is turned several times to the phase of all other patches.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _SETTLED_RAD = 1e-2
 def add_aligned(canvas: Complex64Array, windows: Complex64Array, corners: IntArray, places: Sequence[Place]) -> None:
     """Add weighted windows to a canvas in place, each multiplied by the phase factor that fits it to the others.
 
-    A window that overlaps nothing is added as it is. What the canvas holds already keeps its phase.
+    A window that overlaps nothing is added as it is. The content of the canvas keeps its phase.
 
     Args:
         canvas: weighted sum of the patches so far (row, column).
         windows: weighted patches (window, side, side).
         corners: first (row, column) of every window in the canvas (window, 2).
-        places: of every window, from `physics.object_patches.window_places`.
+        places: places of the windows, from `physics.object_patches.window_places`.
     """
     if not len(windows):
         return
@@ -55,44 +55,44 @@ def add_aligned(canvas: Complex64Array, windows: Complex64Array, corners: IntArr
 def _turn(
     overlap: tuple[Complex64Array, Complex64Array], factors: list[complex], k: int, norm: float, otherwise: complex
 ) -> float:
-    """Turn window k to the phase of what else lies under it; return how far its factor moved.
+    """Turn window k to the phase of the other content under it, and return how far its factor moved.
 
     Args:
         overlap: the part of the canvas under the window, changed in place, and the window as a row.
-        factors: with which the windows are in the canvas now (0: not yet); entry k is changed.
+        factors: factors of the windows in the canvas now (0: not added yet); entry k is changed.
         k: number of the window.
-        norm: sum of the window's squared moduli, which it adds to its own overlap.
-        otherwise: the factor where nothing else lies under it.
+        norm: sum of the squared moduli of the window, which it adds to its own overlap.
+        otherwise: factor to take if nothing else lies under the window.
 
     Returns:
-        Distance between the factor before and after.
+        Distance between the factors before and after.
     """
     canvas, window = overlap
     under = canvas.ravel()
     factor = _phase_factor(complex(np.vdot(window, under)) - factors[k] * norm, otherwise)
     change, factors[k] = factor - factors[k], factor
-    # On a contiguous copy, in one pass: rows of the canvas are short and far apart.
+    # The sum uses a contiguous copy in one pass, since rows of the canvas are short and far apart.
     canvas[...] = caxpy(window, under, a=change).reshape(canvas.shape)
     return abs(change)
 
 
 def growth_order(corners: IntArray, side: int, coverage: Float64Array) -> IntArray:
-    """Return an order in which every window, as far as possible, overlaps the windows before it.
+    """Return an order in which every window overlaps earlier windows, as far as possible.
 
-    The windows are sorted into cells of a quarter of their side, and the cells are visited breadth first over their
-    neighbours, from where most lies already or else from the middle of the scan.
+    The windows are sorted into cells of a quarter of their side. The cells are visited breadth first over their
+    neighbours. The visit starts where most lies already, or otherwise in the middle of the scan.
 
     Args:
         corners: first (row, column) of every window (window, 2).
         side: side of the windows in pixels.
-        coverage: how much lies already under every window (window,), zero for none.
+        coverage: amount that lies already under every window (window,); zero for none.
 
     Returns:
-        Window indices (window,).
+        Indices of the windows (window,).
     """
     cells, cell_of_window = np.unique((corners - corners.min(axis=0)) // max(1, side // 4), axis=0, return_inverse=True)
     cell_of_window = cell_of_window.ravel()
-    # Older SciPy walks graphs with 32-bit indices only, and gives wrong islands for others without raising.
+    # Older SciPy walks graphs with 32-bit indices only. With others it gives wrong islands and raises no error.
     pairs = cKDTree(cells).query_pairs(2.9, output_type="ndarray").astype(np.int32)
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(cells), len(cells))).tocsr()
     cell_coverage = np.zeros(len(cells))

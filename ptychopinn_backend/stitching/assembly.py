@@ -1,4 +1,4 @@
-"""Putting patches together to one object, in the frame of the scan and at the scale of the probe."""
+"""Stitching of patches to one object, in the frame of the scan and at the scale of the probe."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensit
 from ptychopinn_backend.stitching.weight import WeightSum, copy_shifted
 
 LIT_PHOTONS = 4.0
-"""Photons a pixel needs to be known: of fewer its phase is known to half a radian at best, and it is set to 0."""
+"""Photons that make a pixel known. With fewer, its phase is known to half a radian at best, and it is set to 0."""
 LIT_PART = 0.1
-"""In a scan of few photons per pixel needs this part of what a typical one gets: the rim is unknown, not the whole."""
+"""In a scan with few photons, a pixel is known from this part of the typical light on; only the rim is then unknown."""
 _WITHIN = 0.05
 """Pixels with more than this part of the largest light lie within the scan."""
 FEWEST_HELD = 128
-"""Patches whose phases are found together, at least: in noise fewer fit each other less well."""
+"""Least number of patches whose phases are found together; in noise, fewer patches fit each other less well."""
 
 
 @dataclass(frozen=True)
 class ObjectFrame:
-    """Where an object array lies relative to the scan."""
+    """Shape of an object array, and its place relative to the scan."""
 
     shape: tuple[int, int]
-    """(row, column) lengths of the array."""
+    """Lengths of the array (row, column)."""
     origin_rc: tuple[float, float]
-    """(row, column) in the array of scan coordinate (0, 0), pixels."""
+    """Place of scan coordinate (0, 0) in the array (row, column), pixels."""
 
     @classmethod
     def covering(cls, positions_xy: FloatArray, N: int) -> ObjectFrame:
-        """Return the smallest frame, at whole pixels from scan coordinate (0, 0), that holds every patch.
+        """Return the smallest frame that holds every patch, at whole pixels from scan coordinate (0, 0).
 
         Args:
             positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
@@ -70,11 +70,11 @@ class ObjectFrame:
 
         Args:
             positions_xy: positions (pattern, 2), axis 1 = (x, y), pixels.
-            M: side in pixels of what is placed at each.
+            M: side in pixels of the square that is placed at each position.
 
         Returns:
-            The frame, of side M + 2 * c: c is the largest distance of a position from the mean along an axis, rounded
-            up to an even number.
+            The frame, of side M + 2 * c. Here c is the largest distance of a position from the mean along an axis,
+            rounded up to an even number.
         """
         mean = positions_xy.mean(axis=0, dtype=np.float64)
         side = M + 2 * 2 * int(np.ceil(np.abs(positions_xy - mean).max() / 2))
@@ -83,21 +83,21 @@ class ObjectFrame:
 
 @dataclass(frozen=True)
 class StitchedObject:
-    """The object that patches were put together to."""
+    """Object that is stitched from patches."""
 
     object: Complex64Array
-    """(row, column)."""
+    """Object (row, column)."""
     weight: Float32Array
     """Sum of the patches' weights (row, column); 0 where no patch reaches."""
     frame: ObjectFrame
-    """Where the object lies."""
+    """Place of the object in the scan."""
 
 
 def probe_weight(probe: ComplexArray) -> Float32Array:
-    """Return the weight of every patch pixel by the light that falls on it, which is what the data can tell about it.
+    """Return the weight of every patch pixel: the light on it, since the data say more about pixels with more light.
 
     Args:
-        probe: (mode, N, N) or (N, N).
+        probe: probe (mode, N, N) or (N, N).
 
     Returns:
         Sum over modes of |P|^2, divided by its maximum (N, N).
@@ -122,7 +122,7 @@ def central_weight(N: int, M: int) -> Float32Array:
         M: side of the kept centre, 1 to N.
 
     Returns:
-        (N, N).
+        Weights (N, N).
 
     Raises:
         ConfigError: M is not in 1..N.
@@ -135,10 +135,10 @@ def central_weight(N: int, M: int) -> Float32Array:
 
 
 class ObjectAssembler:
-    """Adds patches as they come and gives the object at the end; memory stays bounded whatever the number of patches.
+    """Adds patches one after another and gives the object at the end, with bounded memory for any number of patches.
 
-    Patches are held until `hold_bytes` are reached, at least `FEWEST_HELD`, or the result is asked for; those held are
-    brought to a common phase together (and to that of what was added before) and added to the object.
+    Patches are held until they fill `hold_bytes` (but at least `FEWEST_HELD` patches), or until a result is asked for.
+    The held patches are aligned to each other and to the earlier ones, and then added to the object.
     """
 
     def __init__(
@@ -153,12 +153,12 @@ class ObjectAssembler:
         """Start an empty object.
 
         Args:
-            frame: where the object lies; parts of patches outside of it are dropped.
+            frame: frame of the object; parts of patches outside it are dropped.
             N: patch side in pixels.
             weight: weight of every patch pixel (N, N), not negative; see `probe_weight` and `central_weight`.
-            align_phases: bring the patches' global phases together before averaging. Switch off where phases are
-                known to be consistent.
-            hold_bytes: memory for patches that wait for their phase, bytes; that of `FEWEST_HELD` if it is less.
+            align_phases: True aligns the global phases of the patches before averaging. False is for phases that are
+                consistent already.
+            hold_bytes: memory for patches that wait for their phase, bytes; at least that of `FEWEST_HELD` patches.
         """
         require_shape("weight", weight, (N, N), "(row, column)")
         self._frame = frame
@@ -166,7 +166,7 @@ class ObjectAssembler:
         self._align_phases = align_phases
         self._sum = np.zeros(frame.shape, np.complex64)
         self._weight = WeightSum(frame.shape, weight)
-        # Used again for every block of patches: fresh memory costs more than what is written to it.
+        # The spreader is used again for every block of patches, since fresh memory costs more than the writing.
         self._spreader = WindowSpreader(N, np.complex64, weight)
         capacity = max(FEWEST_HELD, hold_bytes // ((N + 1) ** 2 * 8)) if align_phases else 0
         self._held_windows = np.empty((capacity, N + 1, N + 1), np.complex64)
@@ -177,8 +177,8 @@ class ObjectAssembler:
         """Add patches.
 
         Args:
-            patches: (pattern, N, N).
-            positions_xy: the patches' centres (pattern, 2), axis 1 = (x, y), pixels.
+            patches: patches (pattern, N, N).
+            positions_xy: centres of the patches (pattern, 2), axis 1 = (x, y), pixels.
 
         Raises:
             DataError: patches and positions do not fit each other or the assembler.
@@ -201,11 +201,11 @@ class ObjectAssembler:
                 self._add_held()
 
     def result(self, fill: complex = 0.0, min_relative_weight: float = 1e-3) -> StitchedObject:
-        """Return the weighted mean of what was added so far; more may be added afterwards.
+        """Return the weighted mean of the patches so far; more patches may be added afterwards.
 
         Args:
-            fill: value of pixels that no patch reaches with enough weight.
-            min_relative_weight: what is enough, as a fraction of the largest weight.
+            fill: value of pixels without enough weight.
+            min_relative_weight: least weight that is enough, as a fraction of the largest weight.
 
         Returns:
             The object, its weight and its frame.
@@ -214,19 +214,19 @@ class ObjectAssembler:
         return self._mean(self._sum, fill, min_relative_weight)
 
     def so_far(self) -> StitchedObject:
-        """Return what `result` would, and hold the patches on, so that what comes of later ones does not change."""
+        """Return the same as `result`, but keep the patches waiting, so that the result of later ones is unchanged."""
         total = self._sum.copy()
         self._align_held(total)
         return self._mean(total, 0.0, 1e-3)
 
     def move_to(self, frame: ObjectFrame) -> None:
-        """Go on in another frame; what was added keeps its place in the scan, and what falls outside is dropped.
+        """Continue in another frame. Patches keep their place in the scan, and parts outside the frame are dropped.
 
         Args:
-            frame: at whole pixels from the present one.
+            frame: new frame, at whole pixels from the present one.
 
         Raises:
-            DataError: the frames lie a fraction of a pixel apart.
+            DataError: the distance between the frames is not a whole number of pixels.
         """
         apart = np.subtract(frame.origin_rc, self._frame.origin_rc)
         row, column = (int(pixels) for pixels in np.rint(apart))
@@ -254,7 +254,7 @@ class ObjectAssembler:
 
     def _align_held(self, total: Complex64Array) -> None:
         windows, corners = self._held_windows[: self._n_held], self._held_corners[: self._n_held]
-        # Not before patches are put together: a program that only predicts need not wait for SciPy.
+        # This import waits for the first patches, since a program that only predicts does not need SciPy.
         from ptychopinn_backend.stitching.alignment import add_aligned
 
         add_aligned(total, windows, corners, window_places(corners, self._N + 1, self._frame.shape))
@@ -264,13 +264,13 @@ def light_on(frame: ObjectFrame, probe: ComplexArray, positions_xy: FloatArray, 
     """Return the photons that fall on every pixel of an object during a scan.
 
     Args:
-        frame: where the object lies.
-        probe: (mode, N, N), at any scale.
+        frame: frame of the object.
+        probe: probe (mode, N, N), at any scale.
         positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
-        mean_counts: counts of a pattern.
+        mean_counts: mean counts of a pattern.
 
     Returns:
-        Sum over patterns and modes of |P|^2, brought to the counts that were measured (row, column).
+        Sum over patterns and modes of |P|^2, scaled to the measured counts (row, column).
     """
     intensity = np.sum(np.abs(probe) ** 2, axis=0, dtype=np.float64)
     light = WeightSum(frame.shape, np.asarray(intensity * (mean_counts / intensity.sum()), np.float32))
@@ -279,14 +279,14 @@ def light_on(frame: ObjectFrame, probe: ComplexArray, positions_xy: FloatArray, 
 
 
 def lit_pixels(light: Float32Array) -> BoolArray:
-    """Return where enough light fell to know the object.
+    """Return the pixels that got enough light to be known.
 
     Args:
         light: photons during the scan (row, column), from `light_on`.
 
     Returns:
-        True from `LIT_PHOTONS` on, and from `LIT_PART` of the median within the scan on where that is less
-        (row, column).
+        Mask (row, column), True for at least `LIT_PHOTONS` photons. If `LIT_PART` of the median within the scan is
+        less, this is enough.
     """
     within = light[light > _WITHIN * light.max(initial=0.0)]
     typical = float(np.median(within)) if within.size else 0.0
@@ -302,18 +302,18 @@ def counts_scale(
     valid_pixels: BoolArray | None = None,
     max_patterns: int | None = 512,
 ) -> float:
-    """Return the factor s for which sum over modes of |F(P * s * O)|^2 holds as many counts as were measured.
+    """Return the factor s for which sum over modes of |F(P * s * O)|^2 has as many counts as were measured.
 
     The closed form is s^2 = sum of counts / sum of model intensity, over the valid pixels.
 
     Args:
         obj: the object (row, column).
-        frame: where the object lies.
-        probe: (mode, N, N).
+        frame: frame of the object.
+        probe: probe (mode, N, N).
         positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
         amplitudes: square roots of the counts (pattern, N, N), zero frequency at the array centre.
         valid_pixels: detector pixels to use (N, N); None uses all.
-        max_patterns: use only this many patterns, spread evenly over the scan; None uses all.
+        max_patterns: number of patterns to use, spread evenly over the scan; None uses all.
 
     Returns:
         The factor s.
@@ -339,13 +339,13 @@ def counts_scale(
 def reassemble_position(patches: ComplexArray, global_offsets: FloatArray, M: int = 20) -> Complex64Array:
     """Average the central M x M pixels of patches on a canvas centred on the mean position.
 
-    The canvas is square with side M + 2 * c, c being the largest distance of a position from the mean along an axis
-    rounded up to an even number; the mean position lies at side / 2. Every pixel is the sum of the shifted patches
-    divided by the sum of the shifted ones + 1e-9. Phases are taken as they are.
+    The canvas is square with side M + 2 * c, where c is the largest distance of a position from the mean along an axis,
+    rounded up to an even number. The mean position lies at side / 2. Every pixel is the sum of the shifted patches,
+    divided by the sum of equally shifted ones + 1e-9. Phases are not aligned.
 
     Args:
-        patches: (pattern, N, N), or (group, N, N, channel).
-        global_offsets: positions (pattern, 2), or (group, 1, 2, channel); axis of length 2 = (x, y), pixels.
+        patches: patches (pattern, N, N), or (group, N, N, channel).
+        global_offsets: positions (pattern, 2), or (group, 1, 2, channel); the axis of length 2 is (x, y), pixels.
         M: side of the kept centre in pixels.
 
     Returns:

@@ -1,10 +1,10 @@
-"""The last polish of a stitched object: a few data-consistency steps of a classical solver, all patterns at once.
+"""The last polish of a stitched object: a few data-consistency steps of a classical solver with all patterns at once.
 
-One step replaces the modulus of every far field by the measured one and brings the change back to the object, weighed
+One step replaces the modulus of every far field by the measured one. It takes the change back to the object, weighted
 by the light that fell there: O += sum conj(P) F^-1((A / |F P O| - 1) F P O) / sum |P|^2. This minimises an upper bound
-of the squared amplitude error, so that no step size has to be chosen (error reduction of Fienup, 1982, with the object
-update of Thibault et al., 2009, at a fixed probe). Between steps the object moves on as in Nesterov's method, which is
-what makes a few steps enough.
+of the squared amplitude error, so no step size must be chosen. The step is the error reduction of Fienup (1982) with
+the object update of Thibault et al. (2009) at a fixed probe. Between steps the object moves on as in Nesterov's method,
+so that a few steps are enough.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ptychopinn_backend.physics.scan_model import pattern_batches
 from ptychopinn_backend.stitching.assembly import ObjectFrame
 
 LIGHT_FLOOR: Final = 0.02
-"""Fraction of the strongest illumination below which the object is changed more slowly."""
+"""Fraction of the strongest illumination; at pixels with less light the object changes more slowly."""
 
 
 def polish(
@@ -44,22 +44,22 @@ def polish(
     likelihood: Likelihood | None = None,
     patterns: IntArray | None = None,
 ) -> Complex64Array:
-    """Bring an object nearer to the measured counts.
+    """Bring an object closer to the measured counts.
 
     Args:
-        obj: the object (row, column), at the scale at which object times probe gives counts; 0 where it is not known,
-            which stays 0 and counts as vacuum.
-        frame: where the object lies; patterns whose patch reaches beyond it are left out.
-        probe: (mode, N, N).
+        obj: the object (row, column), at the scale at which object times probe gives counts. Pixels that are 0 are
+            unknown. They stay 0 and count as vacuum.
+        frame: frame of the object; patterns whose patch reaches beyond it are left out.
+        probe: probe (mode, N, N).
         positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
         amplitudes: square roots of the counts (pattern, N, N), zero frequency at the array centre.
-        steps: how many; each costs about two far fields of every pattern. 0 returns the object.
+        steps: number of steps; each costs about two far fields of every pattern. 0 returns the object unchanged.
         valid_pixels: detector pixels to use (N, N); None uses all.
-        likelihood: law of noise; None is that of squared amplitudes.
+        likelihood: law of noise; None takes that of squared amplitudes.
         patterns: rows of the patterns that take part; None takes all.
 
     Returns:
-        (row, column).
+        Object (row, column).
 
     Raises:
         DataError: amplitudes, positions and probe do not fit each other.
@@ -78,20 +78,20 @@ def polish_path(
     likelihood: Likelihood | None = None,
     patterns: IntArray | None = None,
 ) -> Iterator[Complex64Array]:
-    """Yield the object after 0, 1, 2, ... steps of `polish`, which has the same arguments; the path does not end.
+    """Yield the object after 0, 1, 2, ... steps of `polish`, which has the same arguments. The iterator never ends.
 
     Args:
         obj: the object (row, column).
-        frame: where the object lies.
-        probe: (mode, N, N).
-        positions_xy: scan positions (pattern, 2), pixels.
+        frame: frame of the object; patterns whose patch reaches beyond it are left out.
+        probe: probe (mode, N, N).
+        positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
         amplitudes: square roots of the counts (pattern, N, N).
         valid_pixels: detector pixels to use (N, N); None uses all.
-        likelihood: law of noise; None is that of squared amplitudes.
+        likelihood: law of noise; None takes that of squared amplitudes.
         patterns: rows of the patterns that take part; None takes all.
 
     Yields:
-        (row, column).
+        Object (row, column).
     """
     N = probe.shape[-1]
     require_shape("amplitudes", amplitudes, (len(positions_xy), N, N), "(pattern, N, N)")
@@ -124,7 +124,7 @@ def polish_path(
 
 
 def _inverse_illumination(frame: ObjectFrame, probe: Complex64Array, positions_xy: FloatArray) -> Float32Array:
-    """Return 1 / (sum over patterns of |P|^2, plus a floor), (row, column)."""
+    """Return 1 / (sum over patterns of |P|^2, plus a floor), shape (row, column)."""
     intensity = np.sum(np.abs(probe) ** 2, axis=0, dtype=np.float32)
     light = np.zeros(frame.shape, np.float32)
     for batch in pattern_batches(len(positions_xy), probe):

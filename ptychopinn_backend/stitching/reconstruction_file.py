@@ -34,36 +34,36 @@ _KINDS: Final = {
     "pattern_counts": "fiu",
     "info": "U",
 }
-"""Array of a file -> kinds of NumPy type it may have."""
+"""Kinds of NumPy type that each array of a file may have."""
 _REQUIRED_KEYS: Final = ("object", "origin_rc", "probe")
 _PLANES: Final = ("weight", "amplitude_uncertainty", "phase_uncertainty")
-"""Fields of the shape of the object."""
+"""Fields with the shape of the object."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """An object with the probe it goes with: counts = sum over modes |unitary FFT(probe * patch)|^2."""
+    """An object with its probe: counts = sum over modes |unitary FFT(probe * patch)|^2."""
 
     object: Complex64Array
-    """(row, column)."""
+    """Object (row, column)."""
     origin_rc: tuple[float, float]
-    """(row, column) in `object` of scan coordinate (0, 0), pixels."""
+    """Place of scan coordinate (0, 0) in `object` (row, column), pixels."""
     probe: Complex64Array
-    """(mode, N, N), zero frequency of the far field at the array centre."""
+    """Probe (mode, N, N); the zero frequency of the far field is at the array centre."""
     weight: Float32Array | None = None
-    """How much light or how many patches cover every pixel of the object (row, column); None where unknown."""
+    """Amount of light or number of patches on every pixel of the object (row, column); None if unknown."""
     backend: str = ""
-    """Which backend made it; empty where unknown."""
+    """Backend that made the reconstruction; empty if unknown."""
     positions_xy: Float64Array | None = None
     """Scan positions (pattern, 2), axis 1 = (x, y), pixels."""
     info: dict[str, Any] = field(default_factory=dict)
-    """What else is known of it, as JSON values."""
+    """Further facts about the reconstruction, as JSON values."""
     pattern_counts: Float64Array | None = None
-    """Counts of every pattern it was made of (pattern,), which tell the patterns from others; None where unknown."""
+    """Counts of every pattern of the reconstruction (pattern,), which identify the patterns; None if unknown."""
     amplitude_uncertainty: Float32Array | None = None
-    """Standard deviation of |object| (row, column), in its units; None where unknown."""
+    """Standard deviation of |object| (row, column), in the units of the object; None if unknown."""
     phase_uncertainty: Float32Array | None = None
-    """Standard deviation of the object's phase (row, column), radians; None where unknown."""
+    """Standard deviation of the object's phase (row, column), radians; None if unknown."""
 
     def __post_init__(self) -> None:
         """Check shapes and values.
@@ -89,17 +89,17 @@ class Reconstruction:
                 )
 
     def _planes(self) -> dict[str, Float32Array]:
-        """Return the fields of the shape of the object that are known."""
+        """Return those fields with the shape of the object that are known."""
         return {name: plane for name in _PLANES if (plane := getattr(self, name)) is not None}
 
     def without_edge(self, width_px: int) -> Reconstruction:
         """Return the reconstruction without the pixels at the edges of its object.
 
         Args:
-            width_px: pixels cut from each edge.
+            width_px: number of pixels to cut from each edge.
 
         Returns:
-            The same in a smaller array, at the same place of the scan.
+            The reconstruction in a smaller array, at the same place of the scan.
 
         Raises:
             DataError: nothing would be left.
@@ -149,8 +149,8 @@ class Reconstruction:
             The reconstruction.
 
         Raises:
-            DataFileNotFoundError: no file lies there.
-            DataError: the file is not an NPZ, lacks a key, or holds values that break the rules.
+            DataFileNotFoundError: the file does not exist.
+            DataError: the file is not an NPZ file, a key is missing, or a value breaks the rules.
         """
         path = Path(path)
         members = read_npz(path, _KINDS)
@@ -174,14 +174,15 @@ class Reconstruction:
     ) -> None:
         """Write the product file that Ptychodus opens, atomically.
 
-        Ptychodus places a scan position at the middle of its N x N patch, index (N - 1) / 2, this package at index
-        N / 2; the object's centre takes up the difference.
+        Ptychodus places a scan position at index (N - 1) / 2 of its N x N patch. This package places it at index N / 2.
+        The centre of the object in the file corrects the difference.
 
         Args:
             path: file to write; its folder must exist.
-            scale: pixel size, energy and distance; None writes the defaults of `PhysicalScale` and says so in the file.
-            name: product name.
-            losses: loss of every epoch.
+            scale: pixel size, energy and distance; None writes the defaults of `PhysicalScale`, with a remark in the
+                file.
+            name: name of the product.
+            losses: training loss of every epoch.
 
         Raises:
             OSError: the folder cannot be written.
@@ -204,7 +205,7 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class PhysicalScale:
-    """What turns pixels into metres in a Ptychodus product; the defaults are stand-ins for unknown values."""
+    """Values that turn pixels into metres in a Ptychodus product; the defaults replace unknown values."""
 
     pixel_width_m: float = 1e-8
     """Width of an object pixel in metres."""
@@ -230,7 +231,7 @@ def _from_members(members: Mapping[str, AnyArray]) -> Reconstruction:
         raise DataError(f"'info' is not JSON text ({error}). Write the file again with save_npz.") from error
     if not isinstance(info, dict):
         raise DataError(f"'info' holds {info!r}; expected an object of names and values. Write it with save_npz.")
-    # What single precision cannot hold becomes infinite, which the reconstruction refuses.
+    # A value that single precision cannot hold becomes infinite, and the reconstruction refuses infinite values.
     with np.errstate(over="ignore", invalid="ignore"):
         probe = members["probe"].astype(np.complex64)
         return Reconstruction(
@@ -253,7 +254,7 @@ def _product_attributes(
         "comments": comments,
         "detector_object_distance_m": scale.detector_object_distance_m,
         "photon_energy_eV": scale.photon_energy_eV,
-        # Its name in Ptychodus 1.6.
+        # Ptychodus 1.6 uses this name for the energy.
         "probe_energy_eV": scale.photon_energy_eV,
         "probe_photon_count": float(np.sum(np.abs(reconstruction.probe) ** 2, dtype=np.float64)),
         "exposure_time_s": 0.0,
@@ -275,7 +276,7 @@ def _write_product_arrays(product: Any, reconstruction: Reconstruction, scale: P
         product[dataset].attrs["pixel_height_m"] = scale.pixel_height_m
     for name in ("amplitude_uncertainty", "phase_uncertainty"):
         if (plane := getattr(reconstruction, name)) is not None:
-            # The host reads what it knows and passes over the rest.
+            # Ptychodus ignores datasets that it does not know.
             product[f"object_{name}"] = plane[np.newaxis]
     rows, columns = reconstruction.object.shape
     origin_row, origin_column = reconstruction.origin_rc

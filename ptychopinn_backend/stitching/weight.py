@@ -1,4 +1,4 @@
-"""The sum of the patches' weights on a canvas: every patch adds the same weight, moved to its place."""
+"""The sum of the patches' weights on a canvas. Every patch adds the same weight at its own place."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ import numpy.typing as npt
 from ptychopinn_backend.arrays import Float32Array, Float64Array, IntArray
 
 _NOISE = 1e-13
-"""Of the largest sum: what the transforms leave where there is nothing, and more."""
+"""Part of the largest sum. Smaller values are errors of the transforms and count as zero."""
 _BLOCK_SIDES = 3
-"""Of a patch: side of the blocks that are transformed together."""
+"""Side of the blocks that are transformed together, in patch sides."""
 
 
 class WeightSum:
-    """Keeps where patches lie, four numbers for each, and lays the weight there by a convolution at the end.
+    """Keeps the places of patches, four numbers for each, and sets the weight there by a convolution at the end.
 
-    A weight between pixels is four weights at whole pixels. The convolution takes block by block, and leaves blocks out
-    in which nothing lies, so that its time depends on what the patches cover; `scipy.signal.oaconvolve` takes all of
-    them at once: on large objects three to six times the time, and three to five times the memory.
+    A weight between pixels becomes four weights at whole pixels. The convolution goes block by block and leaves out
+    empty blocks, so its time depends on the area that the patches cover. `scipy.signal.oaconvolve` transforms all
+    blocks at once. On large objects it takes three to six times as long, and three to five times as much memory.
     """
 
     def __init__(self, shape: tuple[int, int], weight: Float32Array) -> None:
         """Start with zero everywhere.
 
         Args:
-            shape: (row, column) of the canvas.
+            shape: lengths of the canvas (row, column).
             weight: weight of every patch pixel (N, N).
         """
         self._shape, self._weight, self._side = shape, weight.astype(np.float64), len(weight) + 1
-        # Windows begin up to their side before the canvas, and the last ones reach a pixel further than its end.
+        # A window may begin up to its side before the canvas, and the last ones reach one pixel beyond its end.
         self._places = np.zeros((shape[0] + self._side + 1, shape[1] + self._side + 1))
 
     def add(self, corners: IntArray, fractions: Float64Array) -> None:
-        """Add the weight of patches; what falls outside of the canvas is dropped.
+        """Add the weight of patches; parts outside the canvas are dropped.
 
         Args:
             corners: first (row, column) of every window in the canvas (pattern, 2), from `window_corners`.
-            fractions: (pattern, 2), axis 1 = (row, column), in [0, 1).
+            fractions: sub-pixel part of the corners (pattern, 2), axis 1 = (row, column), in [0, 1).
         """
         within = ((corners > -self._side) & (corners < self._shape)).all(axis=1)
         row, column = (corners[within] + self._side).T
@@ -49,11 +49,11 @@ class WeightSum:
                 np.add.at(self._places, (row + down, column + right), share_of_row * share_of_column)
 
     def move(self, shape: tuple[int, int], shift: tuple[int, int]) -> None:
-        """Go on on another canvas; patches that do not reach it are dropped.
+        """Continue on another canvas; patches that do not reach it are dropped.
 
         Args:
-            shape: (row, column) of the other canvas.
-            shift: (row, column) in it of the first pixel of this one.
+            shape: lengths of the other canvas (row, column).
+            shift: place of the first pixel of this canvas in the other one (row, column).
         """
         moved = np.zeros((shape[0] + self._side + 1, shape[1] + self._side + 1))
         copy_shifted(self._places, moved, shift)
@@ -81,12 +81,12 @@ class WeightSum:
 
 
 def copy_shifted(source: npt.NDArray[Any], target: npt.NDArray[Any], shift: tuple[int, int]) -> None:
-    """Copy an array into another one at a shift; what falls outside is left out.
+    """Copy an array into another one at a shift; parts outside it are left out.
 
     Args:
-        source: (row, column).
-        target: (row, column), changed in place.
-        shift: (row, column) in the target of the source's first element.
+        source: array to copy (row, column).
+        target: array to change in place (row, column).
+        shift: place of the source's first element in the target (row, column).
     """
     given, taken = [], []
     for length, room, first in zip(source.shape, target.shape, shift, strict=True):
