@@ -1,4 +1,4 @@
-"""How good a reconstruction is: against the measured counts, a ground truth or another reconstruction."""
+"""Quality of a reconstruction, against the measured counts, a ground truth or another reconstruction."""
 
 from ptychopinn_backend.evaluation.scan_fit import (
     FLOOR_PATTERNS,

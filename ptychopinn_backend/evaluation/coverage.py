@@ -1,4 +1,4 @@
-"""Whether an uncertainty is what it says: how much of the error lies within one and within two of it."""
+"""Test of an uncertainty: the part of the errors that lies within one and within two uncertainties."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 def coverage(reconstruction: Reconstruction, aligned: AlignedObjects) -> dict[str, float]:
     """Return the parts of the known pixels whose error lies within one and within two uncertainties.
 
-    Of a normal error these are 0.68 and 0.95.
+    For a normal error these parts are 0.68 and 0.95.
 
     Args:
-        reconstruction: says how sure it is.
-        aligned: the same beside the truth, from `align_objects`.
+        reconstruction: reconstruction with uncertainties.
+        aligned: the same reconstruction and the truth, from `align_objects`.
 
     Returns:
-        'amplitude_within_one', 'amplitude_within_two', 'phase_within_one' and 'phase_within_two'; nothing where the
-        reconstruction holds no uncertainty, or no pixel is known.
+        'amplitude_within_one', 'amplitude_within_two', 'phase_within_one' and 'phase_within_two'. It is an empty
+        dictionary if the reconstruction has no uncertainties, or if no pixel is known.
     """
     amplitude, phase = reconstruction.amplitude_uncertainty, reconstruction.phase_uncertainty
     there = aligned.region

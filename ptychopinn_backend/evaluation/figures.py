@@ -33,20 +33,20 @@ def save_reconstruction_figure(
     truth: Complex64Array | None = None,
     truth_origin_rc: tuple[float, float] = (0.0, 0.0),
 ) -> None:
-    """Save amplitude and phase of a reconstruction, above the ground truth if there is one, as PNG.
+    """Save amplitude and phase of a reconstruction as PNG, above the ground truth if there is one.
 
-    The phase is shown without its global phase and linear ramp. With a ground truth both are shown on its pixels, where
-    the scan covers them, in the same colours, the amplitude scaled to the truth's. The last row is how sure the
-    reconstruction is of both, where it says so.
+    The phase is shown without its global phase and linear ramp. With a ground truth, both objects are shown on the
+    pixels of the truth that the scan covers. They have the same colours, and the amplitude is scaled to the truth. If
+    the reconstruction has uncertainties, the last row shows them.
 
     Args:
-        reconstruction: what is shown.
+        reconstruction: the reconstruction to show.
         path: file to write, atomically; its folder must exist.
-        truth: the true object (row, column).
-        truth_origin_rc: (row, column) in `truth` of scan coordinate (0, 0), pixels.
+        truth: the true object (row, column), or None.
+        truth_origin_rc: place of scan coordinate (0, 0) in `truth` (row, column), pixels.
 
     Raises:
-        DataError: a truth is given, and the reconstruction has no positions or shares too little with it.
+        DataError: there is a truth, and the reconstruction has no positions or shares too few pixels with it.
     """
     if truth is None:
         panels = [("Reconstruction", *_alone(reconstruction))]
@@ -57,7 +57,7 @@ def save_reconstruction_figure(
 
 
 def reconstruction_figure(reconstruction: Reconstruction) -> Figure:
-    """Return the figure of `save_reconstruction_figure` without a truth, to be drawn with `own_settings`."""
+    """Return the figure of `save_reconstruction_figure` without a truth; the caller draws it with `own_settings`."""
     return _panels_figure([("Reconstruction", *_alone(reconstruction))], "", _uncertainty(reconstruction))
 
 
@@ -69,14 +69,14 @@ def reconstruction_png(reconstruction: Reconstruction) -> bytes:
 
 @own_settings()
 def patches_png(patches: Complex64Array, names: Sequence[str]) -> bytes:
-    """Return amplitude and phase of some patches, a row each, as a PNG file in memory.
+    """Return amplitude and phase of some patches, one row per patch, as a PNG file in memory.
 
     Args:
-        patches: (patch, N, N).
-        names: one a patch, shown above it.
+        patches: patches (patch, N, N).
+        names: one name per patch, shown above it.
 
     Returns:
-        The file.
+        Content of the file.
     """
     panels = [(name, np.abs(patch), np.angle(patch)) for name, patch in zip(names, patches, strict=True)]
     return _png(_panels_figure(panels, ""))
@@ -89,12 +89,12 @@ def save_amplitude_and_phase(
     """Save amplitude and phase of a reconstruction as two pictures.
 
     Args:
-        reconstruction: what is shown, the phase without its global phase and linear ramp.
-        folder: gets `reconstructed_amplitude.png` and `reconstructed_phase.png`.
-        phase_limits: smallest and largest phase of the colours in radians; None fits them.
+        reconstruction: the reconstruction to show; its phase is shown without its global phase and linear ramp.
+        folder: folder of `reconstructed_amplitude.png` and `reconstructed_phase.png`.
+        phase_limits: smallest and largest phase of the colours in radians; None fits them to the phase.
 
     Returns:
-        The files.
+        Paths of the files.
     """
     amplitude, phase = _alone(reconstruction)
     fitted = _limits(phase)
@@ -121,13 +121,13 @@ def save_comparison_figure(
     """Save amplitude and phase of several reconstructions of one scan above the truth, as PNG.
 
     Args:
-        reconstructions: name shown -> reconstruction; all of the same scan.
+        reconstructions: reconstructions of one scan, by the name to show.
         path: file to write, atomically; its folder must exist.
         truth: the true object (row, column).
-        truth_origin_rc: (row, column) in `truth` of scan coordinate (0, 0), pixels.
+        truth_origin_rc: place of scan coordinate (0, 0) in `truth` (row, column), pixels.
 
     Raises:
-        DataError: a reconstruction has no positions or shares too little with the truth.
+        DataError: a reconstruction has no positions, or shares too few pixels with the truth.
     """
     _save(_panels_figure(_beside_truth(reconstructions, truth, truth_origin_rc), ""), path)
 
@@ -135,12 +135,12 @@ def save_comparison_figure(
 def _panels_figure(
     panels: Sequence[tuple[str, AnyArray, AnyArray]], title: str, unsure: tuple[AnyArray, AnyArray] | None = None
 ) -> Figure:
-    """Return a figure with a row a panel (name, amplitude, phase), in the colours of the last one.
+    """Return a figure with one row per panel (name, amplitude, phase), all with the colours of the last panel.
 
     Args:
-        panels: from top to bottom.
-        title: above all.
-        unsure: uncertainties of amplitude and phase, a row at the bottom; None adds none.
+        panels: panels from top to bottom.
+        title: title above all panels.
+        unsure: uncertainties of amplitude and phase, shown in a last row; None adds no row.
 
     Returns:
         The figure.
@@ -168,17 +168,17 @@ def save_loss_figure(history: Mapping[str, Sequence[float]], path: str | Path) -
     """Save the loss curves of a training run as PNG.
 
     Args:
-        history: one value per epoch for each name; names that hold 'loss' are drawn.
+        history: one value per epoch for each name; names with 'loss' in them are drawn.
         path: file to write, atomically; its folder must exist.
     """
     _save(loss_figure(history), path)
 
 
 def loss_figure(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Return the figure of `save_loss_figure`, to be drawn with `own_settings`.
+    """Return the figure of `save_loss_figure`; the caller draws it with `own_settings`.
 
     Args:
-        history: one value per epoch for each name; names that hold 'loss' are drawn.
+        history: one value per epoch for each name; names with 'loss' in them are drawn.
 
     Returns:
         The figure.
@@ -221,7 +221,7 @@ def _uncertainty(reconstruction: Reconstruction) -> tuple[AnyArray, AnyArray] | 
 
 
 def _shown_region(covered: BoolArray) -> tuple[tuple[slice, slice], BoolArray]:
-    """Return the rectangle around what is covered, and what in it is not."""
+    """Return the rectangle around the covered pixels, and a mask of the pixels in it that are not covered."""
     if not covered.any():
         covered = np.ones(covered.shape, bool)
     rows, columns = (_extent(np.flatnonzero(covered.any(axis=axis))) for axis in (1, 0))
@@ -259,7 +259,7 @@ def _beside_truth(
 
 
 def _limits(values: AnyArray) -> tuple[float, float]:
-    """Return colour limits that a few outliers do not move, and that are not equal."""
+    """Return colour limits that are not equal and that do not follow a few outliers."""
     low, high = np.percentile(np.ma.compressed(values), _PERCENTILES)
     room = max(0.02 * (high - low), 1e-3 * max(abs(low), abs(high)), 1e-6)
     return float(low - room), float(high + room)

@@ -1,4 +1,4 @@
-"""How well an object explains patterns it was not made from: R-free and their deviance."""
+"""R-free and deviance: the fit of an object to patterns that took no part in making it."""
 
 from __future__ import annotations
 
@@ -16,34 +16,37 @@ from ptychopinn_backend.physics.scan_model import scan_intensities
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 LIT_PART: Final = 0.9
-"""A pattern can judge where so much of its light falls on pixels that other patterns have reached."""
+"""Least part of a pattern's light that must fall on known pixels of the object, so that the pattern can judge."""
 
 
 class FreeFit(NamedTuple):
-    """How well an object explains patterns it was not made from."""
+    """Fit of an object to patterns that took no part in making it."""
 
     r: float
     """R-factor, sum |A - A_model| / sum A."""
     deviance: float
-    """Twice the log-likelihood that is missing to a perfect fit of Poisson counts, per pixel: 1 is photon noise."""
+    """Poisson deviance per pixel: twice the log-likelihood that is lost against a perfect fit. Photon noise gives 1."""
     misfit: float
-    """What decides between two objects, per pixel: `deviance` where counts are few; where they are many, the mean of
-    4 (sqrt(n) - sqrt(I))^2, which is 1 for photon noise too. A model that is right but for some dark pixels has a large
-    deviance by these few alone, and would be changed everywhere to mend them."""
+    """Measure for the choice between two objects, per pixel; photon noise gives 1.
+
+    It is `deviance` if counts are few. If counts are many, it is the mean of 4 (sqrt(n) - sqrt(I))^2. There the
+    deviance would be misleading: a model that is wrong at only a few dark pixels has a large deviance from these pixels
+    alone, and a fit would change the whole object to repair them.
+    """
     n_patterns: int
-    """Patterns that could judge."""
+    """Number of patterns that could judge."""
 
 
 def free_fit(reconstruction: Reconstruction, scan: RawData, rows: IntArray) -> FreeFit | None:
-    """Compare an object with patterns it was not made from.
+    """Compare an object with patterns that took no part in making it.
 
     Args:
         reconstruction: object and probe, made without these patterns.
         scan: the whole scan.
-        rows: (held out,) the patterns.
+        rows: rows of these patterns in the scan (held out,).
 
     Returns:
-        The fit; None where no pattern has its light on the object.
+        The fit; None if no pattern has enough of its light on the known part of the object.
     """
     positions = scan.positions_xy[rows]
     lit = rows[_lit_part(reconstruction, positions) >= LIT_PART]
@@ -63,13 +66,13 @@ def free_fit(reconstruction: Reconstruction, scan: RawData, rows: IntArray) -> F
 
 
 def counts_are_few(scan: RawData) -> bool:
-    """Return whether the square root of a count is biased by noise, so that the Poisson law has to take its place."""
+    """Return whether counts are so few that noise biases their square root, and the Poisson law is needed."""
     light = scan.counts_in_light
     return light is not None and light < NOISY_COUNTS
 
 
 def _lit_part(reconstruction: Reconstruction, positions_xy: Float64Array) -> Float64Array:
-    """Return the part of the probe's light that falls on pixels the object is known in, per pattern."""
+    """Return for every pattern the part of the probe's light that falls on known pixels of the object."""
     light = np.sum(np.abs(reconstruction.probe) ** 2, axis=0)
     known = np.asarray(reconstruction.object != 0, np.complex64)
     patches = extract_patches(known, reconstruction.origin_rc, positions_xy, light.shape[-1])

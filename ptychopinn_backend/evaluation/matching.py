@@ -1,7 +1,7 @@
-"""Which patterns of a scan file a reconstruction was made of, and whether a truth can be that of the scan.
+"""Search for the patterns of a scan file that a reconstruction was made of, and for doubts about a truth.
 
-A reconstruction keeps positions and counts of its patterns. Both together name a pattern: two objects of one file may
-share every position, and a refinement changes positions but no count.
+A reconstruction keeps the positions and counts of its patterns. Both together identify a pattern. Two objects of one
+file may share every position, and a refinement changes positions but not counts.
 """
 
 from __future__ import annotations
@@ -22,41 +22,42 @@ from ptychopinn_backend.stitching.assembly import ObjectFrame, counts_scale
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 SAME_POSITION_PX: Final = 1e-3
-"""Positions nearer than this are the same."""
+"""Positions at a smaller distance are the same."""
 SAME_COUNTS: Final = 1e-5
-"""Relative difference below which the counts of two patterns are the same: below a photon, and above rounding."""
+"""Counts of two patterns with a smaller relative difference are the same; it is less than a photon."""
 MIN_CORRELATION: Final = 0.2
-"""Two objects whose amplitudes and phases both correlate less than this are taken for different ones."""
+"""Two objects count as different ones if their amplitudes and their phases both correlate less than this."""
 SURE_CORRELATION: Final = 0.6
-"""From here on they are taken for the same one."""
+"""Two objects count as the same one if either correlation is at least this."""
 _ASKED_PATTERNS: Final = 64
 _ALLOWED_EXCESS: Final = (3.0, 0.3)
-"""Times the excess deviance of the reconstruction, plus times the deviance of photon noise."""
+"""Largest excess deviance of a truth: the first number times that of the reconstruction, plus the second number times
+the deviance of photon noise."""
 
 
 @dataclass(frozen=True, eq=False)
 class MatchedScan:
-    """The patterns a reconstruction was made of."""
+    """The patterns of a scan that a reconstruction was made of."""
 
     raw: RawData
-    """Those patterns, at the positions of the reconstruction."""
+    """These patterns, at the positions of the reconstruction."""
     doubts: tuple[str, ...] = ()
-    """What speaks against it that they are, a sentence each."""
+    """Reasons to doubt the match, one sentence each."""
 
 
 def matched_scan(reconstruction: Reconstruction, raw: RawData) -> MatchedScan:
     """Return the patterns of a scan that a reconstruction was made of.
 
     Args:
-        reconstruction: its positions, and counts where it holds them, name the patterns.
-        raw: a scan, which may hold further patterns and objects.
+        reconstruction: its positions, and its counts if it has them, identify the patterns.
+        raw: a scan, which may have further patterns and objects.
 
     Returns:
         The patterns in the order of the reconstruction.
 
     Raises:
-        DataError: probe and patterns differ in size, the patterns are not in the scan, they may be those of several
-            objects, or the object lies nowhere under the scan.
+        DataError: probe and patterns differ in size, the patterns are not in the scan, several objects could have
+            them, or the object lies nowhere under the scan.
     """
     if reconstruction.probe.shape[-1] != raw.N:
         raise DataError(
@@ -74,16 +75,16 @@ def matched_scan(reconstruction: Reconstruction, raw: RawData) -> MatchedScan:
 def doubts_of_target(
     target: AnyArray, origin_rc: tuple[float, float], name: str, positions_xy: FloatArray
 ) -> Iterator[str]:
-    """Yield what speaks against it that a truth or a reference shows the object of a scan, before they are compared.
+    """Yield reasons to doubt that a truth or a reference shows the object of a scan, before they are compared.
 
     Args:
         target: the object to compare with (row, column).
-        origin_rc: (row, column) in it of scan coordinate (0, 0), pixels.
+        origin_rc: place of scan coordinate (0, 0) in it (row, column), pixels.
         name: 'truth' or 'reference'.
         positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
 
     Yields:
-        Sentences.
+        One sentence for each reason.
     """
     outside = _outside(target, origin_rc, positions_xy)
     if outside.any():
@@ -95,18 +96,18 @@ def doubts_of_target(
 
 
 def doubt_of_likeness(correlations: tuple[float, float], name: str, is_explained: bool) -> str | None:
-    """Return what speaks against it that two aligned objects are the same one, or None.
+    """Return a reason to doubt that two aligned objects are the same one, or None.
 
-    Small regions correlate by chance, the more so as they are shifted to where they correlate most. So where the
-    correlation is low, but no less than chance could make it, the counts are asked as well.
+    Small regions correlate by chance, and even more after a shift to the best correlation. So if the correlation is
+    low, but may be due to the same object, the counts decide.
 
     Args:
-        correlations: Pearson correlations of the amplitudes and of the phases; NaN where one is constant.
+        correlations: Pearson correlations of the amplitudes and of the phases; NaN if one image is constant.
         name: 'truth' or 'reference'.
-        is_explained: whether the target explains the measured counts, as far as that can be told.
+        is_explained: whether the target explains the measured counts, as far as this is known.
 
     Returns:
-        A sentence, or None.
+        One sentence, or None.
     """
     best = np.nanmax([*correlations, -1.0])
     if best >= SURE_CORRELATION or (best >= MIN_CORRELATION and is_explained):
@@ -124,12 +125,13 @@ def explains_counts(
 
     Args:
         target: the object (row, column), at any scale.
-        origin_rc: (row, column) in it of scan coordinate (0, 0), pixels.
-        measured: the reconstruction, whose probe is used.
+        origin_rc: place of scan coordinate (0, 0) in it (row, column), pixels.
+        measured: the reconstruction; its probe is used for both.
         raw: the scan.
 
     Returns:
-        False where the target's excess deviance is several times that of the reconstruction.
+        False if the excess deviance of the target is several times that of the reconstruction, or if the target
+        predicts no light.
     """
     some = raw.select(np.unique(np.linspace(0, raw.n_patterns - 1, _ASKED_PATTERNS).round().astype(int)))
     frame = ObjectFrame((target.shape[0], target.shape[1]), origin_rc)
@@ -145,14 +147,14 @@ def explains_counts(
 
 
 def shares_positions(reconstruction: Reconstruction, positions_xy: FloatArray) -> bool:
-    """Return whether the positions of a reconstruction are among those of another scan, or refined from them.
+    """Return whether the positions of a reconstruction may be those of another scan, or may be refined from them.
 
     Args:
-        reconstruction: without positions nothing speaks against it.
-        positions_xy: of the other scan (pattern, 2), axis 1 = (x, y), pixels.
+        reconstruction: the reconstruction; without positions the answer is True.
+        positions_xy: positions of the other scan (pattern, 2), axis 1 = (x, y), pixels.
 
     Returns:
-        True also where they may be.
+        True if the reconstruction may belong to that scan.
     """
     wanted = reconstruction.positions_xy
     return wanted is None or _nearest(positions_xy, wanted) is not None or _are_refined(positions_xy, wanted)
@@ -216,13 +218,13 @@ def _by_positions(reconstruction: Reconstruction, raw: RawData, positions: Float
 
 
 def _chosen(part: RawData, rows: IntArray, positions: Float64Array) -> RawData:
-    """Return some patterns at the positions of the reconstruction; all in order are not copied."""
+    """Return some patterns at the positions of the reconstruction. If all are taken in order, they are not copied."""
     used = part if np.array_equal(rows, np.arange(part.n_patterns)) else part.select(rows)
     return replace(used, xcoords=positions[:, 0], ycoords=positions[:, 1])
 
 
 def _of_same_counts(part: RawData, positions: Float64Array, counts: Float64Array) -> IntArray | None:
-    """Return the rows of patterns with these counts: all in order, wherever they lie, or some at the same positions."""
+    """Return the rows of patterns with these counts: all in order at any positions, or some at the same positions."""
     there = count_photons(part.diff3d)
     if len(there) == len(counts) and np.mean(_close(there, counts)) > 0.5:
         return np.arange(len(there))
@@ -236,7 +238,7 @@ def _of_same_counts(part: RawData, positions: Float64Array, counts: Float64Array
 
 
 def _nearest(features: FloatArray, wanted: FloatArray) -> IntArray | None:
-    """Return the row of each wanted point, each row once; None where one is missing."""
+    """Return the row of each wanted point, each row at most once; None if a point is missing."""
     if len(features) == len(wanted) and np.abs(features - wanted).max() < SAME_POSITION_PX:
         return np.arange(len(wanted))
     tree = cKDTree(features)
@@ -244,7 +246,7 @@ def _nearest(features: FloatArray, wanted: FloatArray) -> IntArray | None:
     rows = np.asarray(found)
     if not np.isfinite(distance).all():
         return None
-    # Of points that coincide each is taken once, in their order.
+    # If points coincide, each of them is taken once, in order.
     first, repeats = np.unique(rows, return_counts=True)
     for row in first[repeats > 1]:
         here = np.flatnonzero(rows == row)
@@ -256,7 +258,7 @@ def _nearest(features: FloatArray, wanted: FloatArray) -> IntArray | None:
 
 
 def _are_refined(positions: FloatArray, refined: FloatArray) -> bool:
-    """Return whether each position lies nearer to its partner than to half the way to its neighbour, as a rule."""
+    """Return whether a typical position moved by less than half the distance to its nearest neighbour."""
     if len(positions) != len(refined) or len(positions) < 2:
         return len(positions) == len(refined)
     moved = refined - positions

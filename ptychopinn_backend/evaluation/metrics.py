@@ -1,4 +1,4 @@
-"""Figures of merit for reconstructions: similarity of images, Fourier ring correlation, R-factor of the counts."""
+"""Measures of quality for reconstructions: similarity of images, Fourier ring correlation, R-factor of counts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ptychopinn_backend.errors import DataError
 SSIM_WINDOW_PX: Final = 7
 """Side of the window of the structural similarity, pixels."""
 FRC_WINDOW_RINGS: Final = 5
-"""Rings over which a curve must be below its threshold on average for its resolution to end there."""
+"""Number of rings over which the mean of a curve must be below the threshold at the end of the resolution."""
 
 
 def psnr(image: FloatArray, truth: FloatArray, data_range: float | None = None) -> float:
-    """Return the peak signal-to-noise ratio in dB (infinite for equal images), as scikit-image computes it.
+    """Return the peak signal-to-noise ratio in dB, as in scikit-image; it is infinite for equal images.
 
     Args:
-        image: (row, column).
-        truth: (row, column).
-        data_range: peak value; None takes max - min of the truth, or 1 where that is constant.
+        image: image (row, column).
+        truth: true image (row, column).
+        data_range: peak value; None takes max - min of the truth, or 1 if the truth is constant.
 
     Returns:
         10 log10(data_range^2 / mean squared error).
@@ -40,15 +40,15 @@ def psnr(image: FloatArray, truth: FloatArray, data_range: float | None = None) 
 
 
 def ssim(image: FloatArray, truth: FloatArray, data_range: float | None = None) -> float:
-    """Return the mean structural similarity, 1 for equal images (Wang et al. 2004, 7 x 7 windows, as in scikit-image).
+    """Return the mean structural similarity (Wang et al. 2004) in 7 x 7 windows, as in scikit-image; at most 1.
 
     Args:
-        image: (row, column).
-        truth: (row, column).
-        data_range: peak value; None takes max - min of the truth, or 1 where that is constant.
+        image: image (row, column).
+        truth: true image (row, column).
+        data_range: peak value; None takes max - min of the truth, or 1 if the truth is constant.
 
     Returns:
-        The mean over windows.
+        The mean over all windows; 1 for equal images.
 
     Raises:
         DataError: the images differ in shape or are smaller than a window.
@@ -72,8 +72,8 @@ def mae(image: AnyArray, truth: AnyArray) -> float:
     """Return the mean absolute error.
 
     Args:
-        image: (row, column), real or complex.
-        truth: (row, column), real or complex.
+        image: image (row, column), real or complex.
+        truth: true image (row, column), real or complex.
 
     Returns:
         Mean of |image - truth|.
@@ -90,7 +90,7 @@ class FourierRingCorrelation:
     """Correlation of two images over rings of equal spatial frequency."""
 
     correlation: Float64Array
-    """One value per ring, 0 to 1; ring k holds the frequencies nearest to k / side."""
+    """One value per ring, 0 to 1; ring k has the frequencies nearest to k / side."""
     pixels: Float64Array
     """Number of Fourier pixels in every ring."""
     side: int
@@ -114,8 +114,8 @@ def frc(image_a: AnyArray, image_b: AnyArray) -> FourierRingCorrelation:
     Rings reach into the corners of Fourier space. No window is applied; see `hann_window`.
 
     Args:
-        image_a: (row, column), real or complex.
-        image_b: (row, column), real or complex.
+        image_a: image (row, column), real or complex.
+        image_b: other image (row, column), real or complex.
 
     Returns:
         The curve.
@@ -136,20 +136,21 @@ def frc(image_a: AnyArray, image_b: AnyArray) -> FourierRingCorrelation:
 
 
 def frc_resolution_px(curve: FourierRingCorrelation, threshold: Literal["half-bit"] | float = "half-bit") -> float:
-    """Return the half-period in pixels at which a curve falls below a threshold to stay; 1 is the Nyquist limit.
+    """Return the half-period in pixels where a curve falls below a threshold and stays there; 1 is the Nyquist limit.
 
-    A single ring says little, the innermost ones least, because they hold a few pixels: there a curve dips below its
-    threshold by chance. So the first ring below counts where curve minus threshold, averaged over it and the four rings
-    beyond, is below zero too. The criterion is that of van Heel and Schatz (2005); smoothing before the crossing
-    is looked for follows Nieuwenhuizen et al. (2013), and doing so towards one side keeps the place of the crossing.
+    A single ring says little. The innermost rings say least, since they have only a few pixels, and there a curve may
+    fall below its threshold by chance. So a ring counts only if it is below the threshold, and if the mean of curve
+    minus threshold over it and the next four rings is negative too. The criterion is that of van Heel and Schatz
+    (2005). The smoothing before the search follows Nieuwenhuizen et al. (2013). It goes towards one side only, so that
+    the crossing keeps its place.
 
     Args:
         curve: a ring correlation.
         threshold: 'half-bit', or a constant such as 0.5 or 0.143.
 
     Returns:
-        0.5 / frequency of the crossing (linear between rings); 1 where the curve stays above up to the Nyquist limit,
-        infinity where it is below from the first ring on.
+        0.5 / frequency of the crossing (linear between rings). It is 1 if the curve stays above the threshold up to the
+        Nyquist limit, and infinity if it is below from the first ring on.
     """
     last = min(curve.side // 2, len(curve.correlation) - 1)
     level = curve.half_bit_threshold() if threshold == "half-bit" else np.full(len(curve.correlation), threshold)
@@ -168,7 +169,7 @@ def frc_resolution_px(curve: FourierRingCorrelation, threshold: Literal["half-bi
 
 
 def hann_window(shape: tuple[int, int]) -> Float64Array:
-    """Return a window (row, column) that falls to zero at the borders, against the cross that edges leave in an FFT."""
+    """Return a window (row, column) that falls to zero at the borders, so that edges leave no cross in an FFT."""
     row, column = (np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2 for length in shape)
     return np.outer(row, column)
 
@@ -183,16 +184,16 @@ def remove_plane(image: FloatArray) -> Float64Array:
 
 
 def remove_phase_ramp(obj: ComplexArray, reference: ComplexArray | None = None) -> Complex64Array:
-    """Remove the phases that ptychography leaves open: a global phase and a linear ramp.
+    """Remove the phases that ptychography does not fix: a global phase and a linear ramp.
 
-    The mean phase step between neighbouring pixels gives the ramp; a least-squares plane through the rest refines it.
+    The mean phase step between neighbouring pixels gives the ramp. A least-squares plane through the rest refines it.
 
     Args:
-        obj: (row, column).
-        reference: (row, column); what is removed is then the phase relative to it.
+        obj: object (row, column).
+        reference: object (row, column) to which the phase is taken relative; None takes the phase itself.
 
     Returns:
-        The object times exp(-i plane).
+        The object times exp(-i plane) (row, column).
     """
     product = obj.astype(np.complex128) if reference is None else obj * np.conj(reference).astype(np.complex128)
     row, column = np.indices(obj.shape, np.float64)
@@ -212,11 +213,11 @@ def relative_phases(obj: ComplexArray, reference: ComplexArray) -> tuple[Float64
     """Return the phases of two aligned objects so that they differ by less than half a turn everywhere.
 
     Args:
-        obj: (row, column), its phase close to the reference's.
-        reference: (row, column).
+        obj: object (row, column); its phase is close to that of the reference.
+        reference: object (row, column).
 
     Returns:
-        Phases of the object and of the reference (row, column), radians; the reference's mean phase is zero.
+        Phases of the object and of the reference (row, column), radians. The mean phase of the reference is zero.
     """
     turned = reference * np.exp(-1j * np.angle(np.sum(reference)))
     reference_phase = np.angle(turned).astype(np.float64)
@@ -235,7 +236,7 @@ def amplitude_correlation(obj: ComplexArray, reference: ComplexArray) -> float:
 
 @dataclass
 class RFactorSum:
-    """R-factor of patterns that come in batches: sum |A - A_model| / sum A over valid pixels."""
+    """Sums for the R-factor of patterns that come in batches: sum |A - A_model| / sum A over valid pixels."""
 
     difference: float = 0.0
     """Sum of |A - A_model|."""
@@ -248,7 +249,7 @@ class RFactorSum:
         Args:
             amplitudes: measured square roots of counts (pattern, N, N).
             model_amplitudes: square roots of predicted counts (pattern, N, N).
-            valid: detector pixels that count (N, N); None takes all.
+            valid: detector pixels to use (N, N); None uses all.
         """
         where: Any = True if valid is None else valid
         self.difference += float(np.sum(np.abs(amplitudes - model_amplitudes), where=where, dtype=np.float64))
@@ -259,7 +260,7 @@ class RFactorSum:
         """The R-factor so far.
 
         Raises:
-            DataError: nothing but zeros was measured.
+            DataError: only zeros were measured.
         """
         if not self.total > 0:
             raise DataError(
@@ -269,18 +270,18 @@ class RFactorSum:
 
 
 def r_factor(amplitudes: FloatArray, model_amplitudes: FloatArray, valid: BoolArray | None = None) -> float:
-    """Return sum |A - A_model| / sum A, with A the square root of counts.
+    """Return the R-factor sum |A - A_model| / sum A, where A is the square root of counts.
 
     Args:
-        amplitudes: measured (pattern, N, N).
-        model_amplitudes: predicted (pattern, N, N).
-        valid: detector pixels that count (N, N); None takes all.
+        amplitudes: measured square roots of counts (pattern, N, N).
+        model_amplitudes: square roots of predicted counts (pattern, N, N).
+        valid: detector pixels to use (N, N); None uses all.
 
     Returns:
         The R-factor; 0 is perfect.
 
     Raises:
-        DataError: nothing but zeros was measured.
+        DataError: only zeros were measured.
     """
     factor = RFactorSum()
     factor.add(amplitudes, model_amplitudes, valid)
@@ -290,12 +291,12 @@ def r_factor(amplitudes: FloatArray, model_amplitudes: FloatArray, valid: BoolAr
 def poisson_floor_r_factor(
     model_amplitudes: FloatArray, valid: BoolArray | None = None, rng: np.random.Generator | None = None
 ) -> float:
-    """Return the R-factor that a perfect model would have: that of a Poisson draw of the model against the model.
+    """Return the R-factor of a perfect model: that of a Poisson draw of the model against the model.
 
     Args:
         model_amplitudes: square roots of predicted counts (pattern, N, N).
-        valid: detector pixels that count (N, N); None takes all.
-        rng: random numbers; None seeds with 0.
+        valid: detector pixels to use (N, N); None uses all.
+        rng: generator of random numbers; None takes one with seed 0.
 
     Returns:
         The R-factor of photon noise alone.
@@ -309,7 +310,7 @@ def poisson_floor_r_factor(
 
 
 def _pearson(a: FloatArray, b: FloatArray) -> float:
-    """Return the correlation; NaN for a constant image, of which `scipy.stats.pearsonr` (slow to import) warns."""
+    """Return the correlation; NaN for a constant image. `scipy.stats.pearsonr` would warn, and is slow to import."""
     _require_same_shape(a, b)
     a, b = a - a.mean(dtype=np.float64), b - b.mean(dtype=np.float64)
     norm = float(np.sqrt(np.sum(a**2) * np.sum(b**2)))

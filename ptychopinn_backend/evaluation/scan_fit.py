@@ -1,4 +1,4 @@
-"""How well object times probe explains the counts of a scan; nothing is fitted."""
+"""Fit of object times probe to the counts of a scan; nothing is changed to improve it."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from ptychopinn_backend.physics.scan_model import Interpolation, pattern_batches
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 FLOOR_PATTERNS: Final = 512
-"""Patterns, spread evenly over the scan, from which the Poisson floor is drawn."""
+"""Number of patterns, spread evenly over the scan, for the Poisson floor."""
 
 
 @dataclass(frozen=True)
 class ScanFit:
-    """Figures of merit of object times probe against measured counts."""
+    """Measures of the fit of object times probe to measured counts."""
 
     r_factor: float
-    """Sum |sqrt(counts) - sqrt(model)| / sum sqrt(counts)."""
+    """R-factor, sum |sqrt(counts) - sqrt(model)| / sum sqrt(counts)."""
     poisson_floor_r_factor: float
-    """The same for a Poisson draw of the model against the model."""
+    """R-factor of a Poisson draw of the model against the model."""
     deviance: float
     """Poisson deviance per pixel; see `evaluation.deviance`."""
     poisson_deviance: float
-    """What photon noise alone gives, were the model right; the deviance lies above it where the model is wrong, or
-    where counts scatter more than photons do."""
+    """Deviance per pixel from photon noise alone, if the model were right. `deviance` is larger if the model is wrong,
+    or if counts scatter more than photons do."""
 
 
 def scan_fit(reconstruction: Reconstruction, raw: RawData, interpolation: Interpolation = "bilinear") -> ScanFit:
-    """Compare object times probe with the counts. Bad pixels do not count.
+    """Compare object times probe with the counts, without the bad pixels.
 
     Args:
         reconstruction: object and probe.
         raw: the patterns; see `matching.matched_scan`.
-        interpolation: how object patches are read between pixels.
+        interpolation: method to read object patches between pixels.
 
     Returns:
-        The figures.
+        The measures.
 
     Raises:
-        DataError: probe and patterns differ in size, nothing but zeros was measured, or object times probe is dark.
+        DataError: probe and patterns differ in size, only zeros were measured, or object times probe is dark.
     """
     if reconstruction.probe.shape[-1] != raw.N:
         raise DataError(
@@ -77,15 +77,15 @@ def scan_fit(reconstruction: Reconstruction, raw: RawData, interpolation: Interp
 def pattern_r_factors(
     reconstruction: Reconstruction, raw: RawData, interpolation: Interpolation = "bilinear"
 ) -> Float64Array:
-    """Return how well object times probe explains every pattern by itself.
+    """Return the R-factor of object times probe for every pattern by itself.
 
     Args:
         reconstruction: object and probe.
         raw: the patterns; see `matching.matched_scan`.
-        interpolation: how object patches are read between pixels.
+        interpolation: method to read object patches between pixels.
 
     Returns:
-        R-factor of every pattern (pattern,); 0 for one without a count.
+        R-factor of every pattern (pattern,); 0 for a pattern without counts.
     """
     valid = np.ones((raw.N, raw.N), np.float32) if raw.bad_pixels is None else (~raw.bad_pixels).astype(np.float32)
     positions, found = raw.positions_xy, np.zeros(raw.n_patterns)
@@ -107,10 +107,10 @@ def scan_r_factors(
     Args:
         reconstruction: object and probe.
         raw: the patterns.
-        interpolation: how object patches are read between pixels.
+        interpolation: method to read object patches between pixels.
 
     Returns:
-        (R-factor, Poisson floor); see `scan_fit`, which gives more.
+        (R-factor, Poisson floor). `scan_fit` gives further measures.
     """
     fit = scan_fit(reconstruction, raw, interpolation)
     return fit.r_factor, fit.poisson_floor_r_factor

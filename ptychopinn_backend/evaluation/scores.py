@@ -1,4 +1,4 @@
-"""How good a reconstruction is: against the measured counts, and against a ground truth or another reconstruction."""
+"""Quality of a reconstruction, against the measured counts and against a ground truth or another reconstruction."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ptychopinn_backend.physics.scan_model import Interpolation
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 MAX_SHIFT_PX: Final = 8
-"""A residual shift beyond this is taken for a failed registration, and none is applied."""
+"""A larger residual shift counts as a failed registration and is not applied."""
 MIN_REGION_PX: Final = 16
 """Smallest side of the region on which objects are compared, pixels."""
 MIN_RELATIVE_WEIGHT: Final = 0.1
-"""A pixel counts as covered from this fraction of the scan's median weight on."""
+"""Least fraction of the scan's median weight at which a pixel counts as covered."""
 
 _SPLINE_MARGIN_PX: Final = 8
 _SPLINE_ORDER: Final = 5
@@ -32,16 +32,16 @@ _SPLINE_ORDER: Final = 5
 
 @dataclass(frozen=True, eq=False)
 class AlignedObjects:
-    """A reconstruction and what it is compared with, on one pixel grid, where the scan covers both."""
+    """A reconstruction and its target on one pixel grid, where the scan covers both."""
 
     object: Complex64Array
-    """The reconstruction (row, column): shifted, global phase and ramp removed, amplitude scaled to the target."""
+    """The reconstruction (row, column): shifted, without global phase and ramp, its amplitude scaled to the target."""
     target: Complex64Array
-    """What it is compared with (row, column), its own phase ramp removed."""
+    """The object to compare with (row, column), without its own phase ramp."""
     shift_rc_px: tuple[float, float]
-    """(row, column) by which the reconstruction lay away from where its origin puts it, pixels."""
+    """Distance (row, column) of the reconstruction from the place that its origin gives, pixels."""
     amplitude_scale: float
-    """Factor that brought the reconstruction's amplitude to the target's."""
+    """Factor that scaled the amplitude of the reconstruction to that of the target."""
     region: tuple[slice, slice]
     """Rows and columns of the reconstruction that were compared, to the nearest pixel."""
 
@@ -53,26 +53,26 @@ def evaluate(
     reference: tuple[Complex64Array, tuple[float, float]] | None = None,
     interpolation: Interpolation = "bilinear",
 ) -> dict[str, Any]:
-    """Measure a reconstruction.
+    """Measure the quality of a reconstruction, and warn of doubts that the scan or the truth belongs to it.
 
     Args:
-        reconstruction: what is measured.
-        raw: the scan it was made from; of its patterns those are taken that it was made of.
-        truth: the true object (row, column) and the (row, column) in it of scan coordinate (0, 0).
-        reference: another reconstruction of the scan, in the same form; not together with `truth`.
-        interpolation: how object patches are read between pixels for the R-factor. 'bilinear' is this package's model;
-            it dampens the finest detail of the object, and noise with it, so take 'fourier' beside numbers of
+        reconstruction: the reconstruction to measure.
+        raw: the scan of the reconstruction; only the patterns of the reconstruction are taken.
+        truth: the true object (row, column), and the place of scan coordinate (0, 0) in it (row, column), pixels.
+        reference: another reconstruction of the scan in the same form; not together with `truth`.
+        interpolation: method to read object patches between pixels for the R-factor. 'bilinear' is the model of this
+            package. It dampens the finest detail of the object and its noise. Use 'fourier' to compare with numbers of
             iterative codes, which mostly shift by Fourier transform.
 
     Returns:
-        JSON values: 'backend', 'n_patterns' (and 'n_patterns_of_scan', where those are more), 'interpolation', the
-        figures of `ScanFit`; where the reconstruction says so, the origin of its 'probe', its 'r_free' and
-        'free_deviance', and its time as 'elapsed_s'
-        and 'patterns_per_s'; where a truth or a reference is given, 'compared_with' ('truth' or 'reference') and what
-        `compare_objects` returns; where a truth is given, what `coverage` says of the uncertainty.
+        JSON values by name. They are 'backend', 'n_patterns' ('n_patterns_of_scan' too, if that is larger),
+        'interpolation' and the measures of `ScanFit`. If the reconstruction has them, there are also the origin of its
+        'probe', its 'r_free' and 'free_deviance', and its time as 'elapsed_s' and 'patterns_per_s'. With a truth or a
+        reference, there are 'compared_with' ('truth' or 'reference') and the values of `compare_objects`. With a truth,
+        there are also the values of `coverage`.
 
     Raises:
-        ConfigError: a truth and a reference are given.
+        ConfigError: both a truth and a reference are given.
         DataError: the reconstruction is of another scan, or the scan covers too small a region to compare.
     """
     if truth is not None and reference is not None:
@@ -100,7 +100,7 @@ def evaluate(
         found = compare_objects(aligned)
         _tell(doubts_of_target(*target, name, used.positions_xy))
         correlations = found["amplitude_correlation"], found["phase_correlation"]
-        # A reference may belong to another probe, shifted against this one, which only its own scan would explain.
+        # A reference may belong to another, shifted probe, so that only its own scan would explain it.
         is_explained = truth is None or explains_counts(*truth, reconstruction, used)
         doubt = doubt_of_likeness(correlations, name, is_explained)
         _tell([] if doubt is None else [doubt])
@@ -121,20 +121,20 @@ def align_objects(
 ) -> AlignedObjects:
     """Bring a reconstruction onto the pixels of a target, and cut both to the rectangle that the scan covers.
 
-    The origins say where both lie; a remaining sub-pixel shift is found by cross-correlation (scikit-image) and taken
-    out by spline interpolation, in turns with the phase ramp.
+    The origins give the place of both. A cross-correlation (scikit-image) finds the remaining sub-pixel shift, and
+    spline interpolation removes it, in turns with the phase ramp.
 
     Args:
-        reconstruction: what is moved.
+        reconstruction: the object to move.
         target: the object to compare with (row, column).
-        target_origin_rc: (row, column) in `target` of scan coordinate (0, 0), pixels.
+        target_origin_rc: place of scan coordinate (0, 0) in `target` (row, column), pixels.
         positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
 
     Returns:
-        Both on one grid.
+        Both objects on one grid.
 
     Raises:
-        DataError: the scan covers too small a region of the two.
+        DataError: the region that scan, reconstruction and target share is too small.
     """
     from skimage.registration import phase_cross_correlation
 
@@ -163,15 +163,16 @@ def align_objects(
 
 
 def compare_objects(aligned: AlignedObjects) -> dict[str, Any]:
-    """Return the figures of merit of two aligned objects.
+    """Return the measures of similarity of two aligned objects.
 
     Args:
-        aligned: as from `align_objects`.
+        aligned: two objects from `align_objects`.
 
     Returns:
-        PSNR (dB), SSIM and MAE of amplitude and phase, Pearson correlations, the half-period in pixels at which the
-        ring correlation of the complex objects falls below the half-bit threshold (1 is the Nyquist limit), the
-        residual shift, the amplitude scale that was fitted, and the (row, column) size of the compared region.
+        Values by name: PSNR (dB), SSIM and MAE of amplitude and phase (radians), and Pearson correlations. There is
+        also the half-period in pixels at which the ring correlation of the complex objects falls below the half-bit
+        threshold (1 is the Nyquist limit). The rest are the residual shift in pixels, the fitted amplitude scale, and
+        the size of the compared region in pixels, both as (row, column).
     """
     obj, target = aligned.object, aligned.target
     phase, target_phase = metrics.relative_phases(obj, target)
@@ -193,14 +194,14 @@ def compare_objects(aligned: AlignedObjects) -> dict[str, Any]:
 
 
 def half_data_frc_px(even: Reconstruction, odd: Reconstruction, positions_xy: FloatArray) -> float:
-    """Return the resolution that two reconstructions of the same object from different patterns agree to.
+    """Return the resolution to which two reconstructions of one object from different patterns agree.
 
-    Both come from one model, one probe and one set of positions, whose errors they share: the true resolution is not
+    Both come from one model, one probe and one set of positions, and share their errors. So the true resolution is not
     better than this.
 
     Args:
-        even: from the patterns 0, 2, 4, ...
-        odd: from the patterns 1, 3, 5, ...
+        even: reconstruction of the patterns 0, 2, 4, ...
+        odd: reconstruction of the patterns 1, 3, 5, ...
         positions_xy: all scan positions (pattern, 2), axis 1 = (x, y), pixels.
 
     Returns:
@@ -217,10 +218,10 @@ def _half_bit_resolution_px(aligned: AlignedObjects) -> float:
 
 
 def object_correlation(aligned: AlignedObjects) -> metrics.FourierRingCorrelation:
-    """Return the ring correlation of two aligned objects, complex and windowed, without their means.
+    """Return the ring correlation of two aligned complex objects, windowed and without their means.
 
     Args:
-        aligned: as from `align_objects`.
+        aligned: two objects from `align_objects`.
 
     Returns:
         The curve.
@@ -236,7 +237,7 @@ def _moved_by(rows: slice, columns: slice, offset_rc: FloatArray) -> tuple[slice
 
 
 def _sample(obj: Complex64Array, rows: slice, columns: slice, offset_rc: FloatArray) -> Complex64Array:
-    """Read an object at the pixels of a region moved by a fractional offset."""
+    """Read an object at the pixels of a region that is moved by a fractional offset."""
     from scipy.ndimage import shift as spline_shift
 
     whole = np.floor(offset_rc).astype(int)
@@ -256,7 +257,7 @@ def _common_region(
     to_source: FloatArray,
     positions_xy: FloatArray,
 ) -> tuple[slice, slice]:
-    """Return rows and columns of the target that lie within the scan and in both objects, with room for a shift."""
+    """Return the rows and columns of the target that lie within the scan and both objects, with room for a shift."""
     scan = positions_xy[:, ::-1]
     first = np.maximum(scan.min(axis=0) + target_origin_rc, np.maximum(0, MAX_SHIFT_PX + 1 - to_source))
     room = np.array(reconstruction.object.shape) - to_source - MAX_SHIFT_PX - 2
@@ -278,9 +279,9 @@ def _common_region(
 
 
 def _compared_rectangle(weight: Float32Array) -> tuple[int, int, int, int]:
-    """Return (top, bottom, left, right) of what the light covers.
+    """Return (top, bottom, left, right) of the region that the light covers.
 
-    Where patterns overlap too little there are holes everywhere; they are then a part of what is compared.
+    If patterns overlap too little, there are holes everywhere. The region then includes the holes.
     """
     positive = weight[weight > 0]
     covered = weight >= MIN_RELATIVE_WEIGHT * np.median(positive) if positive.size else np.zeros(weight.shape, bool)
@@ -293,7 +294,7 @@ def _compared_rectangle(weight: Float32Array) -> tuple[int, int, int, int]:
 
 
 def _covered_rectangle(covered: BoolArray) -> tuple[int, int, int, int]:
-    """Return (top, bottom, left, right) after cutting the least covered edge until hardly a hole is left."""
+    """Return (top, bottom, left, right) after the least covered edges are cut until hardly a hole is left."""
     top, left = 0, 0
     bottom, right = covered.shape
     while bottom > top and right > left and covered[top:bottom, left:right].mean() < 0.998:

@@ -1,4 +1,4 @@
-"""The figure of one object from fewer and fewer positions, ours above a classical solver's."""
+"""A figure of one object from fewer and fewer positions, from this network above a classical solver."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DPI: Final = 120
 
 
 class Column(NamedTuple):
-    """What two programs made of one scan, each with its R-free."""
+    """Reconstructions of one scan by two programs, each with its R-free."""
 
     scan: RawData
     ours: tuple[Reconstruction, float]
@@ -34,15 +34,15 @@ class Column(NamedTuple):
 
 @own_settings()
 def save_sparse_figure(columns: Sequence[Column], whole: RawData, path: Path) -> None:
-    """Save the phases beside the truth, and where the beam stood for the last column, as PNG.
+    """Save phases beside the truth, and the places of the beam in the last column's scan, as PNG.
 
     Args:
-        columns: one for each scan, all of one object.
-        whole: the scan with all positions and the true object; it decides what is shown.
+        columns: one column for each scan, all of one object.
+        whole: the scan with all positions and the true object; it decides the region to show.
         path: file to write, atomically; its folder must exist.
 
     Raises:
-        DataError: a reconstruction shares too little with the truth.
+        DataError: a reconstruction shares too few pixels with the truth.
     """
     figure = new_figure(3.2 * (len(columns) + 1), 6.9)
     axes = figure.subplots(2, len(columns) + 1, squeeze=False)
@@ -67,7 +67,7 @@ def save_sparse_figure(columns: Sequence[Column], whole: RawData, path: Path) ->
 
 def _phases(made: Reconstruction, whole: RawData) -> tuple[AnyArray, AnyArray]:
     assert whole.objectGuess is not None
-    # Without its light, so that all are cut to the same region: what the whole scan covers.
+    # Without its weight, each reconstruction is cut to the same region, which is that of the whole scan.
     aligned = align_objects(replace(made, weight=None), whole.objectGuess, (0.0, 0.0), whole.positions_xy)
     return relative_phases(aligned.object, aligned.target)
 
