@@ -1,4 +1,4 @@
-"""A scan calibrated by its own patterns: object, probe, positions, beam strength; contract in specs/calibration.md."""
+"""Calibration of a scan by its own patterns: object, probe, positions, beam strength; see specs/calibration.md."""
 
 from ptychopinn_backend.calibration.calibrate import calibrate
 from ptychopinn_backend.calibration.classical import classical_object

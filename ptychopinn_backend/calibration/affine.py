@@ -1,8 +1,8 @@
-"""Scale, rotation and shear of a scan, from pieces of it under a probe that is taken to be right.
+"""Scale, rotation and shear of a scan, from pieces of the scan under a probe that is assumed to be right.
 
-On the whole scan an affine error shows slowly: the object follows the positions, and only what happens within the beam
-is left to contradict them. In a piece not much wider than the beam it shows in a few sweeps; several pieces tell how
-sure it is.
+On the whole scan an affine error appears slowly. The object follows the positions, and only patterns within one beam
+width contradict them. In a piece that is not much wider than the beam, the error appears in a few sweeps. The spread
+over several pieces gives the error of the map.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _MOST_PIECES: Final = 4
 _OBJECT_SWEEPS: Final = 3
 _SWEEPS: Final = 9
 _SURE: Final = 2.5
-"""Of the error of the mean over pieces, from which on a map is taken to be one."""
+"""Least change of the map that counts, in errors of the mean over pieces."""
 _ONE_PIECE_ERROR: Final = 0.003
-"""Error of an element of the map from one piece, where there are no others to tell."""
+"""Error of an element of the map from a single piece, which has no others to compare with."""
 _LEAST_MOVE_PX: Final = 0.25
-"""Root mean square of the moves of all positions below which a map is left alone."""
+"""Least root mean square of the moves of all positions for which a map is applied, pixels."""
 
 
 def affine_of_pieces(
@@ -40,13 +40,13 @@ def affine_of_pieces(
 
     Args:
         measured: the patterns.
-        probe: (mode, N, N), at the scale of the counts; it stays as it is.
+        probe: probe (mode, N, N) at the scale of the counts; it stays as it is.
         likelihood: law of noise.
         smoothness: strength of the prior on the object, photons per pixel.
-        position_limit_px: how far a position may move from the map.
+        position_limit_px: largest distance of a position from the map, pixels.
 
     Returns:
-        The map; None where there is none to speak of, or the pieces disagree.
+        The map; None if it changes too little, or if the pieces disagree.
     """
     matrices = []
     for centre in _centres(measured):
@@ -72,7 +72,7 @@ def affine_of_pieces(
 
 
 def _centres(measured: Measured) -> list[Float64Array]:
-    """Return the middles of a few cells of equally many patterns."""
+    """Return the centres of a few cells with equally many patterns."""
     rows = measured.fitted
     cells = [rows]
     wanted = int(np.clip(len(rows) // _PIECE_PATTERNS, 1, _MOST_PIECES))

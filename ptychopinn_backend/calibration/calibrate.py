@@ -1,4 +1,4 @@
-"""Object, probe modes, positions and beam strength of one scan from its patterns, judged by patterns held out."""
+"""Calibration of object, probe modes, positions and beam strength of one scan, judged by held-out patterns."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _MARGIN_PX: Final = 2.0
 _TRIAL_PATTERNS: Final = 96
 _TRIAL_SWEEPS: Final = 6
 _TRUSTED_PROBE: Final = 1.5
-"""Deviance with the given probe over that with the refined one up to which the given one tells the scale of the scan:
-the curvature of a beam that is refined takes up a change of scale."""
+"""Largest ratio of the deviance with the given probe to that with the refined probe, for which the given probe decides
+the scale of the scan. A refined beam may hide a change of scale in its curvature."""
 _WORTH_KEEPING: Final = 0.002
-"""Relative gain in the held-out deviance that an additional freedom has to bring."""
+"""Least relative gain in the held-out deviance for which an additional freedom is kept."""
 _PLAUSIBLE_SCALE: Final = (0.2, 5.0)
-"""Amplitudes of the object that a probe in counts leads to; beyond, the probe's scale is arbitrary."""
+"""Range of object amplitudes for which the scale of the given probe is used; outside it, this scale is arbitrary."""
 
 
 def calibrate(
@@ -52,19 +52,19 @@ def calibrate(
 ) -> Calibration:
     """Refine object, probe and positions of a scan together.
 
-    Held-out patterns are never used for object or probe, and move only by themselves; they decide how long to go on,
-    which law of noise suits, and whether the result should be believed.
+    Held-out patterns are never used to fit object or probe, and only they themselves move their positions. They decide
+    how long the refinement goes on, which law of noise suits, and whether the result should be believed.
 
     Args:
-        scan: one object.
-        options: what is refined; None is all, from the scan's probe where it has one.
+        scan: a scan of one object.
+        options: options of the calibration; None refines all, and starts from the scan's probe if there is one.
         on_sweep: called after every pass over the patterns.
 
     Returns:
-        The calibration; where it should not be believed it still holds what was found.
+        The calibration. It has the refined values even if they should not be believed.
 
     Raises:
-        DataError: the scan shows several objects, has no probe though one is asked for, or holds no counts.
+        DataError: the scan shows several objects, has no counts, or has no probe though `options` ask for one.
     """
     started = perf_counter()
     options = options or CalibrationOptions(probe="none" if scan.probeGuess is None else "scan")
@@ -77,7 +77,7 @@ def calibrate(
 
 
 class _Run:
-    """The stages of one calibration."""
+    """The stages of one calibration, in order: `begin`, `refine` and `result`."""
 
     def __init__(self, scan: RawData, measured: Measured, options: CalibrationOptions, progress: Progress) -> None:
         self._measured, self._options, self._progress = measured, options, progress
@@ -108,14 +108,14 @@ class _Run:
         )
 
     def begin(self) -> None:
-        """Choose the probe to begin with, and fit an object to it as it is."""
+        """Choose the first probe, and fit an object to it without changing it."""
         if self._given is None:
             probe = self._tried_probe()
             self._refinement_so_far = self._refinement(self._measured, with_modes(probe, self._modes))
             return
         self._refinement_so_far = refinement = self._refinement(self._measured, self._given)
         self._stage(Moves(), fewest=3, most=6, least_gain=0.03)
-        # All patterns together, as in the end: what batches leave of their noise would flatter the result.
+        # All patterns are taken together, as at the end. The noise of batches would make the gain look too large.
         self._stage(Moves(), fewest=1, most=self._last_sweeps, least_gain=0.005, batches=1)
         self._given_estimate = refinement.estimate.copy()
         self._given_fit = judge(refinement)
@@ -123,7 +123,7 @@ class _Run:
             refinement.restart(replace(refinement.estimate, probe=with_modes(self._given, self._modes)))
 
     def refine(self) -> None:
-        """Refine all together: many batches first, then all patterns at once under the laws of noise in question."""
+        """Refine all together: first in many batches, then with all patterns at once under each law of noise."""
         options, most = self._options, self._options.most_sweeps
         if self._given is None or not options.positions:
             self._stage(Moves(probe=options.refine_probe), fewest=4, most=max(1, 3 * most // 8), least_gain=0.03)
@@ -137,7 +137,7 @@ class _Run:
         self._settle(moves)
 
     def _try_affine(self, moves: Moves) -> None:
-        """Look for scale, rotation and shear of the whole scan, and keep them where the held-out patterns gain."""
+        """Look for scale, rotation and shear of the whole scan, and keep them if the held-out patterns gain."""
         refinement = self._refinement_so_far
         bound, kept, map_before = judge(refinement), refinement.estimate.copy(), refinement.positions.map
         if self._given is None or self._given_fit is None:
@@ -160,7 +160,7 @@ class _Run:
             refinement.restart(kept)
 
     def _settle(self, moves: Moves) -> None:
-        """Take all patterns together, under every law in question, with and without strengths."""
+        """Refine with all patterns together, under every law in question, with and without strengths."""
         refinement, options = self._refinement_so_far, self._options
         most = self._last_sweeps
         start = refinement.estimate.copy()
@@ -209,7 +209,7 @@ class _Run:
         return min(found, key=lambda entry: entry[0])[1]
 
     def _before(self) -> Fit | None:
-        """Return how well held-out patterns suit the given probe and positions, under the law that was chosen."""
+        """Return the fit of the held-out patterns with the given probe and positions, under the chosen law."""
         if self._given_estimate is None:
             return None
         refinement = self._refinement_so_far
@@ -223,7 +223,7 @@ class _Run:
         return fit
 
     def result(self, started_s: float) -> Calibration:
-        """Return what was found, at the scale of the given probe."""
+        """Return the calibration at the scale of the given probe."""
         before = self._before()
         refinement = self._refinement_so_far
         estimate, after = refinement.estimate, judge(refinement)
@@ -256,7 +256,7 @@ def _margin_px(affine: AffineMap, measured: Measured) -> float:
 
 
 def _object_scale(probe: Complex64Array, counts: float) -> float:
-    """Return the amplitude of the object that a probe in counts leads to; 1 where its scale is arbitrary."""
+    """Return the amplitude of the object for a probe in counts; 1 if the scale of the probe is arbitrary."""
     scale = float(np.sqrt(counts / np.sum(np.abs(probe) ** 2, dtype=np.float64)))
     return scale if _PLAUSIBLE_SCALE[0] < scale < _PLAUSIBLE_SCALE[1] else 1.0
 

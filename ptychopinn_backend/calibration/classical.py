@@ -1,4 +1,4 @@
-"""An object by a classical solver with a prior, stopped by held-out patterns: a baseline to compare with."""
+"""Classical solver with a prior, stopped by held-out patterns: a baseline to compare with."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 def classical_object(
     scan: RawData, *, likelihood: str = AUTO, smoothness: float | None = None, most_sweeps: int = 60
 ) -> Reconstruction:
-    """Reconstruct a scan without any network: accelerated error reduction with a quadratic prior.
+    """Reconstruct a scan without a network, by accelerated error reduction with a quadratic prior.
 
     The held-out patterns decide when to stop, which law of noise suits, and how strong the prior is.
 
     Args:
-        scan: one object, with its probe; probe and positions stay as they are.
+        scan: a scan of one object with its probe; probe and positions stay as they are.
         likelihood: law of noise, or 'auto'.
-        smoothness: strength of the prior in photons per pixel; None lets the held-out patterns choose, 0 is none.
-        most_sweeps: passes over the patterns at most.
+        smoothness: strength of the prior, photons per pixel; None lets the held-out patterns choose, 0 takes none.
+        most_sweeps: limit for the passes over the patterns; the choice of the prior takes further passes.
 
     Returns:
-        The object; `info` has r_free, log_likelihood_free, likelihood, smoothness, sweeps and elapsed_s.
+        The object; `info` has r_free, log_likelihood_free, likelihood, smoothness, sweeps, elapsed_s and n_patterns.
 
     Raises:
-        ConfigError: unknown law.
+        ConfigError: `likelihood` is unknown.
         DataError: the scan has no probe.
     """
     started = perf_counter()

@@ -1,4 +1,4 @@
-"""What calibration knows at a moment, and the measured patterns it compares with."""
+"""The present estimate of a calibration, and the measured patterns that it is compared with."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ptychopinn_backend.stitching.assembly import ObjectFrame
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Patterns of one scan, and which of them judge instead of being fitted."""
+    """Patterns of one scan, divided into fitted and held-out ones."""
 
     amplitudes: Float32Array
     """Square roots of the counts (pattern, N, N)."""
     valid_pixels: BoolArray | None
-    """(N, N), or None where all are."""
+    """Mask of the detector pixels to use (N, N); None uses all."""
     given_xy: Float64Array
-    """Positions as the scan states them (pattern, 2), axis 1 = (x, y), pixels."""
+    """Given positions of the scan (pattern, 2), axis 1 = (x, y), pixels."""
     held_out: IntArray
-    """Rows of the patterns that judge."""
+    """Rows of the held-out patterns, which judge the fit."""
     fitted: IntArray
-    """Rows of all others."""
+    """Rows of all other patterns."""
 
     @classmethod
     def of(cls, scan: RawData, held_out: IntArray | None = None) -> Measured:
         """Take the patterns of a scan.
 
         Args:
-            scan: one object.
-            held_out: rows to hold out; None takes `held_out_rows`.
+            scan: a scan of one object.
+            held_out: rows of the patterns to hold out; None takes `held_out_rows`.
 
         Returns:
             The patterns.
@@ -54,11 +54,11 @@ class Measured:
 
     @property
     def n_valid(self) -> int:
-        """Valid pixels of a pattern."""
+        """Number of valid pixels of a pattern."""
         return self.N**2 if self.valid_pixels is None else int(self.valid_pixels.sum())
 
     def mean_pattern(self) -> Float64Array:
-        """Return the mean counts of the fitted patterns (N, N), zero frequency at the array centre."""
+        """Return the mean counts of the fitted patterns (N, N), 0 at bad pixels; zero frequency at the array centre."""
         total = np.zeros((self.N, self.N))
         for row in self.fitted:
             total += np.square(self.amplitudes[row], dtype=np.float64)
@@ -68,21 +68,21 @@ class Measured:
 
 @dataclass(eq=False)
 class Estimate:
-    """Object, probe and positions; arrays are replaced, never changed in place, so that a copy is cheap."""
+    """Object, probe and positions. Later steps replace arrays and do not change them in place, so a copy is cheap."""
 
     object: Complex64Array
-    """(row, column)."""
+    """Object (row, column)."""
     frame: ObjectFrame
-    """Where the object lies."""
+    """Frame of the object."""
     probe: Complex64Array
-    """(mode, N, N)."""
+    """Probe (mode, N, N)."""
     positions_xy: Float64Array
-    """(pattern, 2), axis 1 = (x, y), pixels."""
+    """Positions (pattern, 2), axis 1 = (x, y), pixels."""
     strengths: Float32Array | None = None
-    """Light of every pattern relative to the probe's (pattern,); None is 1."""
+    """Light of every pattern relative to that of the probe (pattern,); None stands for 1."""
 
     def copy(self) -> Estimate:
-        """Return an estimate that later steps leave alone."""
+        """Return a copy of the estimate that later steps do not change."""
         return replace(self, positions_xy=self.positions_xy.copy())
 
     def strengths_of(self, rows: IntArray) -> Float32Array | None:
@@ -91,12 +91,12 @@ class Estimate:
 
 
 def vacuum(measured: Measured, probe: Complex64Array, margin_px: float) -> Estimate:
-    """Return the estimate to begin with: an object of ones around the given positions.
+    """Return the first estimate: an object of ones around the given positions.
 
     Args:
         measured: the patterns.
-        probe: (mode, N, N).
-        margin_px: room around the positions for their refinement.
+        probe: probe (mode, N, N).
+        margin_px: room around the positions for their refinement, pixels.
 
     Returns:
         The estimate.
@@ -107,15 +107,15 @@ def vacuum(measured: Measured, probe: Complex64Array, margin_px: float) -> Estim
 
 
 def piece_around(measured: Measured, centre_xy: Float64Array, count: int) -> Measured:
-    """Return the fitted patterns nearest to a place, of which every eighth judges.
+    """Return the fitted patterns nearest to a place; every eighth of them is held out.
 
     Args:
         measured: the patterns.
         centre_xy: the place (2,), axis 0 = (x, y), pixels.
-        count: patterns of the piece at most.
+        count: largest number of patterns in the piece.
 
     Returns:
-        The piece; held-out patterns of the whole are no part of it.
+        The piece. It has no held-out patterns of the whole scan.
     """
     apart = np.sum((measured.given_xy[measured.fitted] - centre_xy) ** 2, axis=1)
     rows = np.sort(measured.fitted[np.argsort(apart, kind="stable")[:count]])

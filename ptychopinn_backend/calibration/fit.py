@@ -1,4 +1,4 @@
-"""How well a model explains patterns."""
+"""Fit of a model to patterns."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from ptychopinn_backend.physics.likelihood import poisson_deviance
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a model explains some patterns."""
+    """Fit of a model to some patterns."""
 
     r_factor: float
-    """Sum |A - A_model| / sum A over valid pixels."""
+    """R-factor, sum |A - A_model| / sum A over valid pixels."""
     deviance: float
-    """Poisson deviance over the number of valid pixels; some 1 at the noise of many counts."""
+    """Mean Poisson deviance of a pattern per valid pixel; about 1 for photon noise of many counts."""
     log_likelihood: float
-    """Poisson log-likelihood of a pattern, relative to that of a model that hits every count; minus half the deviance
-    of a pattern."""
+    """Mean Poisson log-likelihood of a pattern, relative to a model that predicts every count exactly. It is minus half
+    the deviance of a pattern."""
     each: tuple[float, ...] = ()
-    """Deviance of every pattern over the number of valid pixels."""
+    """Deviance of every pattern per valid pixel."""
 
 
 class FitSum:
-    """Adds patterns up that come in parts."""
+    """Sums up the fit of patterns that come in parts."""
 
     def __init__(self, measured: Measured, every: int = 1) -> None:
-        """Start with none.
+        """Start with no patterns.
 
         Args:
             measured: the patterns.
-            every: takes one of so many parts that are added.
+            every: 1 takes every part that is added; 2 takes every second part, and so on.
         """
         self._every, self._parts = every, 0
         self._measured = measured
@@ -45,8 +45,8 @@ class FitSum:
         """Add patterns.
 
         Args:
-            rows: of the patterns.
-            predicted: counts (pattern, N, N).
+            rows: rows of the patterns.
+            predicted: predicted counts (pattern, N, N).
         """
         self._parts += 1
         if self._parts % self._every != 1 % self._every:
@@ -63,7 +63,7 @@ class FitSum:
         self._deviances += poisson_deviance(amplitudes, predicted, valid).tolist()
 
     def value(self) -> Fit:
-        """Return the misfit of what was added; NaN of nothing."""
+        """Return the fit of the patterns so far; all values are NaN if there are none."""
         if not self._deviances:
             return Fit(np.nan, np.nan, np.nan)
         mean = float(np.mean(self._deviances))

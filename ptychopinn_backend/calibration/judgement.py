@@ -1,4 +1,4 @@
-"""Whether a calibration should be believed: what the patterns say that had no part in it."""
+"""Decision whether a calibration should be believed, from patterns that had no part in it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ptychopinn_backend.calibration.refinement import Refinement
 from ptychopinn_backend.physics.likelihood import poisson_deviance
 
 LOW_COUNTS: Final = 1.0
-"""Mean counts per pixel below which squared amplitudes are biased, and R with them."""
+"""Mean counts per pixel below which noise biases squared amplitudes and the R-factor."""
 _TOLERATED_R: Final = 1.03
 
 
 def suited_law(fits: Mapping[str, Fit], mean_counts: float) -> str:
-    """Return the law of noise under which the held-out patterns are best explained.
+    """Return the law of noise that explains the held-out patterns best.
 
-    The likelihood decides. Where counts are not low R has a say too: it may rise by 3 % at most.
+    The likelihood decides. If counts are not low, the R-factor must also not rise by more than 3 %.
 
     Args:
-        fits: of the held-out patterns, for every law in question; the first is kept in doubt.
-        mean_counts: mean over patterns and valid pixels.
+        fits: fits of the held-out patterns, by law; if two are equal, the first one is taken.
+        mean_counts: mean counts over patterns and valid pixels.
 
     Returns:
         Name of the law.
@@ -42,12 +42,12 @@ def judged(before: Fit | None, after: Fit, refinement: Refinement) -> tuple[bool
     """Return whether a calibration should be believed, and why.
 
     Args:
-        before: held-out patterns with what was given; None where nothing was.
-        after: held-out patterns in the end.
-        refinement: at the end.
+        before: fit of the held-out patterns with the given probe and positions; None if no probe was given.
+        after: fit of the held-out patterns at the end.
+        refinement: the refinement at the end.
 
     Returns:
-        Whether, and one sentence.
+        Whether it should be believed, and the reason in one sentence.
     """
     measured = refinement.measured
     if not len(measured.held_out):
@@ -76,7 +76,7 @@ def judged(before: Fit | None, after: Fit, refinement: Refinement) -> tuple[bool
 
 
 def _mean_pattern_deviance(measured: Measured) -> float:
-    """Return the deviance a pixel of the held-out patterns under the mean pattern, scaled to the counts of each."""
+    """Return the deviance per pixel of the held-out patterns under the mean pattern, scaled to the counts of each."""
     mean = measured.mean_pattern()
     total = 0.0
     for row in measured.held_out:

@@ -1,4 +1,4 @@
-"""What calibration refines, and from where."""
+"""Options of a calibration."""
 
 from __future__ import annotations
 
@@ -14,38 +14,41 @@ from ptychopinn_backend.physics.likelihood import LIKELIHOODS
 PROBE_STARTS: Final = ("scan", "none")
 DEFAULT_MODES: Final = 3
 DEFAULT_SMOOTHNESS: Final = 15.0
-"""Photons a pixel: neighbours of an object of amplitude 1 differ by some 0.2."""
+"""Default strength of the prior, photons per pixel. Neighbours in an object of amplitude 1 then differ by about 0.2."""
 AUTO: Final = "auto"
 
 
 @dataclass(frozen=True)
 class CalibrationOptions:
-    """What is refined, and from where."""
+    """Options of a calibration: what it refines, and where it starts."""
 
     probe: str = "scan"
-    """'scan' begins with the scan's probeGuess; 'none' with the mean pattern, at several defocuses."""
+    """'scan' starts with the scan's probeGuess. 'none' starts with the mean pattern at several defocuses."""
     modes: int | None = None
-    """Incoherent probe modes; None takes 3, or as many as the scan's probe has."""
+    """Number of incoherent probe modes; None takes 3, or as many as the scan's probe has if these are more."""
     refine_probe: bool = True
-    """Refine the probe; without it, and without positions, only the object is fitted."""
+    """True refines the probe. If this and `positions` are False, only the object is fitted."""
     positions: bool = True
-    """Refine positions."""
+    """True refines positions."""
     strengths: bool | None = None
-    """Refine the light of every pattern; None where held-out patterns gain by it."""
+    """True refines the light of every pattern; None refines it if held-out patterns gain by it."""
     likelihood: str = AUTO
     """'amplitude', 'poisson', 'overdispersed', or 'auto' for the one that suits the held-out patterns."""
     aperture_px: float | None = None
-    """Without a probe: diameter of a round aperture on the detector, pixels; None takes the mean pattern."""
+    """Diameter of a round aperture on the detector in pixels, to start without a probe; None takes the mean pattern."""
     defocus_px2: float | None = None
-    """Without a probe: wavelength times distance from the focus over the area of an object pixel; None tries some."""
+    """Defocus to start without a probe; None tries several.
+
+    It is the wavelength times the distance from the focus, in areas of an object pixel.
+    """
     position_limit_px: float | None = None
-    """How far a position may move from an affine image of the given ones; None is N / 16, at least 4."""
+    """Largest distance of a position from an affine image of the given ones, pixels; None takes N / 16, at least 4."""
     smoothness: float = DEFAULT_SMOOTHNESS
-    """Strength of the prior on the object in photons per pixel; 0 is none."""
+    """Strength of the prior on the object in photons per pixel; 0 takes no prior."""
     most_sweeps: int = 40
-    """Passes over the patterns at most, over all stages."""
+    """Scale of the number of passes over the patterns. A long stage takes at most a part; the sum may be larger."""
     seed: int = 0
-    """Of the order of patterns in batches."""
+    """Seed of the order of patterns in batches."""
 
     def __post_init__(self) -> None:
         """Check values.

@@ -1,8 +1,9 @@
-"""Scan positions refined from the patterns: Gauss-Newton steps with a prior that stays near the given raster.
+"""Refinement of scan positions from the patterns, by Gauss-Newton steps with a prior near the given positions.
 
-The exit wave's change d, projected on the derivative of the patch, tells how far a pattern lies from where it is said
-to be. The prior is an affine image of the given positions (shift, scale, rotation, shear) with normal errors around it,
-whose variance is re-estimated from the positions themselves: where counts are few, positions stay where they were.
+The change d of the exit wave is projected on the derivative of the patch. This gives the distance of a pattern from its
+stated position. The prior is an affine image of the given positions (shift, scale, rotation, shear) with normal errors
+around it. The variance of these errors is estimated again from the positions themselves. If counts are few, the
+positions stay at their places.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from ptychopinn_backend.arrays import Complex64Array, Float32Array, Float64Array, IntArray
 
 STEP_LIMIT_PX: Final = 1.0
-"""Longest move of a position in one step."""
+"""Longest move of a position in one step, pixels."""
 _FEWEST_FOR_AFFINE: Final = 12
 _MAP_GAIN: Final = 3.0
 _FIRST_SPREAD_PX: Final = 1.0
@@ -24,29 +25,29 @@ _LEAST_SPREAD_PX: Final = 0.02
 
 @dataclass(frozen=True)
 class AffineMap:
-    """How refined positions follow from the given ones on the whole: x' = centre + shift + matrix (x - centre)."""
+    """Affine map from the given positions to the refined ones: x' = centre + shift + matrix (x - centre)."""
 
     matrix: Float64Array
-    """(2, 2), axes (x, y)."""
+    """Matrix (2, 2), axes (x, y)."""
     centre_xy: Float64Array
     """Mean of the given positions (2,), pixels."""
     shift_xy: Float64Array
-    """(2,), pixels."""
+    """Shift (2,), pixels."""
 
     @property
     def scale(self) -> float:
-        """Geometric mean of the two scales; 1 is as given."""
+        """Geometric mean of the two scales; 1 leaves the scale as it was given."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix))))
 
     @property
     def rotation_deg(self) -> float:
-        """Turn from x to y in degrees."""
+        """Rotation from x to y in degrees."""
         m = self.matrix
         return float(np.rad2deg(np.arctan2(m[1, 0] - m[0, 1], m[0, 0] + m[1, 1])))
 
     @property
     def shear(self) -> float:
-        """Relative difference of the longest and the shortest scale."""
+        """Relative difference between the largest and the smallest scale."""
         longest, shortest = np.linalg.svd(self.matrix, compute_uv=False)
         return float((longest - shortest) / np.sqrt(longest * shortest))
 
@@ -56,15 +57,15 @@ class AffineMap:
 
 
 def fit_affine(given_xy: Float64Array, refined_xy: Float64Array, weights: Float64Array) -> AffineMap:
-    """Return the affine map nearest to a refinement; without shift, which object and probe could take up.
+    """Return the affine map closest to a refinement, without a shift, which object and probe could absorb.
 
     Args:
-        given_xy: (pattern, 2).
-        refined_xy: (pattern, 2).
-        weights: of every pattern (pattern,), not negative.
+        given_xy: given positions (pattern, 2), axis 1 = (x, y), pixels.
+        refined_xy: refined positions (pattern, 2), pixels.
+        weights: weight of every pattern (pattern,), not negative.
 
     Returns:
-        The map; the identity where there are too few patterns to tell.
+        The map; the identity if there are too few patterns.
     """
     centre = given_xy.mean(axis=0)
     matrix = np.eye(2)
@@ -83,8 +84,8 @@ class PositionSteps:
         """Start at the given positions.
 
         Args:
-            given_xy: (pattern, 2), axis 1 = (x, y), pixels.
-            limit_px: how far a position may end from the affine image of where it was said to be.
+            given_xy: given positions (pattern, 2), axis 1 = (x, y), pixels.
+            limit_px: largest distance of a position from the affine image of its given place, pixels.
         """
         self._given = given_xy
         self._limit = limit_px
@@ -93,15 +94,15 @@ class PositionSteps:
         self.map = fit_affine(given_xy, given_xy, np.zeros(len(given_xy)))
         """The affine map so far."""
         self.is_map_free = False
-        """Whether the affine map follows the positions; else what they have of one in common is taken out."""
+        """True if the affine map follows the positions. False removes the affine part that positions have in common."""
 
     @property
     def spread_px(self) -> float:
-        """Standard deviation of the positions around the affine map, along an axis."""
+        """Standard deviation of the positions around the affine map, along an axis, pixels."""
         return self._spread
 
     def take(self, affine: AffineMap, positions_xy: Float64Array) -> Float64Array:
-        """Go over to another affine map, and return the positions (pattern, 2) moved by the difference."""
+        """Take another affine map, and return the positions (pattern, 2), moved by the difference of the maps."""
         moved = positions_xy + affine.apply(self._given) - self.map.apply(self._given)
         self.map = affine
         return np.asarray(moved)
@@ -115,21 +116,21 @@ class PositionSteps:
         light: Float32Array,
         dispersion: float,
     ) -> Float64Array:
-        """Return where a step takes some patterns.
+        """Return the positions of some patterns after a step.
 
         Args:
-            rows: of the patterns (pattern,).
-            positions_xy: where they are (pattern, 2).
-            patches: (pattern, N, N).
+            rows: rows of the patterns (pattern,).
+            positions_xy: their present positions (pattern, 2), pixels.
+            patches: their object patches (pattern, N, N).
             toward_object: sum over modes of conj(P) times the change of the exit wave (pattern, N, N).
             light: sum over modes of |P|^2 (N, N).
-            dispersion: variance of the counts over that of the likelihood.
+            dispersion: variance of the counts, divided by that of the likelihood.
 
         Returns:
-            (pattern, 2), axis 1 = (x, y).
+            New positions (pattern, 2), axis 1 = (x, y), pixels.
         """
         score, curvature = _score_and_curvature(patches, toward_object, light)
-        # Of 2 (modulus - amplitude)^2 half the energy of a change is seen, in the direction of the far field alone.
+        # The misfit 2 (modulus - amplitude)^2 sees half the energy of a change: the part along the far field.
         score, curvature = 4 * score / dispersion, 2 * curvature / dispersion
         self._information[rows] = np.trace(curvature, axis1=1, axis2=2) / 2
         prior = 1 / self._spread**2
@@ -143,20 +144,20 @@ class PositionSteps:
         """Fit the prior to the positions after a sweep, and keep them within their limit.
 
         Args:
-            positions_xy: of all patterns (pattern, 2).
-            fitted: rows that count.
+            positions_xy: positions of all patterns (pattern, 2), pixels.
+            fitted: rows of the fitted patterns, which decide.
 
         Returns:
-            Positions (pattern, 2) whose mean over the fitted ones is that of the given ones.
+            Positions (pattern, 2); the mean of the fitted ones is that of their given positions.
         """
         drift = (positions_xy - self._given)[fitted].mean(axis=0)
         positions = positions_xy - drift
-        # A single runaway must not turn the whole scan.
+        # A single outlier must not turn the whole scan.
         apart = np.hypot(*(positions - self.map.apply(self._given)).T)
         weights = np.where(apart[fitted] <= 3 * np.median(apart[fitted]) + 1e-3, 1.0, 0.0)
         common = fit_affine(self._given[fitted], positions[fitted], weights)
         if self.is_map_free:
-            # The object follows the positions, so that a sweep shows a part of the way alone.
+            # The object follows the positions, so a sweep shows only a part of the error of the map.
             matrix = self.map.matrix + _MAP_GAIN * (common.matrix - self.map.matrix)
             self.map = replace(common, matrix=matrix)
             positions = positions + self.map.apply(self._given) - common.apply(self._given)
@@ -177,7 +178,7 @@ def _score_and_curvature(
 ) -> tuple[Float64Array, Float64Array]:
     """Return Re sum conj(dO/dx) toward_object (pattern, 2) and Re sum light conj(dO/dx) dO/dy (pattern, 2, 2).
 
-    Moving a position by +x reads the object further along x: the patch changes by +dO/dx.
+    A move of a position by +x reads the object further along x, so the patch changes by +dO/dx.
     """
     along_x, along_y = np.zeros_like(patches), np.zeros_like(patches)
     np.subtract(patches[:, :, 2:], patches[:, :, :-2], out=along_x[:, :, 1:-1])

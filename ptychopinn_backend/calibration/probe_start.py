@@ -1,4 +1,4 @@
-"""Where the probe begins: as the scan has it, from an aperture and a defocus, or from the mean pattern alone."""
+"""The first probe of a calibration: from the scan, from an aperture and a defocus, or from the mean pattern alone."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from ptychopinn_backend.arrays import Complex64Array, Float64Array
 from ptychopinn_backend.errors import DataError
 
 _SECOND_MODE_PART: Final = 0.06
-"""Part of the light every added mode begins with."""
+"""Part of the light that every added mode has at the start."""
 _BEAM_PARTS: Final = (1 / 6, 1 / 3, 2 / 3)
-"""Widths of the defocused beams that are tried, as parts of N."""
+"""Widths of the defocused beams to try, as parts of N."""
 
 
 def scaled_to(probe: Complex64Array, counts: float) -> Complex64Array:
-    """Return the probe with sum |P|^2 = `counts`, the mean counts of a pattern: then vacuum is about 1."""
+    """Return the probe, scaled to sum |P|^2 = `counts`, the mean counts of a pattern; vacuum is then about 1."""
     power = float(np.sum(np.abs(probe) ** 2, dtype=np.float64))
     return np.asarray(probe * np.sqrt(counts / power), np.complex64)
 
 
 def with_modes(probe: Complex64Array, modes: int) -> Complex64Array:
-    """Return a probe with at least so many modes: the first one times x, y, x^2, ... about its centre of light.
+    """Return a probe with at least a given number of modes: the first mode times x, y, x^2, ... about its centre.
 
-    That is how the modes of a partially coherent or vibrating beam begin (Thibault and Menzel, Nature 494, 68, 2013).
+    The modes of a partially coherent or vibrating beam start in this way (Thibault and Menzel, Nature 494, 68, 2013).
 
     Args:
-        probe: (mode, N, N).
-        modes: how many; a probe that has more keeps them.
+        probe: probe (mode, N, N).
+        modes: number of modes; a probe with more modes keeps them.
 
     Returns:
-        (mode, N, N) of the same total light.
+        Probe (mode, N, N) with the same total light.
     """
     missing = modes - len(probe)
     if missing <= 0:
@@ -50,7 +50,7 @@ def with_modes(probe: Complex64Array, modes: int) -> Complex64Array:
 
 
 def probe_of_pupil(pupil: Float64Array, defocus_px2: float) -> Complex64Array:
-    """Return the beam behind a lens with a pupil, out of focus.
+    """Return the out-of-focus beam behind a lens with a pupil.
 
     A ray of frequency f, in cycles per pixel, meets the object f * defocus_px2 pixels from the axis.
 
@@ -59,7 +59,7 @@ def probe_of_pupil(pupil: Float64Array, defocus_px2: float) -> Complex64Array:
         defocus_px2: wavelength times distance from the focus, in areas of an object pixel.
 
     Returns:
-        (1, N, N) centred on the array.
+        Beam (1, N, N), centred on the array.
     """
     frequency = (np.arange(len(pupil)) - len(pupil) // 2) / len(pupil)
     squared = frequency[:, np.newaxis] ** 2 + frequency**2
@@ -72,11 +72,11 @@ def pupil_of(mean_pattern: Float64Array, aperture_px: float | None) -> Float64Ar
 
     Args:
         mean_pattern: mean counts (N, N), zero frequency at the array centre.
-        aperture_px: diameter of a round aperture in detector pixels; None takes the root of the mean pattern, in which
-            the object's own scattering is included.
+        aperture_px: diameter of a round aperture in detector pixels; None takes the square root of the mean pattern,
+            which includes the scattering of the object.
 
     Returns:
-        (N, N).
+        Amplitude (N, N).
 
     Raises:
         DataError: the patterns hold no light.
@@ -90,19 +90,19 @@ def pupil_of(mean_pattern: Float64Array, aperture_px: float | None) -> Float64Ar
 
 
 def trial_defocuses(pupil: Float64Array) -> list[float]:
-    """Return the defocuses that are tried where none is known: beams of several widths before and behind the focus.
+    """Return the defocuses to try if none is known: beams of several widths before and behind the focus.
 
     Args:
-        pupil: amplitude on the detector (N, N).
+        pupil: amplitude on the detector (N, N), zero frequency at the array centre.
 
     Returns:
-        Wavelength times distance, in areas of an object pixel; 0 among them.
+        Defocuses (wavelength times distance) in areas of an object pixel, including 0.
     """
     N = len(pupil)
     axis = np.arange(N) - N / 2
     weight = pupil**2
     mean_square = float((weight * (axis[:, np.newaxis] ** 2 + axis**2)).sum() / weight.sum())
-    # The root mean square of the frequency, times two for the whole width.
+    # This is the root mean square of the frequency, times two for the whole width.
     spread = 2 * np.sqrt(max(mean_square, 1.0)) / N
     widths = [part * N / spread for part in _BEAM_PARTS]
     return [0.0, *(sign * width for width in widths for sign in (1.0, -1.0))]

@@ -1,10 +1,10 @@
 """Accelerated joint refinement of object, probe modes, positions and beam strength.
 
-One step brings the change d of the exit waves back to object and probe, divided by the energy the other puts there:
-O += s sum conj(P) d / sum |P|^2, P += s sum conj(O) d / sum |O|^2. With s = 1 for one of them alone, and s = 1/2 for
-both together, this minimises an upper bound of the misfit, since |P dO + O dP|^2 <= 2 |P dO|^2 + 2 |O dP|^2. Both move
-on between steps as in Nesterov's method. A sweep visits every pattern once, in batches that each cover the whole scan:
-many batches go far, one batch of all patterns averages the noise.
+One step takes the change d of the exit waves back to object and probe, each divided by the energy of the other one:
+O += s sum conj(P) d / sum |P|^2, P += s sum conj(O) d / sum |O|^2. Here s = 1 for one of them alone, and s = 1/2 for
+both together. This minimises an upper bound of the misfit, since |P dO + O dP|^2 <= 2 |P dO|^2 + 2 |O dP|^2. Between
+steps both move on as in Nesterov's method. A sweep visits every pattern once, in batches that each cover the whole
+scan. Many batches make fast progress, and a single batch of all patterns averages the noise.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from ptychopinn_backend.physics.likelihood import Likelihood, poisson_deviance
 from ptychopinn_backend.physics.object_patches import add_patches, extract_patches, window_corners
 
 _BATCH_MOMENTUM: Final = 0.85
-"""Most momentum between batches; more does not forget their noise."""
+"""Largest momentum between batches; a larger one would keep their noise."""
 _OBJECT_FLOOR: Final = 0.1
 _FINAL_OBJECT_FLOOR: Final = 0.02
 _STRONG_PRIOR: Final = 0.1
-"""Strength of the prior over the light of a batch from which every batch is smoothed."""
+"""Ratio of the prior's strength to the light of a batch from which the object is smoothed after every batch."""
 _PROBE_FLOOR: Final = 0.05
-"""Fractions of the largest divisor that are added to it: what is hardly lit changes slowly."""
+"""Fractions of the largest divisor that are added to the divisor, so that pixels with little light change slowly."""
 _JUDGED_CHUNKS: Final = 3
-"""Every how many chunks of a sweep one tells the misfit."""
+"""One of so many chunks of a sweep is used to measure the misfit."""
 _FELT: Final = 0.003
 _STRENGTH_RANGE: Final = (0.2, 5.0)
 
 
 @dataclass(frozen=True)
 class Moves:
-    """What a sweep may change."""
+    """Quantities that a sweep may change."""
 
     object: bool = True
     """The object."""
@@ -54,7 +54,7 @@ class Moves:
 
 
 class Refinement:
-    """Refines an estimate sweep by sweep."""
+    """Refines an estimate, sweep by sweep."""
 
     def __init__(
         self,
@@ -66,22 +66,22 @@ class Refinement:
         position_limit_px: float = 5.0,
         seed: int = 0,
     ) -> None:
-        """Begin at an estimate.
+        """Start at an estimate.
 
         Args:
             measured: the patterns.
-            estimate: where to begin.
+            estimate: the first estimate.
             likelihood: law of noise.
-            smoothness: strength of the prior on the object, photons per pixel; 0 is none.
-            position_limit_px: how far a position may move.
-            seed: of the order of patterns in batches.
+            smoothness: strength of the prior on the object, photons per pixel; 0 takes no prior.
+            position_limit_px: largest distance of a position from the affine image of its given place, pixels.
+            seed: seed of the order of patterns in batches.
         """
         self.measured = measured
         self.estimate = estimate
         self.smoothness = smoothness
         self.positions = PositionSteps(measured.given_xy, position_limit_px)
         self.dispersion = 1.0
-        """Deviance over valid pixels of the latest sweep, at least 1."""
+        """Deviance per valid pixel of the latest sweep, at least 1."""
         self._rng = np.random.default_rng(seed)
         self._likelihood = likelihood
         self._fit = FarFieldFit(len(estimate.probe), measured.N, likelihood, measured.valid_pixels)
@@ -100,11 +100,11 @@ class Refinement:
         self._light: Float32Array | None = None
 
     def restart(self, estimate: Estimate, likelihood: Likelihood | None = None) -> None:
-        """Go on from another estimate, without momentum.
+        """Continue from another estimate, without momentum.
 
         Args:
-            estimate: where to begin.
-            likelihood: law of noise; None keeps it.
+            estimate: the new estimate.
+            likelihood: law of noise; None keeps the present one.
         """
         self.estimate = estimate
         self._likelihood = likelihood or self._likelihood
@@ -116,20 +116,20 @@ class Refinement:
         """Visit every fitted pattern once.
 
         Args:
-            batches: in how many parts; 1 takes all patterns together.
-            moves: what may change.
+            batches: number of batches; 1 takes all patterns together.
+            moves: quantities that may change.
 
         Returns:
-            The misfit on the way, from before each batch's step.
+            The fit during the sweep, measured before the step of each batch.
         """
-        # A part of the patterns tells whether to restart, and how large the misfit is.
+        # A part of the patterns is enough to decide on a restart and to measure the misfit.
         total = FitSum(self.measured, every=_JUDGED_CHUNKS)
         for rows in evenly_spread_batches(self.estimate.positions_xy, self.measured.fitted, batches, self._rng):
             self._step(rows, batches, moves, total)
         self._smooth_for_the_sweep()
         fit = total.value()
         if batches == 1:
-            # Where a step made it worse the momentum pointed uphill (O'Donoghue and Candes, 2015).
+            # If a step made the misfit larger, the momentum pointed uphill (O'Donoghue and Candes, 2015).
             if fit.deviance > self._last:
                 self._momentum = 1.0
             self._last = fit.deviance
@@ -144,7 +144,7 @@ class Refinement:
         return fit
 
     def is_prior_felt(self, smoothness: float) -> bool:
-        """Return whether a prior of that strength changes anything against the light of all patterns."""
+        """Return whether a prior of this strength has an effect against the light of all patterns."""
         now = self.estimate
         power = float(np.sum(np.abs(now.probe) ** 2, dtype=np.float64))
         lit = np.prod(np.ptp(now.positions_xy, axis=0) + 1)
@@ -152,13 +152,13 @@ class Refinement:
         return smoothness * self.dispersion > _FELT * light
 
     def score(self, rows: IntArray) -> Fit:
-        """Return how well the estimate explains some patterns.
+        """Return the fit of the estimate to some patterns.
 
         Args:
-            rows: of the patterns.
+            rows: rows of the patterns.
 
         Returns:
-            The misfit.
+            The fit.
         """
         total = FitSum(self.measured)
         for some in self.chunks(rows):
@@ -166,7 +166,7 @@ class Refinement:
         return total.value()
 
     def pattern_deviances(self, rows: IntArray) -> Float64Array:
-        """Return the Poisson deviance of every one of a few patterns (pattern,), at most those of a chunk."""
+        """Return the Poisson deviance of each of some patterns (pattern,); they must fit into one chunk."""
         return poisson_deviance(self.measured.amplitudes[rows], self._predicted(rows), self.measured.valid_pixels)
 
     def _predicted(self, rows: IntArray) -> Float32Array:
@@ -176,7 +176,7 @@ class Refinement:
         return predicted if strengths is None else predicted * strengths[:, np.newaxis, np.newaxis]
 
     def held_out(self) -> Fit:
-        """Return how well the estimate explains the patterns that were held out."""
+        """Return the fit of the estimate to the held-out patterns."""
         return self.score(self.measured.held_out)
 
     def _step(self, rows: IntArray, batches: int, moves: Moves, total: FitSum) -> None:
@@ -211,7 +211,7 @@ class Refinement:
     def _new_object(
         self, obj: Complex64Array, sums: _Sums, share: np.float32, floor: float, part: float
     ) -> Complex64Array:
-        """Return the object after a step; a prior that is weak against one batch waits for the end of the sweep."""
+        """Return the object after a step. A prior that is weak against one batch waits for the end of the sweep."""
         target = _moved(obj, sums.object_change, sums.illumination, share, floor)
         strength = self.smoothness * self.dispersion
         light = (sums.illumination + np.float32(floor) * sums.illumination.max()) / share
@@ -233,12 +233,12 @@ class Refinement:
         return np.float32(ahead if batches == 1 else min(ahead, _BATCH_MOMENTUM))
 
     def chunks(self, rows: IntArray) -> Iterator[IntArray]:
-        """Yield rows in parts that are compared together."""
+        """Yield the rows in chunks that are compared together."""
         for start in range(0, len(rows), self._fit.batch_size):
             yield rows[start : start + self._fit.batch_size]
 
     def _move_held_out(self) -> None:
-        """Move the held-out patterns by what they themselves say; object and probe stay."""
+        """Move the held-out patterns by their own counts; object and probe stay as they are."""
         now, rows = self.estimate, self.measured.held_out
         light: Float32Array = np.sum(np.abs(now.probe) ** 2, axis=0, dtype=np.float32)
         positions = now.positions_xy.copy()
@@ -251,7 +251,7 @@ class Refinement:
         now.positions_xy = positions
 
     def _weigh_patterns(self) -> None:
-        """Give every pattern the strength for which it predicts as many counts as were measured."""
+        """Give every pattern the strength with which it predicts as many counts as were measured."""
         now, measured = self.estimate, self.measured
         strengths = np.ones(len(now.positions_xy), np.float32) if now.strengths is None else now.strengths.copy()
         for some in self.chunks(np.arange(len(strengths))):
@@ -264,12 +264,12 @@ class Refinement:
         now.strengths = np.clip(strengths, *_STRENGTH_RANGE)
 
     def _orthogonalise(self) -> None:
-        """Turn the modes so that they are orthogonal, the strongest first; predictions and momentum are turned too."""
+        """Make the modes orthogonal, the strongest first; the momentum is rotated with them."""
         now = self.estimate
         flat = now.probe.reshape(len(now.probe), -1)
         _, turn = np.linalg.eigh(flat @ flat.conj().T)
         turn = turn.conj().T[::-1].astype(np.complex64)
-        # The phase of a mode is free: the largest part of the former mode keeps its own.
+        # The phase of a mode is free. Here the largest part of the former mode keeps its phase.
         largest = turn[np.arange(len(turn)), np.abs(turn).argmax(axis=1)]
         turn *= (largest.conj() / np.abs(largest))[:, np.newaxis]
         before = self._before[1]
@@ -278,7 +278,7 @@ class Refinement:
 
 
 class _Sums:
-    """What the patterns of a batch add up to."""
+    """Sums over the patterns of a batch."""
 
     def __init__(self, now: Estimate, probe: Complex64Array) -> None:
         self.light: Float32Array = np.sum(np.abs(probe) ** 2, axis=0, dtype=np.float32)
@@ -290,7 +290,7 @@ class _Sums:
 
     def add_object(self, toward: Complex64Array, positions_xy: Float64Array, strengths: Float32Array | None) -> None:
         add_patches(self.object_change, toward, self._origin, positions_xy)
-        # The divisor only sets the pace, so whole pixels do.
+        # The divisor only sets the pace, so whole pixels are accurate enough.
         N = self.light.shape[-1]
         corners, fractions = window_corners(self._origin, positions_xy, N)
         corners = np.clip(corners + (fractions >= 0.5), 0, np.array(self.illumination.shape) - N)

@@ -1,4 +1,4 @@
-"""What calibration found, and the scan with it."""
+"""The result of a calibration, and the scan with this result."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What calibration found, and whether it should be believed."""
+    """Result of a calibration, and whether it should be believed."""
 
     object: Complex64Array
-    """(row, column); object times probe gives counts."""
+    """Object (row, column); object times probe gives counts."""
     origin_rc: tuple[float, float]
-    """(row, column) in `object` of scan coordinate (0, 0), pixels."""
+    """Place of scan coordinate (0, 0) in `object` (row, column), pixels."""
     probe: Complex64Array
-    """(mode, N, N), orthogonal modes, the strongest first."""
+    """Probe (mode, N, N) with orthogonal modes, the strongest first."""
     positions_xy: Float64Array
     """Refined positions (pattern, 2), axis 1 = (x, y), pixels."""
     strengths: Float32Array
-    """Light of every pattern relative to the probe's (pattern,); ones where it was not refined."""
+    """Light of every pattern relative to that of the probe (pattern,); ones if it was not refined."""
     affine: AffineMap
-    """How the refined positions follow from the given ones on the whole."""
+    """Affine map from the given positions to the refined ones."""
     position_spread_px: float
-    """Standard deviation of the refined positions around that, along an axis; 0 where they were not refined."""
+    """Standard deviation of the refined positions around this map, along an axis, pixels; 0 if not refined."""
     likelihood: Likelihood
-    """Law of noise that was used last."""
+    """Law of noise at the end."""
     before: Fit | None
-    """Held-out patterns under probe and positions as given, with an object fitted to them; None without a probe."""
+    """Fit of the held-out patterns with the given probe and positions, and a fitted object; None without a probe."""
     after: Fit
-    """Held-out patterns in the end."""
+    """Fit of the held-out patterns at the end."""
     fitted: Fit
-    """Patterns that were fitted, in the end."""
+    """Fit of the fitted patterns at the end."""
     held_out: IntArray
-    """Rows that were held out."""
+    """Rows of the held-out patterns."""
     believed: bool
-    """Whether probe and positions should take the place of the given ones."""
+    """Whether probe and positions should replace the given ones."""
     reason: str
-    """Why, in one sentence."""
+    """Reason for this in one sentence."""
     sweeps: int
-    """Passes over the patterns."""
+    """Number of passes over the patterns."""
     elapsed_s: float
-    """Seconds it took."""
+    """Duration of the calibration in seconds."""
 
     def summary(self) -> dict[str, Any]:
-        """Return the figures as JSON values."""
+        """Return the numbers of the result as JSON values."""
         before = None if self.before is None else self.before.r_factor
         return {
             "r_free_before": before,
@@ -89,15 +89,15 @@ class Calibration:
 
 
 def calibrated_scan(scan: RawData, calibration: Calibration) -> RawData:
-    """Return the scan with the probe, positions and beam strength that were found.
+    """Return the scan with the probe, positions and beam strength of a calibration.
 
     Args:
         scan: the scan that was calibrated.
-        calibration: what was found; where it should not be believed the scan keeps its own values.
+        calibration: the result; if it should not be believed, the scan keeps its own values.
 
     Returns:
-        A new scan; its nominal positions (`xcoords_start`) are the given ones unless it has some, and its metadata say
-        what was done under 'calibration'.
+        A new scan. Its nominal positions (`xcoords_start`) are the given ones, unless the scan has nominal positions.
+        Its patterns are divided by the strengths. Its metadata have the summary of the calibration as 'calibration'.
 
     Raises:
         DataError: the calibration has another number of patterns.
@@ -125,6 +125,6 @@ def calibrated_scan(scan: RawData, calibration: Calibration) -> RawData:
 
 
 def mode_parts(probe: Complex64Array) -> list[float]:
-    """Return the part of the light in every mode."""
+    """Return the part of the total light in every mode."""
     powers = np.sum(np.abs(probe.astype(np.complex128)) ** 2, axis=(1, 2))
     return [float(power) for power in powers / powers.sum()]

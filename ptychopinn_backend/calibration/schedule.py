@@ -1,4 +1,4 @@
-"""How long to refine: while the patterns that are held out gain, and no further."""
+"""The length of a refinement: it goes on as long as the held-out patterns gain."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ptychopinn_backend.calibration.fit import Fit
 from ptychopinn_backend.calibration.refinement import Moves, Refinement
 
 _WINDOW: Final = 3
-"""Sweeps over which a gain is looked for."""
+"""Number of sweeps over which a gain must appear."""
 _PRIOR_RATIO: Final = 3.0
 _MOST_PRIOR_STEPS: Final = 4
 _PRIOR_SWEEPS: Final = 5
 _WORTH_A_PRIOR: Final = 0.0005
-"""Relative gain in deviance below which another prior is no better."""
+"""Least relative gain in deviance for which another strength of the prior is better."""
 
 OnSweep = Callable[[int, Fit], None]
-"""Called with the number of sweeps so far and the fit of the held-out patterns (of all, where none is held out)."""
+"""Called with the number of sweeps so far and the fit of the held-out patterns, or of all if none is held out."""
 
 
 @dataclass(eq=False)
@@ -31,23 +31,23 @@ class Progress:
     on_sweep: OnSweep | None = None
     """Called after every sweep."""
     sweeps: int = 0
-    """So far."""
+    """Number of sweeps so far."""
 
     def run(
         self, refinement: Refinement, batches: int, moves: Moves, *, fewest: int, most: int, least_gain: float
     ) -> Fit:
-        """Sweep until the held-out patterns gain no more, and keep the estimate that suits them best.
+        """Sweep until the held-out patterns no longer gain, and keep the estimate that fits them best.
 
         Args:
-            refinement: what is refined; ends at the best estimate, without momentum.
-            batches: of a sweep.
-            moves: what may change.
-            fewest: sweeps at least.
-            most: sweeps at most.
-            least_gain: relative gain in deviance over three sweeps that is worth going on.
+            refinement: the refinement; at the end it has the best estimate and no momentum.
+            batches: number of batches in a sweep.
+            moves: quantities that may change.
+            fewest: least number of sweeps.
+            most: largest number of sweeps.
+            least_gain: least relative gain in deviance over three sweeps for which the sweeps go on.
 
         Returns:
-            The judge's fit of the best estimate.
+            Fit of the best estimate to the patterns that judge.
         """
         best: tuple[Fit, Estimate] | None = None
         history: list[float] = []
@@ -68,12 +68,12 @@ class Progress:
 
 
 def suit_smoothness(progress: Progress, refinement: Refinement, moves: Moves) -> None:
-    """Make the prior on the object weaker or stronger while the held-out patterns gain.
+    """Make the prior on the object weaker or stronger as long as the held-out patterns gain.
 
     Args:
         progress: counts the sweeps.
-        refinement: ends at the best estimate, with the prior that led to it.
-        moves: what may change.
+        refinement: the refinement; at the end it has the best estimate and the prior of that estimate.
+        moves: quantities that may change.
     """
     if not refinement.smoothness > 0 or not len(refinement.measured.held_out):
         return
@@ -96,7 +96,7 @@ def suit_smoothness(progress: Progress, refinement: Refinement, moves: Moves) ->
 
 
 def judge(refinement: Refinement) -> Fit:
-    """Return the fit of the held-out patterns; where none is held out, of all."""
+    """Return the fit of the held-out patterns, or of all patterns if none is held out."""
     measured = refinement.measured
     return refinement.score(measured.held_out if len(measured.held_out) else measured.fitted)
 

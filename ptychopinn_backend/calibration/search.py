@@ -1,4 +1,4 @@
-"""Positions that gradients cannot reach: single patterns are tried at places around their own."""
+"""Search for positions that gradients cannot reach, by trials of single patterns at places around their own."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _OUTLIER_DEVIATIONS: Final = 3.0
 
 
 def search_positions(refinement: Refinement, rows: IntArray, reach_px: float) -> int:
-    """Move patterns to the best of some places around the affine image of their given positions.
+    """Move patterns to the best of several places around the affine image of their given positions.
 
     Args:
-        refinement: holds the estimate; its positions change where a place is better than the present one.
-        rows: of the patterns.
-        reach_px: how far from the given position places are tried.
+        refinement: refinement with the estimate; a position changes if another place is better.
+        rows: rows of the patterns.
+        reach_px: largest distance of these places from the affine image, pixels.
 
     Returns:
-        How many moved.
+        Number of patterns that moved.
     """
     if not len(rows):
         return 0
@@ -44,9 +44,9 @@ def search_positions(refinement: Refinement, rows: IntArray, reach_px: float) ->
 
 
 def ill_fitting(refinement: Refinement, measured: Measured) -> IntArray:
-    """Return the fitted patterns that are explained far worse than the others for their counts."""
+    """Return the rows of fitted patterns that are explained much worse than the others, relative to their counts."""
     rows = measured.fitted
-    # In parts: all patterns at once would be held three times.
+    # The loop takes chunks, since all patterns at once would need three times their memory.
     counts = [
         np.square(measured.amplitudes[some], dtype=np.float64).sum(axis=(1, 2)) for some in refinement.chunks(rows)
     ]
@@ -57,7 +57,7 @@ def ill_fitting(refinement: Refinement, measured: Measured) -> IntArray:
 
 
 def deviances(refinement: Refinement, rows: IntArray) -> Float64Array:
-    """Return the Poisson deviance of every one of some patterns (pattern,)."""
+    """Return the Poisson deviance of each of some patterns (pattern,)."""
     return np.concatenate([refinement.pattern_deviances(some) for some in refinement.chunks(rows)])
 
 

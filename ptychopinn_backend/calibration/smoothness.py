@@ -1,7 +1,7 @@
-"""A quadratic prior on the object: neighbouring pixels are alike, as far as the counts do not say otherwise.
+"""A quadratic prior on the object: neighbouring pixels are alike, unless the counts contradict.
 
-Minus its logarithm is sum |difference of neighbours|^2 / variance. Together with the likelihood it makes the classical
-regularised reconstruction, and lets the unlit rim fade into what lies beside it instead of into noise.
+Minus the logarithm of the prior is sum |difference of neighbours|^2 / variance. Together with the likelihood it gives
+the classical regularised reconstruction. The rim without light then continues its neighbours smoothly, without noise.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from ptychopinn_backend.arrays import Complex64Array, Float32Array
 _INNER_STEPS: Final = 6
 _ENOUGH: Final = 0.03
 NEGLIGIBLE: Final = 2e-3
-"""Strength relative to the median light below which the prior changes nothing worth its time."""
+"""Strength of the prior relative to the median light, below which its effect is not worth its time."""
 
 
 def smoothed(target: Complex64Array, light: Float32Array, strength: float) -> Complex64Array:
     """Return the object x that minimises sum light |x - target|^2 + strength sum |difference of neighbours|^2.
 
-    A few preconditioned conjugate gradients; pixels without light follow their neighbours.
+    The function takes a few steps of preconditioned conjugate gradients. Pixels without light follow their neighbours.
 
     Args:
-        target: where the counts alone would move the object (row, column).
+        target: object (row, column) to which the counts alone would lead.
         light: weight of every pixel (row, column), positive.
         strength: weight of the prior, in the unit of `light`.
 
     Returns:
-        (row, column).
+        Object (row, column).
     """
     diagonal = light + np.float32(4 * strength)
     x = target.copy()
@@ -53,7 +53,7 @@ def smoothed(target: Complex64Array, light: Float32Array, strength: float) -> Co
 def _laplacian(image: Complex64Array) -> Complex64Array:
     """Return for every pixel the sum over its neighbours of (pixel - neighbour)."""
     out = np.zeros_like(image)
-    # As real numbers, of which a pixel takes two: the same sums in longer rows.
+    # A complex pixel is viewed as two real numbers, which gives the same sums in longer rows.
     values, sums = image.view(np.float32), out.view(np.float32)
     down = values[1:] - values[:-1]
     sums[1:] += down
