@@ -1,1 +1,1 @@
-"""Inference on streams: frames and positions are paired, predicted and put together while they come."""
+"""Inference on streams: frames and positions are paired, predicted and stitched while they arrive."""

@@ -1,7 +1,7 @@
-"""Channels of EPICS PVAccess, through p4p: frames and positions in, pictures and counters out.
+"""Channels of EPICS PVAccess through p4p: they carry frames and positions in, and pictures and counters out.
 
-What comes off a wire is numbers and text: PVAccess has no pickles, and whatever does not have the expected fields is
-counted as unreadable.
+Data from the network are numbers and text. PVAccess has no pickles, and an update without the expected fields counts as
+unreadable.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SCHEME: Final = "pva://"
 LOOPBACK: Final = "127.0.0.1"
 QUEUE: Final = 4096
-"""Updates that wait on the way from a sender, at most."""
+"""Largest number of updates that wait on the way from a sender."""
 SCAN_ATTRIBUTE: Final = "scan"
 """Attribute of a frame, and field of a position, with the name of its scan."""
 _REQUEST: Final = f"field()record[queueSize={QUEUE}]"
@@ -48,7 +48,7 @@ def require_p4p() -> None:
     """Raise unless p4p is installed.
 
     Raises:
-        BackendUnavailableError: says what to install.
+        BackendUnavailableError: p4p is not installed; the message says how to install it.
     """
     try:
         import p4p  # noqa: F401
@@ -66,10 +66,10 @@ def channel_name(address: str) -> str:
         address: 'pva://NAME'.
 
     Returns:
-        NAME.
+        The name NAME.
 
     Raises:
-        ConfigError: another scheme, or no name.
+        ConfigError: the address has another scheme or no name.
     """
     name = address.removeprefix(SCHEME)
     if not address.startswith(SCHEME) or not name or name.startswith("/"):
@@ -82,24 +82,24 @@ def channel_name(address: str) -> str:
 
 @dataclass(frozen=True)
 class Network:
-    """Where channels are looked for and served; the loopback interface unless somebody names another."""
+    """Addresses for finding and serving channels. The default is the loopback interface."""
 
     interface: str = LOOPBACK
     """Address of the interface on which this computer serves its own channels."""
     addresses: str = LOOPBACK
-    """Where servers are looked for: addresses, with spaces between them."""
+    """Addresses at which servers are searched, separated by spaces."""
     server_port: int = 0
-    """TCP port of the server; 0 takes a free one, which clients find by a search."""
+    """TCP port of the server; 0 takes a free port, which clients find by a search."""
     search_port: int | None = None
-    """UDP port of searches; None takes 5076."""
+    """UDP port for searches; None takes 5076."""
 
     @property
     def is_local(self) -> bool:
-        """Whether nothing leaves this computer."""
+        """Whether all data stay on this computer."""
         return self.interface == LOOPBACK and set(self.addresses.split()) <= {LOOPBACK}
 
     def of_server(self) -> dict[str, str]:
-        """Return the settings of a server."""
+        """Return the settings of a server, by their EPICS names."""
         found = {
             "EPICS_PVAS_INTF_ADDR_LIST": self.interface,
             "EPICS_PVAS_BEACON_ADDR_LIST": self.addresses,
@@ -111,7 +111,7 @@ class Network:
         return found
 
     def of_client(self) -> dict[str, str]:
-        """Return the settings of a client."""
+        """Return the settings of a client, by their EPICS names."""
         found = {"EPICS_PVA_ADDR_LIST": self.addresses, "EPICS_PVA_AUTO_ADDR_LIST": "NO"}
         if self.is_local:
             found["EPICS_PVA_INTF_ADDR_LIST"] = LOOPBACK
@@ -130,17 +130,17 @@ def ndarray_type() -> Type:
 def ndarray_value(
     kind: Type, image: AnyArray, number: int, time_s: float, attributes: Mapping[str, Any] | None = None
 ) -> Value:
-    """Return an image as areaDetector sends it.
+    """Return an image in the form in which areaDetector sends it.
 
     Args:
-        kind: from `ndarray_type`.
-        image: (row, column).
-        number: its uniqueId.
-        time_s: its time stamp, seconds since 1970.
-        attributes: name -> value.
+        kind: structure from `ndarray_type`.
+        image: image (row, column).
+        number: uniqueId of the image.
+        time_s: time stamp of the image, seconds since 1970.
+        attributes: values of attributes, by name.
 
     Returns:
-        The value.
+        The value of p4p.
     """
     from p4p import Value
 
@@ -169,18 +169,18 @@ def frame_of(value: Value, arrived_s: float, scan_attribute: str = SCAN_ATTRIBUT
     """Read an NTNDArray.
 
     Args:
-        value: as it came.
-        arrived_s: when it came.
-        scan_attribute: name of the attribute with the name of its scan.
+        value: the value as it arrived.
+        arrived_s: time of its arrival, seconds of the receiver's monotonic clock.
+        scan_attribute: attribute with the name of the scan.
 
     Returns:
-        The frame, its counts in the shape the dimensions say, or flat where they say another number; None where there
-        is no image in it.
+        The frame. Its counts have the shape of the dimensions, or are flat if the dimensions do not fit their number.
+        None if the value has no uncompressed image.
     """
     image = value.get("value")
     if not isinstance(image, np.ndarray) or image.size == 0 or str(value.get("codec.name", "") or ""):
         return None
-    # The memory of a value belongs to p4p as long as somebody refers to it, so that no copy is needed.
+    # p4p keeps the memory of a value as long as an array refers to it, so no copy is needed.
     shape = tuple(int(item.size) for item in reversed(value.get("dimension") or []))
     counts = np.asarray(image)
     if len(shape) > 2:
@@ -196,16 +196,16 @@ def frame_of(value: Value, arrived_s: float, scan_attribute: str = SCAN_ATTRIBUT
 
 @dataclass(frozen=True)
 class PositionUnits:
-    """How numbers of an encoder become object pixels; the same as for scan files."""
+    """Conversion of encoder values to object pixels, the same as for scan files."""
 
     pixel_size_m: float | None = None
-    """Side of an object pixel, where positions are metres; None where they are pixels."""
+    """Side of an object pixel in metres, if positions are in metres; None if they are in pixels."""
     swap_xy: bool = False
-    """Columns and rows are exchanged."""
+    """True if x and y are exchanged."""
     negate_x: bool = False
-    """Columns are mirrored."""
+    """True if x is negated after that."""
     negate_y: bool = False
-    """Rows are mirrored."""
+    """True if y is negated after that."""
 
     def in_pixels(self, x: float, y: float) -> tuple[float, float]:
         """Return (column, row) in object pixels."""
@@ -216,15 +216,15 @@ class PositionUnits:
 
 
 def positions_of(value: Value, units: PositionUnits) -> list[Position]:
-    """Read positions: a structure with numbers x and y, or an NTTable with such columns.
+    """Read positions from a structure with the numbers x and y, or from an NTTable with such columns.
 
     Args:
-        value: as it came; 'uniqueId' says which frames they belong to, 'time' (seconds since 1970) or the time stamp
-            when they were read, 'scan' which scan they are of.
-        units: what the numbers mean.
+        value: the value as it arrived. 'uniqueId' is the number of the frame, 'time' (seconds since 1970) or the time
+            stamp is the time of the reading, and 'scan' is the name of the scan.
+        units: conversion of the numbers to object pixels.
 
     Returns:
-        The positions; none where there are no numbers in it.
+        The positions; an empty list if the value has no such numbers.
     """
     fields = value.get("value") if _is_structure(value.get("value")) else value
     try:
@@ -255,7 +255,7 @@ def _text(value: object) -> str:
 
 
 def _stamp(value: Value, name: str) -> float:
-    """Return a time stamp in seconds since 1970; NaN where there is none."""
+    """Return a time stamp in seconds since 1970; NaN if there is none."""
     seconds = value.get(f"{name}.secondsPastEpoch")
     if not seconds:
         return UNKNOWN_TIME
@@ -264,17 +264,17 @@ def _stamp(value: Value, name: str) -> float:
 
 @dataclass(eq=False)
 class Inbox:
-    """What came and was not taken yet; filled by threads of p4p, emptied by one other. Bounded: the oldest goes."""
+    """Entries that have arrived and wait. Threads of p4p add them, and one other thread takes them."""
 
     most: int = QUEUE
-    """Entries that wait, at most."""
+    """Largest number of entries that wait; if there are more, the oldest is dropped."""
     entries: deque[Any] = field(default_factory=deque)
-    """Values, and exceptions where the connection was lost."""
+    """Entries (time of arrival, value); instead of a value, an exception marks a lost connection."""
     overrun: int = 0
-    """Entries that had to go."""
+    """Number of entries that were dropped."""
 
     def put(self, entry: Any) -> None:
-        """Add an entry; called by the threads of p4p."""
+        """Add an entry. The threads of p4p call this method."""
         self.entries.append((time.monotonic(), entry))
         if len(self.entries) > self.most:
             self.entries.popleft()
@@ -282,15 +282,15 @@ class Inbox:
 
 
 class Subscription:
-    """Follows a channel, through losses of its connection."""
+    """Follows a channel, also after its connection was lost."""
 
     def __init__(self, context: Any, name: str, most: int = QUEUE) -> None:
-        """Begin to follow.
+        """Start to follow the channel.
 
         Args:
             context: a client of p4p.
-            name: of the channel.
-            most: updates that wait to be taken, at most.
+            name: name of the channel.
+            most: largest number of updates that wait.
         """
         self.name = name
         self._inbox = Inbox(most)
@@ -300,24 +300,24 @@ class Subscription:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the sender is there, as far as its entries have been taken."""
+        """Whether the sender is connected, according to the entries that were taken so far."""
         return self._connected
 
     def take(
         self, on_value: Callable[[Value, float], None], on_return: Callable[[], None], on_overrun: Callable[[], None]
     ) -> int:
-        """Take what has come.
+        """Take all entries that have arrived.
 
         Args:
-            on_value: called with every value and the time at which it came. The first one after a connection was there
-                before: it is of the past, and left out.
-            on_return: called where the sender had been away.
-            on_overrun: called for every value that had to go because nobody took it.
+            on_value: called with every value and its time of arrival. The first value after a connection is from the
+                past and is left out.
+            on_return: called when the sender has returned.
+            on_overrun: called once for every value that was dropped because it waited too long.
 
         Returns:
-            How many entries there were.
+            Number of entries.
         """
-        # Only the other side counts up, only this side takes note: no lock is needed.
+        # Only the other side increases the count, and only this side compares it, so no lock is needed.
         while self._overruns_told < self._inbox.overrun:
             self._overruns_told += 1
             on_overrun()
@@ -336,7 +336,7 @@ class Subscription:
         return count
 
     def close(self) -> None:
-        """Follow no longer."""
+        """Stop following the channel."""
         self._monitor.close()
 
 
@@ -344,7 +344,7 @@ def open_client(network: Network) -> Any:
     """Return a client of p4p.
 
     Args:
-        network: where it looks for servers.
+        network: addresses at which the client searches for servers.
 
     Returns:
         The context.
@@ -359,11 +359,11 @@ def open_server(network: Network, channels: Mapping[str, Any]) -> Any:
     """Serve channels.
 
     Args:
-        network: on which interface.
-        channels: name -> channel of p4p.
+        network: interface of the server.
+        channels: channels of p4p, by name.
 
     Returns:
-        The server, running.
+        The running server.
     """
     require_p4p()
     from p4p.server import Server

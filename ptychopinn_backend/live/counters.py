@@ -1,4 +1,4 @@
-"""What became of everything that came: nothing is left out silently."""
+"""Counters for everything that arrives, so that nothing is left out silently."""
 
 from __future__ import annotations
 
@@ -10,61 +10,61 @@ import numpy as np
 from ptychopinn_backend.arrays import Float64Array
 
 _RECENT = 4096
-"""Frames whose lags the percentiles are taken of."""
+"""Number of the latest frames over which the percentiles of the lag are taken."""
 
 
 @dataclass
 class Counters:
-    """Numbers of frames and positions by what became of them, of all scans of a stream together.
+    """Numbers of frames and positions by their fate, over all scans of a stream.
 
-    Every frame that came is in exactly one of `used`, `repeated`, `late`, `refused`, `unpaired`, `dropped`, or still
-    waits (`waiting`).
+    Every frame that arrived is in exactly one of `used`, `repeated`, `late`, `refused`, `unpaired`, `dropped` and
+    `waiting`.
     """
 
     frames: int = 0
-    """Frames that came."""
+    """Frames that arrived."""
     positions: int = 0
-    """Positions that came."""
+    """Positions that arrived."""
     paired: int = 0
     """Frames that found their position."""
     used: int = 0
     """Frames that are in an object."""
     repeated: int = 0
-    """Frames that had come before."""
+    """Frames that had arrived before."""
     late: int = 0
-    """Frames of a scan that is over, or too far behind the newest."""
+    """Frames of a scan that is over, or with a number too far behind the newest."""
     refused: int = 0
-    """Frames of another size or type, or with NaN or values below 0, and those placed too far away."""
+    """Frames of another size or type, with NaN or values below 0, without light, or at a position too far away."""
     unpaired: int = 0
-    """Frames that were given up because no position came for them."""
+    """Frames that were given up because no position arrived for them."""
     dropped: int = 0
-    """Frames that had to go because they came faster than they are predicted."""
+    """Frames that were dropped because frames arrived faster than the network predicts them."""
     waiting: int = 0
     """Frames that wait for their position or for the network."""
     missing: int = 0
-    """Frames that never came: gaps in the numbers of the present scan."""
+    """Frames that never arrived: gaps in the numbers of the present scan."""
     positions_left: int = 0
-    """Positions that were repeated, late, not finite, or given up because no frame came for them."""
+    """Positions that were repeated, late, not finite, or given up because no frame arrived for them."""
     scans: int = 0
-    """Objects that were begun."""
+    """Objects that were started."""
     connections_lost: int = 0
-    """Times a sender went away."""
+    """Number of times that a sender returned after it was away."""
     lags_s: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
-    """From the arrival of a frame until it is in the object, of the last frames, seconds."""
+    """Lag of the latest frames, in seconds: the time from the arrival of a frame until it is in the object."""
 
     def lag_ms(self, *percentiles: float) -> Float64Array:
         """Return percentiles of the lag.
 
         Args:
-            *percentiles: 0 to 100.
+            *percentiles: percentiles, 0 to 100.
 
         Returns:
-            Milliseconds (percentile,); 0 before the first frame.
+            Lag in milliseconds (percentile,); 0 before the first frame.
         """
         return np.percentile(list(self.lags_s) or [0.0], percentiles) * 1e3
 
     def as_dict(self) -> dict[str, float]:
-        """Return every count by name, and the lag: 'lag_ms' (median) and 'lag_ms_p99'."""
+        """Return every count by name, and the lag in milliseconds: 'lag_ms' (median) and 'lag_ms_p99'."""
         counts: dict[str, float] = {
             item.name: getattr(self, item.name) for item in fields(self) if item.name != "lags_s"
         }

@@ -1,4 +1,4 @@
-"""What the growing object looks like now, for whoever shows it; one thread writes, any other reads."""
+"""The present pictures of the growing object. One thread writes them, and any other thread reads them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LARGEST_PX: Final = 1024
 
 
 def views_of(picture: Picture) -> dict[str, FloatArray]:
-    """Return what is shown of an object.
+    """Return the views of an object.
 
     Args:
-        picture: the object on the way.
+        picture: the object so far.
 
     Returns:
-        'amplitude', 'phase' (radians), 'light' (photons per pixel), 'uncertainty' (radians): (row, column) float32.
+        'amplitude', 'phase' (radians), 'light' (photons per pixel) and 'uncertainty' (radians), float32 (row, column).
     """
     return {
         "amplitude": np.abs(picture.object),
@@ -36,14 +36,14 @@ def views_of(picture: Picture) -> dict[str, FloatArray]:
 
 @dataclass(eq=False)
 class Display:
-    """The last state of a stream, and its pictures."""
+    """The latest state of a stream, and its pictures."""
 
     version: int = 0
-    """Grows with every picture."""
+    """Version of the pictures; it grows by 1 with every new picture."""
     state: dict[str, Any] = field(default_factory=dict)
-    """Counters and more, as JSON values."""
+    """Counters and further values, as JSON values."""
     views: dict[str, FloatArray] = field(default_factory=dict)
-    """From `views_of`."""
+    """Views from `views_of`."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _drawn: dict[str, tuple[int, bytes]] = field(default_factory=dict)
 
@@ -58,19 +58,19 @@ class Display:
             self.views, self.version = views, self.version + 1
 
     def now(self) -> dict[str, Any]:
-        """Return the state, with the version of the pictures."""
+        """Return the state, with the version and the shape of the pictures."""
         with self._lock:
             shape = list(self.views["amplitude"].shape) if self.views else []
             return {**self.state, "version": self.version, "shape": shape}
 
     def png(self, view: str) -> bytes | None:
-        """Return a picture; None before there is one.
+        """Return a picture; None if there is none yet.
 
         Args:
             view: one of `VIEWS`.
 
         Returns:
-            PNG, at most about 1024 pixels per side.
+            PNG file of at most about 1024 pixels per side.
         """
         with self._lock:
             version, values, light = self.version, self.views.get(view), self.views.get("light")
@@ -85,15 +85,15 @@ class Display:
 
 
 def draw(view: str, values: FloatArray, light: FloatArray) -> bytes:
-    """Draw a view in colours whose range is that of the lit part.
+    """Draw a view with colours for the range of its lit part.
 
     Args:
         view: one of `VIEWS`.
-        values: (row, column).
-        light: photons per pixel (row, column); where it is below a hundredth of its maximum nothing is drawn.
+        values: values of the view (row, column).
+        light: photons per pixel (row, column). Pixels with less than a hundredth of its maximum are transparent.
 
     Returns:
-        PNG.
+        PNG file.
     """
     from ptychopinn_backend.files.pictures import import_matplotlib
 

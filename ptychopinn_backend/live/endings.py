@@ -1,4 +1,4 @@
-"""What a scan leaves that came by a stream: the files that `infer` writes."""
+"""The files of a scan that came by a stream; they are the files that `infer` writes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ logger = logging.getLogger(__name__)
 
 
 def write_streamed(model: TrainedModel, ended: EndedScan, folder: Path, measurement: str) -> list[Path]:
-    """Write the object as it grew with the stream, and the frames that were kept as a scan file.
+    """Write the object that grew with the stream, and write the kept frames as a scan file.
 
     Args:
-        model: that predicted it.
+        model: the model that predicted the object.
         ended: the scan.
-        folder: made when missing.
-        measurement: what the frames hold, 'counts' or 'amplitudes'.
+        folder: folder of the files; it is made if it is missing.
+        measurement: content of the frames, 'counts' or 'amplitudes'.
 
     Returns:
-        The files written; none for a scan without a used frame.
+        The files that were written; an empty list if no frame of the scan was used.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -44,18 +44,18 @@ def write_streamed(model: TrainedModel, ended: EndedScan, folder: Path, measurem
 
 
 def write_final(model: TrainedModel, frames: Path, folder: Path, polish_steps: int | None) -> list[Path]:
-    """Reconstruct the frames that were used once more, as `infer` does, and write its files in place of the streamed.
+    """Reconstruct the used frames once more, as `infer` does, and replace the files of the streamed object.
 
-    Frames are in the order of their numbers then, normalised by the mean of all of them, and examined together.
+    The frames are then in the order of their numbers, normalised by the mean of all of them, and examined together.
 
     Args:
         model: a trained model.
         frames: scan file that `write_streamed` wrote.
-        folder: of the results.
+        folder: folder of the results.
         polish_steps: as for `reconstruct`.
 
     Returns:
-        The files written; none where the frames are too many for the memory, which is said.
+        The files that were written; an empty list if the frames are too large for the memory, with a warning.
     """
     if exceeds_memory_part(frames):
         logger.warning(

@@ -1,4 +1,4 @@
-"""Scan files that appear in a folder: finished ones only, each once, also after a restart."""
+"""Watch of a folder for scan files: each finished file is taken once, also after a restart."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.files.atomic_file import atomic_file, writing
 
 LEDGER_NAME: Final = "watched.json"
-"""In the folder of the results: which files were taken, and what became of them."""
+"""File in the folder of the results that lists the files that were taken, and their failures."""
 SUFFIXES: Final = (".npz", ".h5", ".hdf5", ".hdf", ".cxi", ".nxs", ".mat", ".ptyd")
-"""Of files that may be scans; others are left alone, hidden ones too."""
+"""Suffixes of files that may be scans; other files and hidden files are ignored."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a file is known by; a file that is written again is another one."""
+    """Size and time of a file, which identify it. A file that is written again counts as another file."""
 
     size: int
-    """Bytes."""
+    """Size in bytes."""
     mtime_ns: int
-    """When it was changed last."""
+    """Time of the last change, nanoseconds since 1970."""
 
 
 class Ledger:
-    """Which files were taken; on disk after every one, so that a restart takes none again."""
+    """List of the files that were taken. It is written after every file, so that a restart takes none again."""
 
     def __init__(self, folder: Path) -> None:
-        """Read what an earlier watch left.
+        """Read the list that an earlier watch has left.
 
         Args:
-            folder: of the results; made when missing.
+            folder: folder of the results; it is made if it is missing.
 
         Raises:
             ConfigError: the file is not a ledger.
             OutputError: the folder cannot be made.
         """
         self.folder = folder
-        """Of the results."""
+        """Folder of the results."""
         self._path = folder / LEDGER_NAME
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -58,17 +58,17 @@ class Ledger:
                 ) from error
 
     def knows(self, name: str, seen: Seen) -> bool:
-        """Return whether a file was taken as it is now."""
+        """Return whether a file was taken in its present state."""
         entry = self._entries.get(name)
         return entry is not None and (entry.get("size"), entry.get("mtime_ns")) == (seen.size, seen.mtime_ns)
 
     def note(self, name: str, seen: Seen, failure: str) -> None:
-        """Take note of a file.
+        """Add a file to the list.
 
         Args:
-            name: of the file, from the watched folder.
-            seen: what it was when it was taken.
-            failure: why it could not be used; '' where it could.
+            name: name of the file, relative to the watched folder.
+            seen: state of the file when it was taken.
+            failure: reason why the file could not be used; '' if it could.
 
         Raises:
             OutputError: the ledger cannot be written.
@@ -79,19 +79,19 @@ class Ledger:
 
 
 class FolderWatch:
-    """Looks into a folder again and again; a file is finished when it did not change for some time."""
+    """Looks into a folder again and again. A file is finished if it has not changed for some time."""
 
     def __init__(self, folder: Path, ledger: Ledger, settle_s: float, clock: Callable[[], float] = time.monotonic):
         """Start before the first look.
 
         Args:
-            folder: the watched folder; its folders are looked into as well.
-            ledger: of the files that were taken.
-            settle_s: a file that did not change for so long is finished.
-            clock: seconds.
+            folder: the watched folder; its subfolders are watched too.
+            ledger: list of the files that were taken.
+            settle_s: time without a change after which a file is finished, seconds.
+            clock: returns the time in seconds.
 
         Raises:
-            ConfigError: no folder lies there, or it is that of the results.
+            ConfigError: the folder does not exist, or it is the folder of the results.
         """
         if not folder.is_dir():
             raise ConfigError(f"'{folder}' is not a folder. Name one in which scan files appear; it may be empty.")
@@ -104,10 +104,10 @@ class FolderWatch:
         self._changing: dict[str, tuple[Seen, float]] = {}
 
     def finished(self) -> Iterator[tuple[str, Seen]]:
-        """Look once.
+        """Look into the folder once.
 
         Yields:
-            Name, from the folder, and state of every file that is finished and was not taken; oldest first.
+            Name, relative to the folder, and state of every finished file that was not taken yet; the oldest first.
         """
         now_s = self._clock()
         found = self._files()
@@ -124,11 +124,11 @@ class FolderWatch:
             yield name, seen
 
     def put_off(self, name: str) -> None:
-        """Take a file for unfinished again, so that it is tried later."""
+        """Count a file as unfinished again, so that it is tried later."""
         self._changing.pop(name, None)
 
     def path_of(self, name: str) -> Path:
-        """Return where a file lies."""
+        """Return the path of a file."""
         return self._folder / name
 
     def _files(self) -> dict[str, Seen]:

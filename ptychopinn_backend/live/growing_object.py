@@ -1,4 +1,4 @@
-"""An object that grows with the scan: patches are put together in a frame that is enlarged where they leave it."""
+"""An object that grows with the scan. Its frame is enlarged when a patch leaves it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ptychopinn_backend.physics.object_patches import window_corners
 from ptychopinn_backend.stitching.assembly import ObjectAssembler, ObjectFrame, StitchedObject
 
 MOST_PIXELS: Final = 1 << 26
-"""Of the object: 0.5 GiB of complex numbers."""
+"""Largest number of pixels of the object, which is 0.5 GiB of complex numbers."""
 _MARGIN: Final = 0.25
-"""Of the side, added where the object is enlarged, so that it is enlarged seldom."""
+"""Part of the side that is added when the object is enlarged, so that this happens rarely."""
 
 
 class GrowingObject:
-    """Adds patches wherever they lie; the result is that of an assembler that knew all positions beforehand."""
+    """Adds patches anywhere. The result is that of an assembler that knew all positions from the start."""
 
     def __init__(self, N: int, weight: Float32Array) -> None:
-        """Start with nothing.
+        """Start without a patch.
 
         Args:
             N: patch side in pixels.
@@ -32,7 +32,7 @@ class GrowingObject:
         self._first = self._last = self._room_first = self._room_last = nowhere
 
     def fits(self, positions_xy: Float64Array) -> bool:
-        """Return whether the object would stay below `MOST_PIXELS` with patches at these positions (pattern, 2)."""
+        """Return whether the object keeps to `MOST_PIXELS` with patches at these positions (pattern, 2), in pixels."""
         if not np.isfinite(positions_xy).all() or np.abs(positions_xy).max(initial=0.0) > MOST_PIXELS:
             return False
         first, last = self._bounds_with(self._corners(positions_xy))
@@ -43,8 +43,8 @@ class GrowingObject:
         """Add patches.
 
         Args:
-            patches: (pattern, N, N).
-            positions_xy: the patches' centres (pattern, 2), axis 1 = (x, y), pixels.
+            patches: patches (pattern, N, N).
+            positions_xy: centres of the patches (pattern, 2), axis 1 = (x, y), pixels.
         """
         self._first, self._last = self._bounds_with(self._corners(positions_xy))
         if self._assembler is None:
@@ -59,11 +59,11 @@ class GrowingObject:
         self._assembler.add(patches, positions_xy)
 
     def so_far(self) -> StitchedObject | None:
-        """Return the object of what was added, None before the first patch; the rest goes on as if nobody had asked."""
+        """Return the object so far, or None before the first patch. The final object does not depend on this call."""
         return None if self._assembler is None else self._assembler.so_far()
 
     def result(self) -> StitchedObject | None:
-        """Return the object in the smallest frame that holds every patch, None without a patch."""
+        """Return the object in the smallest frame that holds every patch; None without a patch."""
         if self._assembler is None:
             return None
         self._room_first, self._room_last = self._first, self._last

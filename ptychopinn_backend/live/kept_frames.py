@@ -1,4 +1,4 @@
-"""The frames that were used, on disk: written as they come, and at the end a scan file that `infer` reads."""
+"""The used frames on disk. They are written when they arrive, and become a scan file for `infer` at the end."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _PIECE_BYTES: Final = 1 << 24
 
 
 class PairLog:
-    """Numbers and positions of the frames of an object, 24 bytes each, in arrays that double."""
+    """Numbers and positions of the frames of an object, 24 bytes per frame, in arrays that double."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Start without a frame."""
         self._rows = np.empty((1024, 3))
         self._count = 0
 
@@ -34,8 +34,8 @@ class PairLog:
         """Add frames.
 
         Args:
-            numbers: what they are sorted by in the end.
-            positions_xy: (frame, 2), axis 1 = (x, y), object pixels.
+            numbers: numbers by which the frames are sorted at the end.
+            positions_xy: positions (frame, 2), axis 1 = (x, y), object pixels.
         """
         end = self._count + len(numbers)
         if end > len(self._rows):
@@ -46,12 +46,12 @@ class PairLog:
 
     @property
     def numbers(self) -> Float64Array:
-        """(frame,) in the order they were added."""
+        """Numbers of the frames (frame,), in the order in which they were added."""
         return self._rows[: self._count, 0]
 
     @property
     def positions_xy(self) -> Float64Array:
-        """(frame, 2), axis 1 = (x, y), object pixels, in the order they were added."""
+        """Positions (frame, 2), axis 1 = (x, y), object pixels, in the order in which they were added."""
         return self._rows[: self._count, 1:]
 
     def in_order(self) -> IntArray:
@@ -60,13 +60,14 @@ class PairLog:
 
 
 class KeptFrames:
-    """Writes frames one after the other into a growing file; a full disk ends the keeping, not the stream."""
+    """Writes frames one after another into a growing file. If the disk is full, it stops, but the stream goes on."""
 
     def __init__(self, folder: Path) -> None:
-        """Begin a file.
+        """Open the growing file.
 
         Args:
-            folder: of the results; made when missing. What a receiver that was killed left there is replaced.
+            folder: folder of the results; it is made if it is missing. A growing file that a killed receiver has left
+                there is replaced.
 
         Raises:
             OutputError: the folder cannot be written.
@@ -88,7 +89,7 @@ class KeptFrames:
         """Write frames.
 
         Args:
-            frames: (frame, N, N) as the detector gave them, all of one type.
+            frames: frames (frame, N, N) as the detector gave them, all of one type.
         """
         if self._stream is None:
             return
@@ -122,17 +123,17 @@ class KeptFrames:
         """Write the scan file, frames sorted by number, and remove the growing file.
 
         Args:
-            folder: where it is written.
+            folder: folder of the scan file.
             log: numbers and positions of the frames.
-            probe: (mode, N, N) the object goes with.
-            bad_pixels: (N, N), True = bad; None where all are good.
-            measurement: 'counts' or 'amplitudes'.
+            probe: probe (mode, N, N) of the object.
+            bad_pixels: mask (N, N), True for bad pixels; None if all are good.
+            measurement: content of the frames, 'counts' or 'amplitudes'.
 
         Returns:
             Path of the file.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
         """
         assert self._stream is not None
         path, order = folder / NAME, log.in_order()

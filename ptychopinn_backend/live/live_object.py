@@ -1,4 +1,4 @@
-"""One object of a stream: predicts the frames that come with their positions, and puts the patches together."""
+"""One object of a stream: it predicts frames as they arrive with their positions, and stitches the patches."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 logger = logging.getLogger(__name__)
 
 BATCH: Final = DEFAULT_INFERENCE_BATCH
-"""Frames of a pass. A pass always has as many, so that its arithmetic is that of `infer`."""
+"""Number of frames per pass. It is the same for every pass, so that the arithmetic is that of `infer`."""
 _SCALED_BY: Final = 512
-"""Patterns that bring the object to the scale of the counts, as in `infer`."""
+"""Largest number of patterns that set the scale of the counts, as in `infer`."""
 _SHOWN_BY: Final = 32
-"""The same for a picture on the way."""
+"""Largest number of patterns that set this scale for a picture of the unfinished object."""
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An object on the way."""
+    """Picture of an unfinished object."""
 
     object: Complex64Array
-    """(row, column), at the scale of the counts."""
+    """Object (row, column), at the scale of the counts."""
     light: Float32Array
     """Photons that fell on every pixel (row, column)."""
     origin_rc: tuple[float, float]
-    """(row, column) in the arrays of scan coordinate (0, 0), pixels."""
+    """Place of scan coordinate (0, 0) in the arrays (row, column), pixels."""
 
     @property
     def uncertainty_rad(self) -> Float32Array:
-        """Standard deviation of the phase by the photons of a pixel, 1 / sqrt(n), at most pi (row, column)."""
+        """Standard deviation of the phase from the photons n of a pixel, 1 / sqrt(n), at most pi (row, column)."""
         return np.minimum(1 / np.sqrt(np.maximum(self.light, 1e-3)), np.float32(np.pi)).astype(np.float32)
 
 
@@ -70,7 +70,7 @@ def require_one_by_one(model: TrainedModel) -> TrainedModel:
         The model to predict with.
 
     Raises:
-        UnsupportedOptionError: it needs the neighbours of a frame.
+        UnsupportedOptionError: the model needs the neighbours of a frame.
     """
     alone = model.one_by_one()
     if alone.model.channels > 1:
@@ -83,18 +83,18 @@ def require_one_by_one(model: TrainedModel) -> TrainedModel:
 
 
 class LiveObject:
-    """Grows with every call of `add`; memory depends on the object's size and, by 24 bytes each, on the frames."""
+    """Grows with every call of `add`. Its memory depends on its size, and grows by 32 bytes per frame."""
 
     def __init__(self, model: TrainedModel, start: RawData, photons: float | None = None) -> None:
         """Choose probe and normalisation.
 
         Args:
-            model: maps frames one by one, see `require_one_by_one`.
-            start: some frames of the scan, which tell how bright it is, its probe if it has one, and bad pixels.
-            photons: mean photons of a pattern, by which patterns are normalised; None takes the mean of `start`.
+            model: a model that maps frames one by one, see `require_one_by_one`.
+            start: some frames of the scan, which give its brightness and bad pixels, and its probe if they have one.
+            photons: mean photons of a pattern, which normalise the patterns; None takes the mean of `start`.
 
         Raises:
-            DataError: frames of another size than the model's, no photons, or no probe.
+            DataError: the frames have another size than the model or no photons, or there is no probe.
         """
         self.choice = choose_probe(model, start)
         shown = self.choice.scan.probeGuess
@@ -104,7 +104,7 @@ class LiveObject:
             shown if start.probeGuess is None else start.probeGuess,
             start.bad_pixels,
         )
-        """Probe (mode, N, N) and bad pixels (N, N), or None, that go with the frames."""
+        """Probe (mode, N, N) and bad pixels (N, N) of the frames; the latter are None if all are good."""
         self._model, self._N, self._bad = model, config.N, start.bad_pixels
         self._mean_photons = start.mean_photons if photons is None else photons
         valid = np.ones((1, config.N, config.N), np.float32)
@@ -123,23 +123,23 @@ class LiveObject:
 
     @property
     def n_frames(self) -> int:
-        """Frames that are in the object."""
+        """Number of frames in the object."""
         return len(self.log.numbers)
 
     def fits(self, positions_xy: Float64Array) -> bool:
-        """Return whether positions (frame, 2), in object pixels, are near enough for an object of bounded size."""
+        """Return whether positions (frame, 2), object pixels, are close enough for an object of bounded size."""
         return self._object.fits(positions_xy)
 
     def add(self, amplitudes: Float32Array, positions_xy: Float64Array, numbers: list[float]) -> None:
         """Predict frames and add their patches.
 
         Args:
-            amplitudes: square roots of the counts (frame, N, N), at most `BATCH`; bad pixels are 0.
-            positions_xy: (frame, 2), axis 1 = (x, y), object pixels.
-            numbers: what the frames are sorted by in the end.
+            amplitudes: square roots of the counts (frame, N, N), at most `BATCH` frames; bad pixels are 0.
+            positions_xy: positions (frame, 2), axis 1 = (x, y), object pixels.
+            numbers: numbers by which the frames are sorted at the end.
 
         Raises:
-            DataError: arrays that do not fit.
+            DataError: the frames have another size than the model.
         """
         count = len(amplitudes)
         if amplitudes.shape[1:] != (self._N, self._N):
@@ -155,7 +155,7 @@ class LiveObject:
         self.log.add(numbers, positions_xy)
 
     def picture(self) -> Picture | None:
-        """Return the object as it is now; None before the first frame."""
+        """Return a picture of the present object; None before the first frame."""
         stitched = self._object.so_far()
         if stitched is None:
             return None
@@ -166,10 +166,11 @@ class LiveObject:
         return Picture(obj, np.asarray(stitched.weight * photons_of_weight, np.float32), stitched.frame.origin_rc)
 
     def result(self) -> Reconstruction | None:
-        """Return the object of all frames, as `infer` without a polish gives it; None without a frame.
+        """Return the object of all frames, as `infer` gives it without a polish; None without a frame.
 
-        The object is that of `reconstruct` with the frames in the order they were added and normalised by the photons
-        of this object. More than 512 frames are brought to the scale of the counts by about as many of them.
+        The object is the same as that of `reconstruct`, if the frames have the order in which they were added, and are
+        normalised by the photons of this object. If there are more than 512 frames, up to 512 of them, spread evenly,
+        set the scale of the counts.
         """
         stitched = self._object.result()
         if stitched is None:
@@ -206,7 +207,7 @@ class LiveObject:
 
 
 class _Sample:
-    """Up to 512 frames, spread evenly over those that came: every second is dropped when there are more."""
+    """Up to 512 frames, spread evenly over all that arrived. If there are more, every second one is dropped."""
 
     def __init__(self) -> None:
         self._stride, self._next, self._came = 1, 0, 0
@@ -230,7 +231,7 @@ class _Sample:
 
 @dataclass(frozen=True, eq=False)
 class _Frames:
-    """Frames as a `GroupSource` of groups of one."""
+    """Frames as a `GroupSource` with groups of one frame."""
 
     images: Float32Array
     """Normalised amplitudes (frame, N, N)."""

@@ -1,6 +1,6 @@
-"""From two streams to objects: pairs frames with positions, predicts them in batches, begins and ends scans.
+"""Objects from two streams: frames and positions are paired, predicted in batches, and separated into scans.
 
-It knows no network: whoever holds it hands entries in and calls `work`, from one thread.
+`LiveStream` knows no network. Its owner gives it the entries and calls `work`, both from one thread.
 """
 
 from __future__ import annotations
@@ -35,40 +35,40 @@ logger = logging.getLogger(__name__)
 
 _NANOSECONDS: Final = 10**9
 _TIME_WINDOW_NS: Final = 10 * _NANOSECONDS
-"""In pairing by time, entries further behind the newest are too late."""
+"""Largest time behind the newest entry, when pairing is by time; older entries are too late."""
 _MOST_ENDED: Final = 1024
 
 
 @dataclass(frozen=True, eq=False)
 class StreamOptions:
-    """How streams are paired and predicted."""
+    """Options for the pairing and the prediction of streams."""
 
     pairing: str = BY_NUMBER
-    """'number' or 'time'."""
+    """Rule of pairing, 'number' or 'time'."""
     time_rule: TimeRule = field(default_factory=TimeRule)
-    """How frames are paired by time."""
+    """Rule for pairing by time."""
     measurement: str = COUNTS
-    """What the frames hold: 'counts' or 'amplitudes'."""
+    """Content of the frames, 'counts' or 'amplitudes'."""
     photons: float | None = None
-    """Mean photons of a pattern, by which the growing object is normalised; None takes the first frames' mean."""
+    """Mean photons of a pattern, which normalise the growing object; None takes the mean of the first frames."""
     start_frames: int = 64
-    """Frames that tell how bright a scan is, before the first is predicted."""
+    """Number of frames that give the brightness of a scan, before the first one is predicted."""
     start_wait_s: float = 1.0
-    """Fewer do after this time."""
+    """Time after which fewer frames are enough, seconds."""
     batch_wait_s: float = 0.02
-    """A pass waits this long for its frames to be complete."""
+    """Time that a pass waits for a complete batch of frames, seconds."""
     most_waiting: int = 512
-    """Paired frames that wait for the network; of more, the one that has waited longest is dropped."""
+    """Largest number of paired frames that wait for the network. If there are more, the oldest one is dropped."""
     probe: Complex64Array | None = None
-    """(mode, N, N); None takes that of the archive."""
+    """Probe (mode, N, N); None takes that of the archive."""
     bad_pixels: BoolArray | None = None
-    """(N, N), True = bad; None where all are good."""
+    """Mask (N, N), True for bad pixels; None if all are good."""
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            ConfigError: a choice that does not exist.
+            ConfigError: `pairing` or `measurement` has an unknown value.
         """
         require_choice("pairing", self.pairing, PAIRINGS)
         require_choice("measurement", self.measurement, (COUNTS, AMPLITUDES))
@@ -76,16 +76,16 @@ class StreamOptions:
 
 @dataclass(frozen=True, eq=False)
 class EndedScan:
-    """A scan of which nothing more comes."""
+    """A scan that is over."""
 
     index: int
-    """Counts the scans of a stream from 1."""
+    """Number of the scan in the stream, from 1."""
     name: str
-    """As its sender calls it."""
+    """Name of the scan, as its sender gives it."""
     object: LiveObject
-    """With all of its frames."""
+    """The object with all of its frames."""
     kept: KeptFrames | None
-    """Its frames on disk, or None."""
+    """The frames on disk, or None."""
 
 
 class LiveStream:
@@ -104,14 +104,14 @@ class LiveStream:
 
         Args:
             model: a trained model.
-            options: how streams are paired and predicted; None takes the defaults.
-            on_end: called with every scan that ended.
-            folder_of: gives the folder in which the frames of a scan are kept, by its index; None keeps none.
-            clock: seconds, the one that stamps `Frame.arrived_s`.
+            options: options for pairing and prediction; None takes the defaults.
+            on_end: called with every scan that has ended.
+            folder_of: returns the folder in which the frames of a scan are kept, by its index; None keeps no frames.
+            clock: returns the time in seconds; it is the clock of `Frame.arrived_s`.
 
         Raises:
             UnsupportedOptionError: the model needs the neighbours of a frame.
-            DataError: neither options nor archive have a probe.
+            DataError: neither the options nor the archive have a probe.
         """
         self._model = require_one_by_one(model)
         self._options = options or StreamOptions()
@@ -134,37 +134,37 @@ class LiveStream:
         self._dtype = np.dtype(np.uint16)
         self._bad_pixels = self._options.bad_pixels
         self.object: LiveObject | None = None
-        """The object that grows; None between scans."""
+        """The growing object; None between scans."""
 
     @property
     def counters(self) -> Counters:
-        """What became of everything that came so far."""
+        """Counters for everything that has arrived so far."""
         found = self._counters
         found.unpaired = self._pairing.given_up_frames
         found.positions_left = self._positions_left + self._pairing.given_up_positions
         found.waiting = self._pairing.waiting + len(self._ready)
-        # Those that had to go unseen leave gaps too, and are counted already.
+        # Frames that were dropped before they arrived here leave gaps too, and are counted already.
         found.missing = 0 if self._by_time else max(0, self._frame_numbers.missing - self._dropped_unseen)
         return found
 
     def frames_returned(self) -> None:
-        """Take note that the sender of the frames was away."""
+        """Note that the sender of the frames was away."""
         self._counters.connections_lost += 1
         self._frame_numbers.sender_returned()
 
     def positions_returned(self) -> None:
-        """Take note that the sender of the positions was away."""
+        """Note that the sender of the positions was away."""
         self._counters.connections_lost += 1
         self._position_numbers.sender_returned()
 
     def drop_frame(self) -> None:
-        """Count a frame that had to go before it came here, because nobody took it."""
+        """Count a frame that was dropped before it arrived here, because it waited too long."""
         self._counters.frames += 1
         self._counters.dropped += 1
         self._dropped_unseen += 1
 
     def drop_position(self) -> None:
-        """Count a position that had to go before it came here."""
+        """Count a position that was dropped before it arrived here."""
         self._counters.positions += 1
         self._positions_left += 1
 
@@ -172,7 +172,7 @@ class LiveStream:
         """Take a frame.
 
         Args:
-            frame: whatever it holds; what cannot be used is counted.
+            frame: any frame; one that cannot be used is only counted.
         """
         self._counters.frames += 1
         if self._is_unfit(frame):
@@ -191,7 +191,7 @@ class LiveStream:
         """Take a position.
 
         Args:
-            position: whatever it holds; what cannot be used is counted.
+            position: any position; one that cannot be used is only counted.
         """
         self._counters.positions += 1
         numbers = (position.x, position.y, *((position.time_s,) if self._by_time else ()))
@@ -206,13 +206,13 @@ class LiveStream:
         self._take_pairs(scan, self._pairing.add_position(scan, position))
 
     def work(self, *, is_last: bool = False) -> bool:
-        """Do the next step where one is due: end a scan, begin one, or predict a batch of frames.
+        """Do the next step if one is due: end a scan, start a scan, or predict a batch of frames.
 
         Args:
-            is_last: nothing more comes for now; wait for nothing.
+            is_last: True if no more entries arrive for now, so that the method does not wait for them.
 
         Returns:
-            Whether there was something to do, so that it is worth calling again at once.
+            Whether a step was done; the method should then be called again at once.
         """
         if not self._ready:
             return False
@@ -236,7 +236,7 @@ class LiveStream:
         return True
 
     def end(self) -> None:
-        """End all scans: predict what waits and hand over what grew."""
+        """End all scans: predict the waiting frames, and hand over the objects."""
         while self.work(is_last=True):
             pass
         for scan in self._pairing.scans():
@@ -264,7 +264,7 @@ class LiveStream:
                 self._counters.dropped += 1
 
     def _first_scan(self, most: int) -> tuple[int, bool]:
-        """Return how many frames of one scan wait at the head, up to `most`, and whether to wait for more is no use."""
+        """Return how many frames of one scan wait at the head, up to `most`, and if waiting for more is useless."""
         scan = self._ready[0][0]
         for count, (other, _) in enumerate(islice(self._ready, most)):
             if other != scan:
@@ -272,7 +272,7 @@ class LiveStream:
         return min(most, len(self._ready)), len(self._ready) >= most
 
     def _begin(self, scan: str, count: int) -> None:
-        """Begin an object; where its first frames cannot begin one, they are refused."""
+        """Start an object. If its first frames cannot start one, they are refused."""
         options, dtype = self._options, self._ready[0][1].frame.counts.dtype
         waiting = [pair for _, pair in islice(self._ready, count)]
         first = [pair for pair in waiting if pair.frame.counts.dtype == dtype]
@@ -320,7 +320,7 @@ class LiveStream:
         self._counters.lags_s.extend(now_s - pair.frame.arrived_s for pair in used)
 
     def _amplitudes(self, counts: AnyArray) -> Float32Array:
-        """Return square roots of counts (frame, N, N), 0 at bad pixels; NaN where a count is below 0."""
+        """Return square roots of counts (frame, N, N), 0 at bad pixels, NaN for counts below 0."""
         good = None if self._bad_pixels is None else ~self._bad_pixels
         if self._options.measurement == COUNTS:
             with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""What streams carry: frames and positions, however they came here."""
+"""The content of streams: frames and positions, independent of the way they arrive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray
 
 UNKNOWN_TIME = float("nan")
-"""Time of an entry whose sender tells none."""
+"""Time of an entry if its sender gives none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,15 +17,15 @@ class Frame:
     """One diffraction pattern of the detector."""
 
     number: int
-    """Counts the frames of a scan; NTNDArray calls it uniqueId."""
+    """Number of the frame in its scan; NTNDArray calls it uniqueId."""
     counts: AnyArray
-    """(row, column) as the detector gave them, zero frequency at the array centre."""
+    """Values of the detector as it gave them (row, column), zero frequency at the array centre."""
     time_s: float = UNKNOWN_TIME
-    """When it was taken, seconds by the sender's clock; NaN where unknown."""
+    """Time of the exposure, seconds of the sender's clock; NaN if unknown."""
     scan: str = ""
-    """Name of the scan it belongs to; empty where the sender gives none."""
+    """Name of the scan; empty if the sender gives none."""
     arrived_s: float = 0.0
-    """When it came here, seconds of the receiver's monotonic clock."""
+    """Time of arrival, seconds of the receiver's monotonic clock."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class Position:
     """One reading of the encoders."""
 
     number: int
-    """Number of the frame it belongs to; without meaning where frames are paired by time."""
+    """Number of the frame that it belongs to; it has no meaning if pairing is by time."""
     x: float
     """Column of the patch's centre, object pixels."""
     y: float
     """Row of the patch's centre, object pixels."""
     time_s: float = UNKNOWN_TIME
-    """When it was read, seconds by the clock that stamps the frames; NaN where unknown."""
+    """Time of the reading, seconds of the clock that stamps the frames; NaN if unknown."""
     scan: str = ""
-    """Name of the scan it belongs to; empty where the sender gives none."""
+    """Name of the scan; empty if the sender gives none."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A frame and where it was taken."""
+    """A frame with its position."""
 
     frame: Frame
     """The frame."""

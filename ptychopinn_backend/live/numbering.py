@@ -1,4 +1,4 @@
-"""The numbers of one stream: which scan an entry belongs to, and whether it was there before; in bounded memory."""
+"""The numbers of one stream. They tell the scan of an entry, and whether it came before, in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 WINDOW: Final = 1 << 16
-"""Numbers this far behind the newest are too late; those nearer are known one by one."""
+"""A number this far behind the newest one is too late; numbers closer to it are remembered one by one."""
 _MOST_PAST: Final = 1024
-"""Names of past scans that are remembered."""
+"""Largest number of names of past scans that are remembered."""
 
 
 class State(Enum):
-    """What an entry of a stream is."""
+    """State of an entry: new, repeated or too late."""
 
     NEW = "new"
     REPEATED = "repeated"
@@ -21,26 +21,27 @@ class State(Enum):
 
 
 class Place(NamedTuple):
-    """Where an entry of a stream belongs."""
+    """State of an entry of a stream, and the scan that it belongs to."""
 
     state: State
-    """Whether it is taken."""
+    """State of the entry; only a new one is taken."""
     scan: str
-    """Name of its scan; scans that senders do not name are called '#1', '#2' and so on."""
+    """Name of the scan; scans without a name are called '#1', '#2' and so on."""
 
 
 class Numbering:
     """Follows the numbers of a stream.
 
-    A new scan begins where the sender names another one. Without names it begins where the number goes back though time
-    goes on: to a number that came already, or by more than `WINDOW`; or after the sender was away.
+    A new scan starts when the sender names another one. Without names, a new scan starts when the number goes back
+    although time goes on, either to a number that came already or by more than `WINDOW`. It also starts when the number
+    goes back after the sender was away.
     """
 
     def __init__(self, window: int = WINDOW) -> None:
         """Start before the first entry.
 
         Args:
-            window: numbers this far behind the newest are too late.
+            window: a number this far behind the newest one is too late.
         """
         self._window = window
         self._count = 0
@@ -50,23 +51,23 @@ class Numbering:
 
     @property
     def missing(self) -> int:
-        """Numbers between the first and the newest of the present scan that did not come."""
+        """Count of the numbers between the first and the newest of the present scan that did not arrive."""
         return 0 if self._first is None else self._newest - self._first + 1 - self._distinct
 
     def sender_returned(self) -> None:
-        """Take note that the sender was away: a lower number now begins a scan."""
+        """Note that the sender was away, so that a lower number now starts a scan."""
         self._returned = True
 
     def place(self, number: int, time_s: float, scan: str = "") -> Place:
         """Take the number of an entry.
 
         Args:
-            number: of the entry.
-            time_s: when it was taken; NaN where unknown.
-            scan: name its sender gives the scan, or ''.
+            number: number of the entry.
+            time_s: time of the entry in seconds; NaN if unknown.
+            scan: name that the sender gives the scan, or ''.
 
         Returns:
-            What it is and which scan it belongs to.
+            State of the entry, and the name of its scan.
         """
         if scan:
             if scan in self._past:
@@ -76,7 +77,7 @@ class Numbering:
         elif self._first is None or self._named or self._restarts(number, time_s):
             self._begin("")
         elif time_s < self._begun_s and number > self._newest:
-            # Of the scan before: in this one, what has a higher number is taken later.
+            # The entry is from the scan before. In the present scan, an entry with a higher number has a later time.
             return Place(State.LATE, self._scan)
         self._returned = False
         return Place(self._take(number, time_s), self._scan)

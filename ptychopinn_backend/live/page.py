@@ -1,4 +1,4 @@
-"""A page that shows the growing object in a browser: read only, for this computer unless somebody says otherwise."""
+"""A read-only page that shows the growing object in a browser, by default only on this computer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FILES: Final = {
     "page.js": ("page.js", "text/javascript; charset=utf-8"),
 }
 _HEADERS: Final = {
-    # Everything is from here: no other origin is asked, and none may show this page or read it.
+    # Everything comes from this server. The page asks no other origin, and no other origin may show or read it.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -39,12 +39,12 @@ def application(display: Display, hosts: list[str]) -> Starlette:
     """Return the page as an application.
 
     Args:
-        display: what is shown.
-        hosts: names under which a browser may ask for it; others are refused, so that no foreign page whose name leads
-            here reads it. '*' is any.
+        display: the display to show.
+        hosts: names under which a browser may ask for the page. Others are refused, so that a foreign page cannot read
+            it through a name that leads here. '*' allows any name.
 
     Returns:
-        The application; it answers GET and HEAD alone.
+        The application; it answers only GET and HEAD.
 
     Raises:
         BackendUnavailableError: Starlette is not installed.
@@ -81,19 +81,19 @@ def application(display: Display, hosts: list[str]) -> Starlette:
 
 
 class PageServer:
-    """Serves the page from a thread of its own."""
+    """Serves the page from its own thread."""
 
     def __init__(self, display: Display, address: str, port: int) -> None:
-        """Start to serve.
+        """Start the server.
 
         Args:
-            display: what is shown.
-            address: of the interface; 127.0.0.1 is this computer alone.
-            port: of the page.
+            display: the display to show.
+            address: address of the interface; 127.0.0.1 is for this computer alone.
+            port: TCP port of the page; 0 takes a free one.
 
         Raises:
             BackendUnavailableError: Starlette or uvicorn is not installed.
-            OutputError: the port is taken or the address is not of this computer.
+            OutputError: the port is in use, or the address is not one of this computer.
         """
         try:
             import uvicorn
@@ -111,7 +111,7 @@ class PageServer:
                 "with --page, or another address with --page-address."
             ) from error
         self.url = f"http://{'localhost' if address in _LOCAL_NAMES else address}:{listening.getsockname()[1]}/"
-        """Where a browser finds it."""
+        """Address of the page for a browser."""
         config = uvicorn.Config(app, log_level="warning", lifespan="off", server_header=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -121,7 +121,7 @@ class PageServer:
             time.sleep(0.01)
 
     def close(self) -> None:
-        """Serve no longer."""
+        """Stop the server."""
         self._server.should_exit = True
         self._thread.join(timeout=5)
 

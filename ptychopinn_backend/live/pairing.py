@@ -1,4 +1,4 @@
-"""Finding the position of every frame: by number, or by time between readings of the encoders. In bounded memory."""
+"""Search for the position of every frame, by number or by time between encoder readings, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ BY_NUMBER: Final = "number"
 BY_TIME: Final = "time"
 PAIRINGS: Final = (BY_NUMBER, BY_TIME)
 MOST_FRAMES: Final = 4096
-"""Frames that wait for their position, at most; the one that has waited longest is given up."""
+"""Largest number of frames that wait for their position; if there are more, the oldest one is given up."""
 MOST_POSITIONS: Final = 1 << 17
-"""Positions that wait for their frame, at most; the oldest is given up."""
+"""Largest number of positions that wait for their frame; if there are more, the oldest one is given up."""
 _MOST_SCANS: Final = 4
-"""Scans whose entries wait at the same time: streams may run ahead of each other."""
+"""Largest number of scans that wait at the same time, since streams may run ahead of each other."""
 
 
 @dataclass(frozen=True)
 class TimeRule:
-    """How frames are paired by time."""
+    """Rule for pairing by time."""
 
     settle_s: float = 0.05
-    """A frame waits until readings of this much later are there, so that late ones still count."""
+    """Time in seconds by which readings must be later than a frame before it is paired, so that late readings count."""
     longest_gap_s: float = 0.1
-    """Between two readings that are further apart no position is made up."""
+    """Longest time in seconds between two readings for which a position between them is interpolated."""
     offset_s: float = 0.0
-    """Added to the time of a frame: half of the exposure, where the stamp is that of its beginning."""
+    """Time in seconds that is added to the time of a frame: half of the exposure if the stamp is that of its start."""
 
 
 class Pairing(ABC):
-    """Entries of two streams that wait for each other; those of different scans never meet."""
+    """Entries of two streams that wait for each other; entries of different scans never meet."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Start without entries."""
         self.given_up_frames = 0
-        """Frames that were given up because no position came for them."""
+        """Number of frames that were given up because no position arrived for them."""
         self.given_up_positions = 0
-        """Positions that were given up because no frame came for them."""
+        """Number of positions that were given up because no frame arrived for them."""
 
     @abstractmethod
     def add_frame(self, scan: str, frame: Frame) -> list[Pair]:
         """Take a frame.
 
         Args:
-            scan: it belongs to.
-            frame: the frame, which did not come before.
+            scan: scan that the frame belongs to.
+            frame: the frame, which did not arrive before.
 
         Returns:
-            The pairs it completes.
+            The pairs that the frame completes.
         """
 
     @abstractmethod
@@ -60,43 +60,43 @@ class Pairing(ABC):
         """Take a position.
 
         Args:
-            scan: it belongs to.
-            position: the position, which did not come before.
+            scan: scan that the position belongs to.
+            position: the position, which did not arrive before.
 
         Returns:
-            The pairs it completes.
+            The pairs that the position completes.
         """
 
     @abstractmethod
     def end(self, scan: str) -> list[Pair]:
-        """End a scan: no more comes for it.
+        """End a scan for which no more entries arrive.
 
         Args:
-            scan: its name.
+            scan: name of the scan.
 
         Returns:
-            The pairs that can be made of what waits; the rest is given up.
+            The pairs that the waiting entries still make; the other entries are given up.
         """
 
     @property
     @abstractmethod
     def waiting(self) -> int:
-        """Frames that wait."""
+        """Number of frames that wait."""
 
     @abstractmethod
     def scans(self) -> list[str]:
-        """Return the scans of which something waits."""
+        """Return the scans with waiting entries."""
 
 
 class PairByNumber(Pairing):
-    """A frame belongs to the position of the same number, whichever comes first."""
+    """Pairs a frame with the position of the same number; either may arrive first."""
 
     def __init__(self, most_frames: int = MOST_FRAMES, most_positions: int = MOST_POSITIONS) -> None:
-        """Start with nothing.
+        """Start without entries.
 
         Args:
-            most_frames: that wait for their position.
-            most_positions: that wait for their frame.
+            most_frames: largest number of frames that wait for their position.
+            most_positions: largest number of positions that wait for their frame.
         """
         super().__init__()
         self._most_frames, self._most_positions = most_frames, most_positions
@@ -126,7 +126,7 @@ class PairByNumber(Pairing):
         return []
 
     def end(self, scan: str) -> list[Pair]:
-        """End a scan; nothing that waits for its number can be paired any more."""
+        """End a scan and give up its waiting entries; without their number they cannot be paired."""
         frames = [key for key in self._frames if key[0] == scan]
         positions = [key for key in self._positions if key[0] == scan]
         self.given_up_frames += len(frames)
@@ -139,29 +139,29 @@ class PairByNumber(Pairing):
 
     @property
     def waiting(self) -> int:
-        """Frames that wait."""
+        """Number of frames that wait."""
         return len(self._frames)
 
     def scans(self) -> list[str]:
-        """Return the scans of which something waits."""
+        """Return the scans with waiting entries."""
         return list(dict.fromkeys(scan for scan, _ in (*self._frames, *self._positions)))
 
 
 class PairByTime(Pairing):
-    """A frame lies where its time falls between two readings, on the straight line between them.
+    """Pairs a frame with the position on the straight line between the two readings around its time.
 
-    What comes out does not depend on the order of arrival as long as nothing is later than `settle_s`.
+    The result does not depend on the order of arrival, as long as nothing is later than `settle_s`.
     """
 
     def __init__(
         self, rule: TimeRule | None = None, most_frames: int = MOST_FRAMES, most_positions: int = MOST_POSITIONS
     ) -> None:
-        """Start with nothing.
+        """Start without entries.
 
         Args:
-            rule: how frames are paired; None takes the defaults.
-            most_frames: that wait.
-            most_positions: readings that are kept.
+            rule: rule of pairing; None takes the defaults.
+            most_frames: largest number of frames of a scan that wait.
+            most_positions: largest number of readings of a scan that are kept.
         """
         super().__init__()
         self._rule = rule or TimeRule()
@@ -181,7 +181,7 @@ class PairByTime(Pairing):
         """Take a position; see `Pairing`."""
         line = self._line(scan)
         if position.time_s < line.settled_s:
-            # The frames around it have their positions already.
+            # The frames around this time have their positions already.
             self.given_up_positions += 1
             return []
         insort(line.readings, (position.time_s, position.x, position.y))
@@ -190,17 +190,17 @@ class PairByTime(Pairing):
         return self._ready(line)
 
     def end(self, scan: str) -> list[Pair]:
-        """End a scan; frames between two readings are paired though later ones might have come."""
+        """End a scan. Frames between two readings are paired without waiting for late readings."""
         line = self._lines.pop(scan, None)
         return [] if line is None else self._pairs(line, len(line.frames))
 
     @property
     def waiting(self) -> int:
-        """Frames that wait."""
+        """Number of frames that wait."""
         return sum(len(line.frames) for line in self._lines.values())
 
     def scans(self) -> list[str]:
-        """Return the scans of which something waits."""
+        """Return the scans with waiting entries."""
         return list(self._lines)
 
     def _line(self, scan: str) -> _TimeLine:
@@ -218,7 +218,7 @@ class PairByTime(Pairing):
         return self._pairs(line, bisect_left(line.frames, until, key=lambda entry: entry[0]))
 
     def _pairs(self, line: _TimeLine, count: int) -> list[Pair]:
-        """Take the first frames out and give them their positions."""
+        """Take the first `count` frames out and pair them with their positions."""
         pairs = []
         for time_s, _, frame in line.frames[:count]:
             found = line.at(time_s, self._rule.longest_gap_s)
@@ -234,17 +234,17 @@ class PairByTime(Pairing):
 
 @dataclass
 class _TimeLine:
-    """Frames and readings of a scan, by time."""
+    """Frames and readings of a scan, sorted by time."""
 
     frames: list[tuple[float, int, Frame]]
-    """(time, number, frame), rising."""
+    """Entries (time, number, frame) in ascending order."""
     readings: list[tuple[float, float, float]]
-    """(time, x, y), rising."""
+    """Entries (time, x, y) in ascending order."""
     settled_s: float = float("-inf")
     """Readings before this time come too late."""
 
     def at(self, time_s: float, longest_gap_s: float) -> tuple[float, float] | None:
-        """Return (x, y) at a time; None outside of the readings and in gaps between them."""
+        """Return (x, y) at a time; None outside the readings and in long gaps between them."""
         after = bisect_left(self.readings, time_s, key=lambda reading: reading[0])
         if after < len(self.readings) and self.readings[after][0] == time_s:
             return self.readings[after][1:]

@@ -14,15 +14,15 @@ COUNTERS: Final = "counters"
 
 
 class Publisher:
-    """Serves PREFIX:amplitude, :phase, :light and :uncertainty (NTNDArray, float32) and PREFIX:counters."""
+    """Serves PREFIX:amplitude, :phase, :light and :uncertainty (NTNDArray, float32), and PREFIX:counters."""
 
     def __init__(self, prefix: str, network: Network, counters: Mapping[str, float]) -> None:
-        """Serve the channels, pictures empty.
+        """Serve the channels, with empty pictures at first.
 
         Args:
-            prefix: of their names.
-            network: on which interface.
-            counters: names and first values.
+            prefix: prefix of the names of the channels.
+            network: interface of the server.
+            counters: counters with their first values, by name.
 
         Raises:
             BackendUnavailableError: p4p is not installed.
@@ -44,7 +44,7 @@ class Publisher:
         """Send pictures.
 
         Args:
-            views: from `display.views_of`.
+            views: views from `display.views_of`.
         """
         self._number += 1
         for view, channel in self._views.items():
@@ -54,10 +54,10 @@ class Publisher:
         """Send counters.
 
         Args:
-            counters: names and values, the names of the beginning.
+            counters: values of the counters, by the same names as at the start.
         """
         self._counters.post(self._value(self._counter_type, dict(counters)))
 
     def close(self) -> None:
-        """Serve no longer."""
+        """Stop the server."""
         self._server.stop()

@@ -1,4 +1,4 @@
-"""A scan file served as channels: demonstrator, test bench and load generator for `live`."""
+"""A scan file that is served as channels, to demonstrate, to test and to load `live`."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ from ptychopinn_backend.live.channels import Network, ndarray_type, ndarray_valu
 logger = logging.getLogger(__name__)
 
 FASTEST_HZ: Final = 20_000.0
-"""Frames per second, at most: more would only flood the computer it runs on."""
+"""Largest number of frames per second; more would only overload the computer."""
 MOST_FRAMES: Final = 10_000_000
 MOST_SECONDS: Final = 24 * 3600.0
 _SETTLE_S: Final = 0.3
-"""Between the connection of a receiver and its subscription."""
+"""Time between the connection of a receiver and the end of its subscription."""
 _ENCODER_MARGIN_S: Final = 0.2
-"""A free-running encoder reads before the first frame and after the last."""
+"""Time before the first frame and after the last one in which a free-running encoder reads, seconds."""
 
 
 @dataclass(frozen=True)
 class ReplayOptions:
-    """How a scan is sent, and what goes wrong on the way."""
+    """Options for sending a scan, with its disturbances."""
 
     rate_hz: float = 100.0
     """Frames per second."""
     frames: int | None = None
-    """How many; more than the scan has begin it again, with numbers that go on. None sends the scan once."""
+    """Number of frames; more than the scan has repeat the scan, with further numbers. None sends the scan once."""
     seconds: float = 3600.0
-    """After this time it ends."""
+    """Time after which the sending ends, seconds."""
     jitter_ms: float = 0.0
-    """Frames and positions are late by up to so much, each by its own, so that their order changes."""
+    """Largest random delay of frames and positions, milliseconds. It differs for each, so that the order changes."""
     lose: float = 0.0
     """Part of the frames, and part of the positions, that are not sent."""
     swap: float = 0.0
-    """Part of the frames, and of the positions, that change places with the next."""
+    """Part of the frames, and part of the positions, that are exchanged with the next one."""
     repeat: float = 0.0
-    """Part of the frames, and of the positions, that are sent twice."""
+    """Part of the frames, and part of the positions, that are sent twice."""
     encoder_hz: float | None = None
-    """Positions per second, stamped and without numbers, as a free-running encoder sends; None sends one per frame."""
+    """Positions per second of a free-running encoder, with times and without numbers; None sends one per frame."""
     scans: int = 1
-    """How often the whole is sent, each time as a new scan."""
+    """Number of times that everything is sent, each time as a new scan."""
     seed: int = 0
-    """Decides what goes wrong."""
+    """Seed of the disturbances."""
 
     def __post_init__(self) -> None:
         """Check the values.
 
         Raises:
-            ConfigError: one breaks its rule.
+            ConfigError: a value breaks its rule.
         """
         for name, value, most in (
             ("rate", self.rate_hz, FASTEST_HZ),
@@ -81,20 +81,20 @@ class Sending(NamedTuple):
     """One update to send."""
 
     due_s: float
-    """Seconds after the beginning."""
+    """Time to send it, seconds after the start."""
     is_frame: bool
-    """A frame, else a position."""
+    """True for a frame, False for a position."""
     number: int
-    """Of the frame, or of the reading of the encoder."""
+    """Number of the frame, or of the reading of the encoder."""
     taken_s: float
-    """Its time stamp, seconds after the beginning."""
+    """Time stamp, seconds after the start."""
 
 
 def schedule(n_frames: int, options: ReplayOptions) -> Iterator[Sending]:
-    """Yield what is sent, in the order it is sent.
+    """Yield the updates in the order in which they are sent.
 
     Args:
-        n_frames: frames of the scan.
+        n_frames: number of frames in the scan.
         options: rate and disturbances.
 
     Yields:
@@ -115,11 +115,11 @@ def schedule(n_frames: int, options: ReplayOptions) -> Iterator[Sending]:
 
 
 def _arrivals(times_s: Float64Array, options: ReplayOptions, rng: np.random.Generator) -> tuple[Float64Array, IntArray]:
-    """Return when entries are sent and which: late, exchanged, left out and sent twice."""
+    """Return times and numbers of the entries to send: some are late, exchanged, left out or sent twice."""
     count = len(times_s)
     due_s = times_s + rng.uniform(0, options.jitter_ms * 1e-3, count)
     first = np.flatnonzero(rng.random(count - 1) < options.swap) if count > 1 else np.zeros(0, np.int64)
-    # An entry changes places once.
+    # Each entry is exchanged at most once.
     first = first[np.diff(first, prepend=-2) > 1]
     due_s[first], due_s[first + 1] = due_s[first + 1], due_s[first]
     sent = np.flatnonzero(rng.random(count) >= options.lose)
@@ -135,7 +135,7 @@ def detector_counts(scan: RawData) -> AnyArray:
         scan: the scan.
 
     Returns:
-        Whole counts of the smallest type that holds them; float32 where the patterns are no whole counts.
+        Whole counts of the smallest type that holds them; float32 if the patterns are not whole counts.
     """
     counts = np.square(scan.diff3d.astype(np.float64))
     whole = np.rint(counts)
@@ -151,10 +151,10 @@ class Replay:
         """Serve the channels; nothing is sent yet.
 
         Args:
-            scan: what is sent.
-            prefix: of the names of the channels.
-            network: on which interface.
-            options: how it is sent.
+            scan: the scan to send.
+            prefix: prefix of the names of the channels.
+            network: interface of the server.
+            options: options for sending.
 
         Raises:
             BackendUnavailableError: p4p is not installed.
@@ -176,18 +176,18 @@ class Replay:
         self._done = SharedPV(initial=Value(self._done_type, {"value": False}))
         channels = {"frames": self._frames, "positions": self._positions, "done": self._done}
         self.names = [f"{prefix}:{name}" for name in channels]
-        """Of the channels."""
+        """Names of the channels."""
         self._server = open_server(network, dict(zip(self.names, channels.values(), strict=True)))
 
     def wait_for_receiver(self, timeout_s: float, is_asked_to_stop: Callable[[], bool]) -> bool:
         """Wait until somebody follows frames and positions.
 
         Args:
-            timeout_s: how long.
-            is_asked_to_stop: asked all the time.
+            timeout_s: longest time to wait, seconds.
+            is_asked_to_stop: called again and again; True ends the wait.
 
         Returns:
-            Whether somebody does.
+            Whether somebody follows both.
         """
         until = time.monotonic() + timeout_s
         while not all(watched.is_followed.is_set() for watched in self._watched):
@@ -198,14 +198,14 @@ class Replay:
         return True
 
     def send(self, name: str, is_asked_to_stop: Callable[[], bool]) -> dict[str, int]:
-        """Send the scan as often as the options say, then say that it is done.
+        """Send the scan as often as the options say, then send that it is done.
 
         Args:
-            name: of the scan, to which a number is added.
-            is_asked_to_stop: asked all the time.
+            name: name of the scan; a number is added to it.
+            is_asked_to_stop: called before every update; True ends the sending.
 
         Returns:
-            How many frames and positions were sent: 'frames', 'positions'.
+            Numbers of frames and positions that were sent: 'frames', 'positions'.
         """
         sent = {"frames": 0, "positions": 0}
         for index in range(self._options.scans):
@@ -224,18 +224,18 @@ class Replay:
         return sent
 
     def wait_for_last_receiver(self, timeout_s: float, is_asked_to_stop: Callable[[], bool]) -> None:
-        """Wait until nobody follows the frames any more, so that the last ones are not cut off.
+        """Wait until nobody follows the frames any more, so that the last ones still arrive.
 
         Args:
-            timeout_s: how long at most.
-            is_asked_to_stop: asked all the time.
+            timeout_s: longest time to wait, seconds.
+            is_asked_to_stop: called again and again; True ends the wait.
         """
         until = time.monotonic() + timeout_s
         while self._watched[0].is_followed.is_set() and time.monotonic() < until and not is_asked_to_stop():
             time.sleep(0.05)
 
     def close(self) -> None:
-        """Serve no longer."""
+        """Stop the server."""
         self._server.stop()
 
     def _post_frame(self, sending: Sending, label: str, begin_s: float) -> None:
@@ -257,7 +257,7 @@ class Replay:
         self._positions.post(self._value(self._position_type, fields))
 
     def _between(self, at: float) -> Float64Array:
-        """Return the position on the straight line between two frames; before the first and after the last it rests."""
+        """Return the position on the straight line between two frames; outside the scan it is the first or last one."""
         last = len(self._path) - 1
         index = min(max(math.floor(at), 0), last)
         share = min(max(at - index, 0.0), 1.0)

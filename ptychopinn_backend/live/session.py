@@ -1,4 +1,4 @@
-"""A session of live inference: follows the channels, lets the object grow, shows it, and writes what it leaves."""
+"""A session of live inference: it follows channels, lets the object grow, shows it, and writes the results."""
 
 from __future__ import annotations
 
@@ -34,38 +34,38 @@ logger = logging.getLogger(__name__)
 
 _COUNTERS_EVERY_S: Final = 0.25
 _SHARE_OF_PICTURES: Final = 0.05
-"""Of the time, at most, that goes into pictures."""
+"""Largest part of the time for pictures."""
 _REST_S: Final = 0.001
 
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """What a session follows, shows and writes."""
+    """Options of a session: the channels, the pictures and the results."""
 
     frames: str
     """Address of the frames, 'pva://NAME'."""
     positions: str
     """Address of the positions."""
     output: Path
-    """Folder of the results: of the first scan in it, of the next in its folders scan_2, scan_3 and so on."""
+    """Folder of the results of the first scan; those of later scans are in its folders scan_2, scan_3 and so on."""
     stop: str | None = None
-    """Address of a channel that ends the session when its value is true, or None."""
+    """Address of a channel that ends the session when its value becomes true, or None."""
     prefix: str | None = "ptychopinn:live"
-    """Of the channels in which the object is published; None publishes none."""
+    """Prefix of the channels that publish the object; None publishes none."""
     idle_s: float = 60.0
-    """The session ends when nothing came for so long, once something came."""
+    """Time without an update after which the session ends, once an update has arrived, seconds."""
     first_s: float = 3600.0
-    """The session ends when nothing comes for so long in the beginning."""
+    """Time without an update after which the session ends, if no update has arrived yet, seconds."""
     picture_every_s: float = 0.5
-    """Between two pictures, at least."""
+    """Shortest time between two pictures, seconds."""
     keep_frames: bool = True
-    """Frames that were used are kept, and at the end reconstructed once more as `infer` does."""
+    """True keeps the used frames, and reconstructs them once more at the end, as `infer` does."""
     polish_steps: int | None = 0
-    """As for `reconstruct`, in that last pass."""
+    """Number of polish steps in this last reconstruction; None as for `reconstruct`."""
     network: Network = field(default_factory=Network)
-    """Where channels are looked for and served."""
+    """Addresses for finding and serving channels."""
     units: PositionUnits = field(default_factory=PositionUnits)
-    """What the numbers of the positions mean."""
+    """Conversion of the positions to object pixels."""
     scan_attribute: str = SCAN_ATTRIBUTE
     """Attribute of a frame with the name of its scan."""
 
@@ -73,7 +73,7 @@ class SessionOptions:
         """Check the values.
 
         Raises:
-            ConfigError: one breaks its rule.
+            ConfigError: a value breaks its rule.
         """
         for address in (self.frames, self.positions, self.stop):
             if address is not None:
@@ -85,7 +85,7 @@ class SessionOptions:
 
 
 class Session:
-    """Follows two channels until it is told to end."""
+    """Follows two channels until it is asked to end."""
 
     def __init__(
         self, model: TrainedModel, stream: StreamOptions, options: SessionOptions, display: Display | None = None
@@ -94,9 +94,9 @@ class Session:
 
         Args:
             model: a trained model that maps frames one by one.
-            stream: how streams are paired and predicted.
-            options: what is followed, shown and written.
-            display: gets counters and pictures, or None.
+            stream: options for pairing and prediction.
+            options: the channels, the pictures and the results.
+            display: display for counters and pictures, or None.
 
         Raises:
             BackendUnavailableError: p4p is not installed.
@@ -110,7 +110,7 @@ class Session:
         self._unreadable = 0
         folder_of = self._folder if options.keep_frames else None
         self.stream = LiveStream(model, stream, on_end=self._take_end, folder_of=folder_of)
-        """Pairs, predicts and counts."""
+        """The stream, which pairs, predicts and counts."""
         self._display = display or Display()
         self._client = open_client(options.network)
         self._frames = Subscription(self._client, channel_name(options.frames))
@@ -124,17 +124,17 @@ class Session:
         self._next_picture_s = self._next_count_s = 0.0
 
     def counters(self) -> dict[str, float]:
-        """Return every count by name; 'unreadable' are updates without an image."""
+        """Return every count by name; 'unreadable' counts updates without an image or without positions."""
         return {**self.stream.counters.as_dict(), "unreadable": self._unreadable}
 
     def run(self, is_asked_to_stop: Callable[[], bool]) -> str:
-        """Follow the channels until the end, then write what the scans leave.
+        """Follow the channels until the end, then write the results of the scans.
 
         Args:
-            is_asked_to_stop: asked all the time.
+            is_asked_to_stop: called again and again; True ends the session.
 
         Returns:
-            Why it ended.
+            Reason for the end.
 
         Raises:
             OutputError: the results cannot be written.
@@ -224,7 +224,7 @@ class Session:
         return self._options.output if index == 1 else self._options.output / f"scan_{index}"
 
     def _take_end(self, ended: EndedScan) -> None:
-        """Write a scan as it grew; what takes long waits until the streams are over."""
+        """Write a scan as it grew. Work that takes long waits until the streams are over."""
         self._show_picture(ended.object)
         written = write_streamed(self._model, ended, self._folder(ended.index), self._measurement)
         self.written += [path for path in written if path not in self.written]
