@@ -1,1 +1,1 @@
-"""NumPy reference of the physics: the oracle both backends are tested against."""
+"""NumPy reference of the physics. Tests compare both backends with it."""

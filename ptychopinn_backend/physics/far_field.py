@@ -1,4 +1,4 @@
-"""From object patches to far-field intensity: probe, optional smoothing, unitary FFT, incoherent sum of modes."""
+"""Far-field intensity of object patches: probe, optional smoothing, unitary FFT, incoherent sum of modes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ptychopinn_backend.arrays import ComplexArray, Float32Array, FloatArray
 
 
 def centring_signs(N: int) -> Float32Array:
-    """Return (-1)^(i + j), (N, N): of a wave times it, the transform has its zero frequency at the array centre.
+    """Return (-1)^(i + j) (N, N). The transform of a wave times this has its zero frequency at the array centre.
 
     Args:
-        N: side in pixels, even where it is to centre a transform.
+        N: side in pixels; it must be even to centre a transform.
 
     Returns:
-        Ones of alternating sign, the first positive.
+        Ones of alternating sign; the first one is positive.
     """
     index = np.arange(N)
     return np.asarray(1 - 2 * ((index[:, np.newaxis] + index) % 2), np.float32)
@@ -28,15 +28,15 @@ def smoothing_kernel(sigma_px: float) -> FloatArray:
 
 
 def exit_waves(patches: ComplexArray, probe: ComplexArray, smoothing_sigma_px: float = 0.0) -> ComplexArray:
-    """Return psi_m = P_m * O, optionally smoothed with a 3 x 3 Gaussian (zeros outside).
+    """Return psi_m = P_m * O, optionally smoothed with a 3 x 3 Gaussian, which takes 0 outside the array.
 
     Args:
-        patches: (..., N, N) object patches.
-        probe: (mode, N, N).
-        smoothing_sigma_px: sigma in pixels; 0 is none.
+        patches: object patches (..., N, N).
+        probe: probe (mode, N, N).
+        smoothing_sigma_px: sigma of the Gaussian in pixels; 0 does not smooth.
 
     Returns:
-        (..., mode, N, N).
+        Exit waves (..., mode, N, N).
     """
     waves = np.asarray(patches)[..., np.newaxis, :, :] * probe
     if smoothing_sigma_px > 0:
@@ -48,15 +48,15 @@ def exit_waves(patches: ComplexArray, probe: ComplexArray, smoothing_sigma_px: f
 
 
 def far_field_intensity(waves: ComplexArray) -> FloatArray:
-    """Return sum over modes of |F psi_m|^2, F the unitary 2-D FFT with zero frequency at the array centre.
+    """Return sum over modes of |F psi_m|^2, where F is the unitary 2-D FFT with zero frequency at the array centre.
 
     The sum of the intensity equals the sum of |psi|^2 (Parseval).
 
     Args:
-        waves: (..., mode, N, N) exit waves.
+        waves: exit waves (..., mode, N, N).
 
     Returns:
-        (..., N, N).
+        Intensity (..., N, N).
     """
     spectrum = np.fft.fft2(waves, norm="ortho")
     intensity = np.sum(spectrum.real**2 + spectrum.imag**2, axis=-3)

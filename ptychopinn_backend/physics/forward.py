@@ -1,4 +1,4 @@
-"""Reference forward model of a batch: patches -> group object -> far field -> loss terms, in NumPy float64."""
+"""Reference forward model of a batch in NumPy float64: from patches over group objects and far fields to loss terms."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from ptychopinn_backend.physics.probe import probe_mask
 
 @dataclass(frozen=True)
 class ForwardConstants:
-    """Fixed arrays of the forward model; they depend on the configuration alone."""
+    """Fixed arrays of the forward model, which depend only on the configuration."""
 
     probe_mask: Float32Array | None
-    """(N, N) the probe is multiplied with, or None."""
+    """Mask (N, N) that multiplies the probe, or None."""
     smoothing_sigma_px: float
-    """Sigma of the 3 x 3 smoothing of the illuminated patch; 0 is none."""
+    """Sigma of the 3 x 3 smoothing of the exit waves, pixels; 0 does not smooth."""
     label_window: FloatArray
-    """(N, N) weight of the real-space error: the central N/2 with pad_object, else everything."""
+    """Weight (N, N) of the real-space error: the central N/2 if the network pads its patches, otherwise all pixels."""
 
 
 def forward_constants(model: ModelConfig) -> ForwardConstants:
-    """Return the fixed arrays a model configuration means.
+    """Return the fixed arrays for a model configuration.
 
     Args:
-        model: the configuration.
+        model: configuration of the model.
 
     Returns:
         The arrays.
@@ -50,18 +50,19 @@ def forward_constants(model: ModelConfig) -> ForwardConstants:
 
 
 def overlap_weights(model: ModelConfig, probes: Complex64Array) -> Float32Array:
-    """Return the weight of every patch pixel where patches overlap, in groups and in the stitched object alike.
+    """Return the weight of every patch pixel for overlapping patches, both in groups and in the stitched object.
 
-    Generators with back-projection know a patch where the probe lights it: the weight is the probe's intensity, largest
-    value 1. A network that fills only the central N/2 (pad_object without probe_big) has the weight of that centre, or
-    the zeros outside it would dilute the neighbours. All others weigh every pixel alike.
+    Generators with back-projection know a patch where the probe lights it. The weight is then the intensity of the
+    probe, with largest value 1. A network that fills only the central N/2 (pad_object without probe_big) has weight 1
+    there and 0 outside, since the zeros outside would dilute the neighbours. All other networks weight all
+    pixels equally.
 
     Args:
-        model: the configuration.
+        model: configuration of the model.
         probes: normalised probes (scan, mode, N, N).
 
     Returns:
-        (scan, N, N).
+        Weights (scan, N, N).
     """
     if uses_back_projection(model.architecture):
         intensity = np.sum(np.abs(probes) ** 2, axis=1)
@@ -77,18 +78,18 @@ def group_patches(
     model: ModelConfig,
     weights: FloatArray,
 ) -> ComplexArray:
-    """Return the patch every position of a group sees, consistent within the group.
+    """Return the patch at every position of a group; the patches of a group are consistent with each other.
 
     Args:
-        network_patches: (group, N, N, channel) with object_big, else (group, N, N, 1).
-        local_offsets: (group, 1, 2, channel), pixels.
-        canvas_px: canvas side.
-        model: the configuration.
-        weights: weight of every patch pixel, (group, N, N); see `overlap_weights`.
+        network_patches: patches (group, N, N, channel) with object_big, otherwise (group, N, N, 1).
+        local_offsets: local offsets (group, 1, 2, channel), axis 2 = (x, y), pixels.
+        canvas_px: side of the canvas in pixels.
+        model: configuration of the model.
+        weights: weight of every patch pixel (group, N, N); see `overlap_weights`.
 
     Returns:
-        (group, N, N, channel): overlapping patches averaged in the group frame and cut out again; without object_big
-        the one patch of the group, padded, cut out at every position.
+        Patches (group, N, N, channel). With object_big, overlapping patches are averaged in the group frame and cut out
+        again. Without object_big, the one patch of the group is padded and cut out at every position.
     """
     if model.channels == 1:
         return network_patches
@@ -103,16 +104,16 @@ def group_patches(
 def predicted_intensity(
     patches: ComplexArray, probes: ComplexArray, log_scale: float, model: ModelConfig
 ) -> FloatArray:
-    """Return exp(2 log_scale) * sum over modes |F(P_m O)|^2 in counts.
+    """Return the predicted intensity exp(2 log_scale) * sum over modes |F(P_m O)|^2 in counts.
 
     Args:
-        patches: (group, N, N, channel).
-        probes: probe of every group, (group, mode, N, N), normalised.
+        patches: patches (group, N, N, channel).
+        probes: normalised probe of every group (group, mode, N, N).
         log_scale: logarithm of the intensity scale.
-        model: the configuration.
+        model: configuration of the model.
 
     Returns:
-        (group, N, N, channel).
+        Intensity (group, N, N, channel).
     """
     constants = forward_constants(model)
     masked = probes if constants.probe_mask is None else probes * constants.probe_mask
@@ -135,21 +136,21 @@ def loss_terms(
     weights: LossWeights,
     physics_weight: float = 1.0,
 ) -> dict[str, float]:
-    """Return every active loss term and 'loss', which they add up to.
+    """Return every active loss term, and their weighted sum as 'loss'.
 
     Args:
-        patches: consistent patches of the batch, (group, N, N, channel); see `group_patches`.
+        patches: consistent patches of the batch (group, N, N, channel); see `group_patches`.
         batch: the groups.
-        probes: the source's normalised probes, (scan, mode, N, N).
-        valid_pixels: the source's valid pixels, (scan, N, N).
+        probes: normalised probes of the source (scan, mode, N, N).
+        valid_pixels: valid pixels of the source (scan, N, N).
         intensity_scale: factor from X to the square root of counts.
-        log_scale: the model's present logarithm of it.
-        model: the configuration.
+        log_scale: present logarithm of this factor in the model.
+        model: configuration of the model.
         weights: weights of the terms.
         physics_weight: weight of the configured loss in a training with stages.
 
     Returns:
-        Term name -> value.
+        Value of each term, by its name.
     """
     intensity = target = labels = None
     if weights.needs_far_field:

@@ -1,9 +1,9 @@
-"""How likely counts are under a predicted intensity, and how a far field has to change to make them likelier.
+"""The likelihood of counts under a predicted intensity, and the change of a far field that makes them more likely.
 
-Three laws of noise. Squared amplitudes: the square root of a count has the variance 1/4 whatever its mean, which holds
-above about 5 photons per pixel and is biased below 1. Poisson: the variance is the mean. Over-dispersed: the variance
-is I + excess * I^2, for errors of the model or of the detector that grow with the signal; a constant factor of the
-variance changes no estimate (McCullagh and Nelder, Generalized Linear Models, 1989, chapter 9, quasi-likelihood).
+There are three laws of noise. Squared amplitudes: the square root of a count has the variance 1/4 for every mean. This
+holds above about 5 photons per pixel and is biased below 1. Poisson: the variance is the mean. Over-dispersed: the
+variance is I + excess * I^2, for errors of the model or the detector that grow with the signal. A constant factor of
+the variance changes no estimate (McCullagh and Nelder, Generalized Linear Models, 1989, chapter 9, quasi-likelihood).
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from ptychopinn_backend.arrays import BoolArray, Float32Array, Float64Array, Flo
 from ptychopinn_backend.config.checks import require_choice
 
 LIKELIHOODS: Final = ("amplitude", "poisson", "overdispersed")
-"""Names of the laws."""
+"""Names of the three laws."""
 _LEAST_BACKGROUND: Final = 1e-3
 _MOST_BACKGROUND: Final = 0.05
 _RELATIVE_BACKGROUND: Final = 0.1
 _TINY: Final = np.float32(1e-12)
 _LEAST_JUDGED: Final = 1e-6
-"""Counts that a model predicts at least where it is judged by its deviance."""
+"""Least counts that a model predicts when its deviance is judged."""
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """A law of noise; see the module."""
+    """A law of noise; the module describes the three laws."""
 
     name: str = "amplitude"
-    """One of `LIKELIHOODS`."""
+    """Name of the law, one of `LIKELIHOODS`."""
     background: float = _MOST_BACKGROUND
-    """Counts a pixel holds at least, for the variance alone: a single photon where none is expected stays finite."""
+    """Counts that are added to the variance only, so that a photon where none is expected has a finite effect."""
     excess: float = 0.0
     """Relative variance beyond the Poisson law, for 'overdispersed'."""
 
@@ -41,22 +41,22 @@ class Likelihood:
         """Check the name.
 
         Raises:
-            ConfigError: unknown law.
+            ConfigError: the law is unknown.
         """
         require_choice("likelihood", self.name, LIKELIHOODS)
 
     def far_field_change(self, amplitudes: Float32Array, intensity: Float32Array) -> Float32Array:
-        """Return by which fraction of itself the far field changes in a step.
+        """Return the change of the far field in a step, as a fraction of the far field itself.
 
-        For squared amplitudes sqrt(n / I) - 1, which puts the measured modulus in place; for the others half the score
-        over the variance, (n - I) / (2 V), which near the solution is the same step.
+        For squared amplitudes it is sqrt(n / I) - 1, which sets the measured modulus. For the other laws it is half the
+        score over the variance, (n - I) / (2 V). Near the solution this is the same step.
 
         Args:
             amplitudes: square roots of the counts, any shape.
             intensity: predicted counts, same shape.
 
         Returns:
-            Same shape.
+            Fraction of the change, same shape.
         """
         if self.name == "amplitude":
             change = np.sqrt(np.maximum(intensity, _TINY))
@@ -74,39 +74,39 @@ class Likelihood:
 
 
 def likelihood_for(name: str, mean_counts: float, excess: float = 0.0) -> Likelihood:
-    """Return a law with a background that suits the counts.
+    """Return a law of noise with a background that suits the counts.
 
     Args:
         name: one of `LIKELIHOODS`.
-        mean_counts: mean over patterns and valid pixels.
+        mean_counts: mean counts over patterns and valid pixels.
         excess: relative variance beyond the Poisson law, for 'overdispersed'.
 
     Returns:
         The law.
 
     Raises:
-        ConfigError: unknown name.
+        ConfigError: `name` is unknown.
     """
     background = float(np.clip(_RELATIVE_BACKGROUND * mean_counts, _LEAST_BACKGROUND, _MOST_BACKGROUND))
     return Likelihood(name, background, excess)
 
 
 def deviance(counts: FloatArray, intensity: FloatArray, least_intensity: float) -> FloatArray:
-    """Return 2 (n log(n / I) - n + I) pixel by pixel.
+    """Return the Poisson deviance 2 (n log(n / I) - n + I) of every pixel.
 
-    It is twice the log-likelihood that Poisson counts lose against a model that hits every one of them.
+    It is twice the log-likelihood that Poisson counts lose against a model that predicts each of them exactly.
 
     Args:
-        counts: n, any shape.
+        counts: measured counts n, any shape.
         intensity: predicted counts I, same shape and type.
-        least_intensity: what it is taken as at least, so that a single photon in the dark stays finite.
+        least_intensity: smaller predicted counts are raised to this, so that a single photon in the dark stays finite.
 
     Returns:
-        Same shape and type, from 0 on.
+        Deviance of every pixel, same shape and type, 0 or more.
     """
     predicted = np.maximum(intensity, intensity.dtype.type(least_intensity))
     lost = predicted - counts
-    # Where there is no photon the logarithm is finite, and counts for nothing.
+    # At pixels without a photon the logarithm is finite, and its factor is 0.
     ratio = np.maximum(counts, _TINY) / predicted
     lost += counts * np.log(ratio, out=ratio)
     lost *= 2
@@ -116,15 +116,15 @@ def deviance(counts: FloatArray, intensity: FloatArray, least_intensity: float) 
 def poisson_deviance(
     amplitudes: Float32Array, intensity: Float32Array, valid_pixels: BoolArray | None = None
 ) -> Float64Array:
-    """Return the deviance of patterns: about 1 per pixel where the model is right and counts are many.
+    """Return the deviance of every pattern; it is about 1 per pixel if the model is right and counts are many.
 
     Args:
         amplitudes: square roots of the counts (pattern, N, N).
         intensity: predicted counts (pattern, N, N).
-        valid_pixels: detector pixels that count (N, N); None takes all.
+        valid_pixels: detector pixels to use (N, N); None uses all.
 
     Returns:
-        (pattern,).
+        Sum over the pixels of each pattern (pattern,).
     """
     lost = deviance(np.square(amplitudes), intensity, _LEAST_JUDGED)
     if valid_pixels is not None:

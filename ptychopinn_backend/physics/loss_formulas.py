@@ -1,6 +1,6 @@
-"""The formulas of the loss terms, written once on a few array operations that NumPy and every framework have.
+"""The formulas of the loss terms. They are written once, on a few array operations of NumPy and every framework.
 
-Images are (group, row, column, channel) or (group, channel, row, column): the operations say which.
+Images are (group, row, column, channel) or (group, channel, row, column). `ArrayOperations.image_axes` gives the axes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray
 
 INTENSITY_FLOOR: Final = 1e-6
-"""Counts added to a predicted intensity inside the logarithm, so that it is bounded away from 0."""
+"""Counts that are added to a predicted intensity inside the logarithm, so that its argument is not 0."""
 MODULUS_FLOOR: Final = 1e-12
-"""Added under the square root of a squared modulus, so that its gradient stays finite at 0."""
+"""Number that is added under the square root of a squared modulus, so that its gradient stays finite at 0."""
 
 
 class _RealArray(Protocol):
@@ -34,7 +34,7 @@ Array = TypeVar("Array", bound=_RealArray)
 
 @dataclass(frozen=True)
 class ArrayOperations(Generic[Array]):
-    """What the formulas need of NumPy or of a framework, beside the operators of Python."""
+    """Operations of NumPy or of a framework that the formulas need, in addition to the operators of Python."""
 
     image_axes: tuple[int, int]
     """Axes of rows and columns: (1, 2) with channels last, (2, 3) with channels first."""
@@ -43,15 +43,15 @@ class ArrayOperations(Generic[Array]):
     absolute: Callable[[Array], Array]
     square: Callable[[Array], Array]
     mean: Callable[[Array], Array]
-    """Of all values, a scalar."""
+    """Mean of all values, a scalar."""
     mean_along: Callable[[Array, tuple[int, ...]], Array]
-    """Along some axes, which stay with length 1."""
+    """Mean along some axes, which stay with length 1."""
     sum_along: Callable[[Array, tuple[int, ...]], Array]
-    """The same for sums."""
+    """Sum along some axes, which stay with length 1."""
     broadcast: Callable[[Array, Array], Array]
-    """The first array repeated to the shape of the second."""
+    """Returns the first array, repeated to the shape of the second."""
     poisson_terms: Callable[[Array, Array], Array] | None = None
-    """A faster form of the function `poisson_terms`; None uses that."""
+    """A faster form of the function `poisson_terms`; None uses the function."""
 
 
 NUMPY: Final = ArrayOperations[AnyArray](
@@ -65,12 +65,12 @@ NUMPY: Final = ArrayOperations[AnyArray](
     sum_along=lambda values, axes: np.asarray(np.sum(values, axis=axes, keepdims=True)),
     broadcast=lambda values, like: np.broadcast_to(values, like.shape),
 )
-"""The reference."""
+"""The operations of NumPy, which are the reference."""
 
 
 @dataclass(frozen=True)
 class LossInputs(Generic[Array]):
-    """What the terms of a batch are computed from; what no active term needs may be None."""
+    """Inputs of the loss terms of a batch; an input that no active term needs may be None."""
 
     patches: tuple[Array, Array]
     """Real and imaginary part of the consistent patches."""
@@ -79,30 +79,30 @@ class LossInputs(Generic[Array]):
     target: Array | None = None
     """Measured far-field amplitude, square root of counts."""
     valid: Array | None = None
-    """Weight of every detector pixel, broadcastable to the intensity; None weighs all alike."""
+    """Weight of every detector pixel, broadcastable to the intensity; None gives all pixels the same weight."""
     labels: tuple[Array, Array] | None = None
     """Real and imaginary part of the labels."""
     label_window: Array | None = None
-    """Weight of every patch pixel in the error to the labels, broadcastable to the patches; None weighs all alike."""
+    """Weight of every patch pixel in the error to the labels, broadcastable to the patches; None gives all the same."""
 
     @property
     def far_field(self) -> tuple[Array, Array]:
-        """Predicted intensity and measured amplitude."""
+        """Predicted intensity in counts, and measured amplitude in square roots of counts."""
         if self.intensity is None or self.target is None:
             raise AssertionError("the loss compares with the measured counts, and the far field is not there")
         return self.intensity, self.target
 
 
 def weighted_mean(operations: ArrayOperations[Array], values: Array, weights: Array | None) -> Array:
-    """Return the mean over groups of sum(weights * values) / sum(weights) of each; groups of any weight count alike.
+    """Return the mean over groups of sum(weights * values) / sum(weights) of each group; all groups count the same.
 
     Args:
-        operations: of the kind of array.
-        values: (group, ...).
-        weights: broadcastable to the values; None for all ones.
+        operations: operations for this kind of array.
+        values: values (group, ...).
+        weights: weights, broadcastable to the values; None stands for ones.
 
     Returns:
-        The mean, which for a batch is the mean over its parts.
+        The mean, a scalar. For a batch it is the mean over its parts.
     """
     if weights is None:
         return operations.mean(values)
@@ -112,10 +112,10 @@ def weighted_mean(operations: ArrayOperations[Array], values: Array, weights: Ar
 
 
 def poisson_terms(operations: ArrayOperations[Array], intensity: Array, counts: Array) -> Array:
-    """Return p - t log(p) pixel by pixel, in counts; the constant log(t!) is left out.
+    """Return p - t log(p) of every pixel, in counts; the constant log(t!) is left out.
 
     Args:
-        operations: of the kind of array.
+        operations: operations for this kind of array.
         intensity: predicted intensity p.
         counts: measured counts t, same shape.
 
@@ -127,14 +127,14 @@ def poisson_terms(operations: ArrayOperations[Array], intensity: Array, counts: 
 
 
 def poisson_nll(operations: ArrayOperations[Array], inputs: LossInputs[Array]) -> Array:
-    """Return the Poisson negative log-likelihood of the far-field intensity, counts: the mean of p - t log(p).
+    """Return the Poisson negative log-likelihood of the far-field intensity, the mean of p - t log(p) in counts.
 
     Args:
-        operations: of the kind of array.
+        operations: operations for this kind of array.
         inputs: the far field and its valid pixels.
 
     Returns:
-        Scalar.
+        The loss term, a scalar.
     """
     intensity, target = inputs.far_field
     counts = operations.square(target)
@@ -146,27 +146,27 @@ def poisson_nll(operations: ArrayOperations[Array], inputs: LossInputs[Array]) -
 
 
 def amplitude_mae(operations: ArrayOperations[Array], inputs: LossInputs[Array]) -> Array:
-    """Return the mean absolute error of the far-field amplitude, square root of counts.
+    """Return the mean absolute error of the far-field amplitude, in square roots of counts.
 
     Args:
-        operations: of the kind of array.
+        operations: operations for this kind of array.
         inputs: the far field and its valid pixels.
 
     Returns:
-        Scalar.
+        The loss term, a scalar.
     """
     return weighted_mean(operations, operations.absolute(_amplitude_error(operations, inputs)), inputs.valid)
 
 
 def amplitude_mse(operations: ArrayOperations[Array], inputs: LossInputs[Array]) -> Array:
-    """Return the mean squared error of the far-field amplitude, counts; its noise is 1/4 in every pixel.
+    """Return the mean squared error of the far-field amplitude, in counts; photon noise gives 1/4 in every pixel.
 
     Args:
-        operations: of the kind of array.
+        operations: operations for this kind of array.
         inputs: the far field and its valid pixels.
 
     Returns:
-        Scalar.
+        The loss term, a scalar.
     """
     return weighted_mean(operations, operations.square(_amplitude_error(operations, inputs)), inputs.valid)
 
@@ -178,17 +178,17 @@ def _amplitude_error(operations: ArrayOperations[Array], inputs: LossInputs[Arra
 
 
 def normalised_amplitude_mae(operations: ArrayOperations[Array], inputs: LossInputs[Array]) -> Array:
-    """Return the mean absolute difference of amplitudes that are divided by their own root mean square, per pattern.
+    """Return the mean absolute difference of amplitudes, each pattern divided by its own root mean square.
 
-    A factor common to all pixels of a pattern changes nothing, so the intensity scale need not be known. Only valid
-    pixels count, in the root mean square too.
+    A common factor of all pixels of a pattern changes nothing, so the intensity scale need not be known. Only valid
+    pixels count, also in the root mean square.
 
     Args:
-        operations: of the kind of array.
+        operations: operations for this kind of array.
         inputs: the far field and its valid pixels.
 
     Returns:
-        Scalar.
+        The loss term, a scalar.
     """
     axes, valid = operations.image_axes, inputs.valid
 
@@ -208,14 +208,14 @@ def normalised_amplitude_mae(operations: ArrayOperations[Array], inputs: LossInp
 
 
 def complex_mae(operations: ArrayOperations[Array], inputs: LossInputs[Array]) -> Array:
-    """Return the mean modulus of the complex error of the patches to their labels, inside the label window.
+    """Return the mean modulus of the complex error of the patches to their labels, weighted by the label window.
 
     Args:
-        operations: of the kind of array.
+        operations: operations for this kind of array.
         inputs: patches, labels and window.
 
     Returns:
-        Scalar.
+        The loss term, a scalar.
     """
     if inputs.labels is None:
         raise AssertionError("the loss compares with labels, and they are not there")
@@ -225,14 +225,14 @@ def complex_mae(operations: ArrayOperations[Array], inputs: LossInputs[Array]) -
 
 
 def total_variation(operations: ArrayOperations[Array], inputs: LossInputs[Array]) -> Array:
-    """Return the mean modulus of neighbour differences along rows plus the same along columns.
+    """Return the mean modulus of neighbour differences along rows, plus the same along columns.
 
     Args:
-        operations: of the kind of array.
+        operations: operations for this kind of array.
         inputs: the patches.
 
     Returns:
-        Scalar: anisotropic total variation per pixel.
+        Anisotropic total variation per pixel, a scalar.
     """
     along_rows, along_columns = (
         operations.mean(_modulus(operations, *(_difference(part, axis) for part in inputs.patches)))
@@ -246,11 +246,11 @@ def mean_deviation(operations: ArrayOperations[Array], inputs: LossInputs[Array]
     """Return the mean absolute deviation of the patch amplitude from its mean over each patch.
 
     Args:
-        operations: of the kind of array.
+        operations: operations for this kind of array.
         inputs: the patches.
 
     Returns:
-        Scalar: mean of | |patch| - mean |patch| |.
+        Mean of | |patch| - mean |patch| |, a scalar.
     """
     amplitude = _modulus(operations, *inputs.patches)
     deviation = amplitude - operations.mean_along(amplitude, operations.image_axes)

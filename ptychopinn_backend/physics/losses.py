@@ -1,4 +1,4 @@
-"""The terms of the training loss: one table for the NumPy reference and every backend."""
+"""The terms of the training loss, in one table for the NumPy reference and every backend."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from ptychopinn_backend.physics.loss_formulas import (
 )
 
 Need: TypeAlias = Literal["far field", "labels", "patches"]
-"""What a term compares or looks at: the measured counts, the labels, or nothing but the patches."""
+"""Data that a term needs beside the patches: the measured counts, the labels, or nothing."""
 
 
 @dataclass(frozen=True)
 class LossTerm:
-    """One row of the table."""
+    """One row of the table of loss terms."""
 
     name: str
-    """Its key in histories and results."""
+    """Name of the term in histories and results."""
     needs: Need
-    """What a batch must give it."""
+    """Data that a batch must have for the term."""
     weight: Callable[[TrainingConfig], float]
-    """Its weight in a configuration of model type 'pinn'; a term of weight 0 is not computed."""
+    """Weight of the term in a configuration of model type 'pinn'; a term of weight 0 is not computed."""
     formula: Callable[[ArrayOperations[Any], LossInputs[Any]], Any]
-    """Its value for a batch, a scalar."""
+    """Value of the term for a batch, a scalar."""
 
 
 NORMALISED: Final = LossTerm("normalised", "far field", lambda _: 0.0, normalised_amplitude_mae)
-"""In a training with stages the weighted sum of the other terms is blended with this one; see `total_loss`."""
+"""Term that a training with stages blends with the weighted sum of the other terms; see `total_loss`."""
 
 LOSS_TERMS: Final[tuple[LossTerm, ...]] = (
-    # The legacy torch_loss_mode 'mae' exchanges the roles of the first two weights.
+    # The legacy torch_loss_mode 'mae' exchanges the first two weights.
     LossTerm("nll", "far field", lambda c: c.mae_weight if c.torch_loss_mode == "mae" else c.nll_weight, poisson_nll),
     LossTerm("mae", "far field", lambda c: c.nll_weight if c.torch_loss_mode == "mae" else c.mae_weight, amplitude_mae),
     LossTerm("mse", "far field", lambda c: c.mse_weight, amplitude_mse),
@@ -53,17 +53,17 @@ LOSS_TERMS: Final[tuple[LossTerm, ...]] = (
     LossTerm("mean_deviation", "patches", lambda c: c.realspace_weight * c.mean_deviation_weight, mean_deviation),
     NORMALISED,
 )
-"""Every term. A new one is a row here and its formula."""
+"""All terms. A new term needs a row here and its formula."""
 SUPERVISED_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType({"realspace_mae": 1.0})
-"""Weights of model type 'supervised', which trains on the labels alone."""
+"""Weights of model type 'supervised', which trains only on the labels."""
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """What the loss of a configuration is made of."""
+    """Composition of the loss of a configuration."""
 
     by_name: Mapping[str, float]
-    """Term name -> its weight, above 0."""
+    """Weight of each term by its name, above 0."""
     is_staged: bool = False
     """Whether the sum is blended with the normalised amplitude error; see `total_loss`."""
 
@@ -74,12 +74,12 @@ class LossWeights:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of these terms, and 'loss'."""
+        """Names of the terms to compute, and 'loss'."""
         return (*(term.name for term in self.terms), "loss")
 
     @property
     def needs_labels(self) -> bool:
-        """Whether a batch must carry Y."""
+        """Whether a batch must have Y."""
         return any(term.needs == "labels" for term in self.terms)
 
     @property
@@ -92,13 +92,13 @@ class LossWeights:
 
 
 def loss_weights(training: TrainingConfig) -> LossWeights:
-    """Return the weights a configuration means.
+    """Return the weights of the loss terms in a configuration.
 
-    The terms are added as they are: at the noise floor the gradients of the Poisson likelihood and of the amplitude
-    error per pixel are of one size, so that no hidden factor brings them together.
+    The terms are added without further factors. At the noise floor, the gradients of the Poisson likelihood and of the
+    squared amplitude error per pixel have the same size, so no hidden factor is needed.
 
     Args:
-        training: the configuration.
+        training: training options.
 
     Returns:
         The weights.
@@ -119,16 +119,16 @@ def loss_weights(training: TrainingConfig) -> LossWeights:
 def loss_terms(
     operations: ArrayOperations[Array], inputs: LossInputs[Array], weights: LossWeights, physics_weight: Any = 1.0
 ) -> dict[str, Array]:
-    """Return every active loss term and 'loss', which they add up to.
+    """Return every active loss term, and their weighted sum as 'loss'.
 
     Args:
         operations: array operations of NumPy or of a framework.
-        inputs: what the terms are computed from.
+        inputs: inputs of the terms.
         weights: weights of the terms.
         physics_weight: weight of the configured loss in a training with stages; see `total_loss`.
 
     Returns:
-        Term name -> scalar.
+        Value of each term by its name, a scalar.
     """
     terms: dict[str, Array] = {term.name: term.formula(operations, inputs) for term in weights.terms}
     terms["loss"] = total_loss(terms, weights, physics_weight)
@@ -136,15 +136,16 @@ def loss_terms(
 
 
 def total_loss(terms: Mapping[str, Any], weights: LossWeights, physics_weight: Any) -> Any:
-    """Return w * (weighted sum of the terms) + (1 - w) * normalised amplitude error; without stages the sum alone.
+    """Return w * (weighted sum of the terms) + (1 - w) * normalised amplitude error; without stages only the sum.
 
     Args:
-        terms: term name -> scalar, of NumPy or of a framework; 'normalised' among them in a training with stages.
+        terms: scalar value of each term by its name, of NumPy or of a framework. In a training with stages it includes
+            'normalised'.
         weights: weights of the terms.
         physics_weight: w in [0, 1]; see `schedule.physics_weight`.
 
     Returns:
-        Scalar of the same kind.
+        The loss, a scalar of the same kind.
     """
     configured = sum(weight * terms[name] for name, weight in weights.by_name.items())
     if not weights.is_staged:

@@ -1,8 +1,8 @@
 """Patches of an object at sub-pixel scan positions, and the exact adjoint that adds patches back onto a canvas.
 
-A scan position is the centre of its patch: `patch[i, j] = object[row - N/2 + i, column - N/2 + j]`, bilinear between
-pixels and zero outside, with `(row, column) = origin_rc + (y, x)`. The cost of both directions is proportional to the
-area of the patches, never to that of the object.
+A scan position is the centre of its patch: `patch[i, j] = object[row - N/2 + i, column - N/2 + j]`, with
+`(row, column) = origin_rc + (y, x)`. Values between pixels are bilinear, and values outside the object are 0. The cost
+of both directions is proportional to the area of the patches, and does not depend on the size of the object.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from ptychopinn_backend.errors import DataError
 Scalar = TypeVar("Scalar", bound=np.inexact[Any])
 
 Place = tuple[tuple[slice, slice], tuple[slice, ...]]
-"""Where a window and an array overlap: slices of the array, and of the window (none: the whole window)."""
+"""Overlap of a window and an array: slices of the array, and slices of the window (none for the whole window)."""
 
 _WORKING_SET_BYTES = 1 << 20
-"""Patches are handled in chunks of about this size, so that intermediate arrays stay in the processor's cache."""
+"""Size in bytes of a chunk of patches, so that intermediate arrays stay in the processor's cache."""
 
 
 def window_corners(origin_rc: npt.ArrayLike, positions_xy: FloatArray, N: int) -> tuple[IntArray, Float64Array]:
-    """Return where the `(N + 1, N + 1)` windows lie that bilinear patches touch.
+    """Return the places of the `(N + 1, N + 1)` windows that bilinear patches touch.
 
     Args:
-        origin_rc: (row, column) in the object of scan coordinate (0, 0), pixels.
+        origin_rc: place of scan coordinate (0, 0) in the object (row, column), pixels.
         positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
         N: patch side in pixels.
 
     Returns:
-        The first (row, column) of every window, integers (pattern, 2), and the fractions in [0, 1) that remain, of the
-        same shape.
+        First (row, column) of every window, integers (pattern, 2), and the remaining fractions in [0, 1), of the same
+        shape.
 
     Raises:
         DataError: the positions have the wrong shape or are not finite.
     """
     require_shape("positions_xy", positions_xy, (None, 2), "(pattern, 2)")
     origin = np.asarray(origin_rc, np.float64)
-    # Whole pixels are added last, so that an array that begins some pixels elsewhere gets the same fractions exactly.
+    # Whole pixels are added last, so that an array with another whole-pixel origin gets exactly the same fractions.
     origin_whole = np.floor(origin)
     corners = (origin - origin_whole) + np.asarray(positions_xy, np.float64)[:, ::-1] - N / 2
     if not (np.isfinite(corners).all() and np.isfinite(origin).all()):
@@ -54,16 +54,16 @@ def window_corners(origin_rc: npt.ArrayLike, positions_xy: FloatArray, N: int) -
 def extract_patches(
     obj: npt.NDArray[Scalar], origin_rc: npt.ArrayLike, positions_xy: FloatArray, N: int
 ) -> npt.NDArray[Scalar]:
-    """Cut the patches of an object at the scan positions.
+    """Cut the patches of an object out at the scan positions.
 
     Args:
         obj: the object (row, column), real or complex.
-        origin_rc: (row, column) in `obj` of scan coordinate (0, 0), pixels.
+        origin_rc: place of scan coordinate (0, 0) in `obj` (row, column), pixels.
         positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
         N: patch side in pixels.
 
     Returns:
-        Patches (pattern, N, N) of the object's type; zero where they leave the object.
+        Patches (pattern, N, N) of the object's type; pixels outside the object are 0.
 
     Raises:
         DataError: the positions have the wrong shape or are not finite.
@@ -84,12 +84,12 @@ def add_patches(
     origin_rc: npt.ArrayLike,
     positions_xy: FloatArray,
 ) -> None:
-    """Add patches to a canvas in place; the exact adjoint of `extract_patches`.
+    """Add patches to a canvas in place; this is the exact adjoint of `extract_patches`.
 
     Args:
-        canvas: (row, column), real or complex; what falls outside of it is dropped.
-        patches: (pattern, N, N) of the canvas's type.
-        origin_rc: (row, column) in `canvas` of scan coordinate (0, 0), pixels.
+        canvas: canvas (row, column), real or complex; parts of patches outside it are dropped.
+        patches: patches (pattern, N, N) of the canvas's type.
+        origin_rc: place of scan coordinate (0, 0) in `canvas` (row, column), pixels.
         positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
 
     Raises:
@@ -102,25 +102,25 @@ def add_patches(
 
 
 class WindowSpreader:
-    """Spreads patches over the windows they touch, the adjoint of bilinear interpolation; keeps its working memory."""
+    """Spreads patches over the windows that they touch, the adjoint of bilinear interpolation; keeps its memory."""
 
     def __init__(self, N: int, dtype: npt.DTypeLike, weight: Float32Array | None = None) -> None:
-        """Make room for a few patches.
+        """Allocate the working memory for a few patches.
 
         Args:
             N: patch side in pixels.
             dtype: float or complex type of the patches.
-            weight: the patches are multiplied by it first (N, N); None leaves them as they are.
+            weight: weight (N, N) that multiplies the patches first; None leaves them as they are.
         """
         self._dtype = np.dtype(dtype)
         real = np.empty(0, self._dtype).real.dtype
         step = 2 if self._dtype.kind == "c" else 1
         width, length = step * N, (N + 1) * (N + 1) * step
         self._weights = None if weight is None else np.repeat(weight.astype(real), step, axis=1)
-        # A zero row and pixel before every patch, and one after each of its rows: then a patch, moved on by a row or a
-        # pixel, is the same long row begun elsewhere, and NumPy is fastest along long rows.
+        # There is a zero row and a zero pixel before every patch, and a zero pixel after each of its rows. A patch that
+        # is moved by a row or a pixel is then the same long row with another start, and NumPy is fastest on long rows.
         self._pixel, self._row, self._length = step, width + step, length
-        # Patches spread in one go are few enough to stay in the processor's cache.
+        # The number of patches that are spread together is small enough for the processor's cache.
         self._together = max(1, _WORKING_SET_BYTES // (2 * length * real.itemsize))
         self._windows = np.empty((self._together, N + 1, N + 1), self._dtype)
         self._padded = np.zeros((self._together, self._row + step + length), real)
@@ -134,13 +134,13 @@ class WindowSpreader:
         corners: IntArray,
         fractions: Float64Array,
     ) -> None:
-        """Spread every patch and add its window to a canvas in place; what falls outside of it is dropped.
+        """Spread every patch and add its window to a canvas in place; parts outside the canvas are dropped.
 
         Args:
-            canvas: (row, column).
-            patches: (pattern, N, N).
+            canvas: canvas (row, column).
+            patches: patches (pattern, N, N).
             corners: first (row, column) of every window in the canvas (pattern, 2), from `window_corners`.
-            fractions: (pattern, 2), likewise.
+            fractions: fractions (pattern, 2), axis 1 = (row, column), in [0, 1), from `window_corners`.
         """
         places = window_places(corners, self._windows.shape[-1], canvas.shape)
         for start in range(0, len(patches), self._together):
@@ -155,9 +155,9 @@ class WindowSpreader:
         """Spread every patch over its window.
 
         Args:
-            patches: (pattern, N, N).
-            fractions: (pattern, 2), axis 1 = (row, column), in [0, 1), from `window_corners`.
-            out: filled with the windows, contiguous (pattern, N + 1, N + 1).
+            patches: patches (pattern, N, N).
+            fractions: fractions (pattern, 2), axis 1 = (row, column), in [0, 1), from `window_corners`.
+            out: array that is filled with the windows, contiguous (pattern, N + 1, N + 1).
         """
         values = _as_real(patches)
         windows = out.view(values.dtype).reshape(len(patches), self._length)
@@ -173,17 +173,17 @@ class WindowSpreader:
 
 
 def window_places(corners: IntArray, side: int, shape: tuple[int, ...]) -> list[Place]:
-    """Return where square windows and an array overlap (maybe nowhere).
+    """Return the overlap of square windows with an array; it may be empty.
 
     Args:
-        corners: first (row, column) of every window in the array (window, 2); may lie outside.
+        corners: first (row, column) of every window in the array (window, 2); it may lie outside.
         side: side of the windows in pixels.
-        shape: (row, column) of the array.
+        shape: lengths of the array (row, column).
 
     Returns:
-        For every window slices of the array, and slices of the window.
+        For every window, slices of the array and slices of the window.
     """
-    # Most windows lie inside, and taking the whole of an array is quicker without slices.
+    # Most windows lie inside, and access to a whole window is faster without slices.
     if (corners >= 0).all() and (corners + side <= shape).all():
         return [((slice(row, row + side), slice(column, column + side)), ()) for row, column in corners.tolist()]
     first = np.clip(corners, 0, shape)
@@ -196,28 +196,28 @@ def window_places(corners: IntArray, side: int, shape: tuple[int, ...]) -> list[
 
 
 def _interpolate(windows: npt.NDArray[Scalar], fractions: Float64Array) -> npt.NDArray[Any]:
-    """Return the patches between the pixels of their windows; see `WindowSpreader` for the long rows."""
+    """Return the patches between the pixels of their windows; `WindowSpreader` explains the long rows."""
     n, side = windows.shape[:2]
     values = _as_real(windows).reshape(n, -1)
     pixel = values.shape[1] // side**2
     row, column = fractions.astype(values.dtype).T[..., np.newaxis]
     short = np.empty((n, (side - 1) * side * pixel), values.dtype)
     _lerp(values[:, : short.shape[1]], values[:, side * pixel :], row, short)
-    # What lies between the end of a row and the beginning of the next is cut off.
+    # The values between the end of a row and the start of the next one are cut off.
     between = np.empty_like(short)
     _lerp(short[:, :-pixel], short[:, pixel:], column, between[:, :-pixel])
     return np.ascontiguousarray(between.view(windows.dtype).reshape(n, side - 1, side)[:, :, :-1])
 
 
 def _lerp(near: FloatArray, far: FloatArray, fraction: FloatArray, out: FloatArray) -> None:
-    """Fill `out` with near + fraction * (far - near); shapes as NumPy broadcasts them."""
+    """Fill `out` with near + fraction * (far - near), with the broadcasting of NumPy."""
     np.subtract(far, near, out=out)
     np.multiply(out, fraction, out=out)
     np.add(out, near, out=out)
 
 
 def _as_real(array: npt.NDArray[Scalar]) -> npt.NDArray[Any]:
-    """View complex values as interleaved real ones, which are twice as fast as complex products."""
+    """View complex values as interleaved real ones, whose products are twice as fast."""
     contiguous = np.ascontiguousarray(array)
     return contiguous.view(contiguous.real.dtype)
 

@@ -1,9 +1,9 @@
 """Bilinear placement of patches into the frame of their group, and its adjoint, extraction.
 
-Both are separable: one matrix for rows, one for columns, W[i, j] = hat(i - j - margin - shift) with
-hat(u) = max(0, 1 - |u|). Placing is W p W^T, extracting with the same matrices is W^T c W, so the two are exactly
-adjoint, and the formula is differentiable in any framework without gathers. Nearly all of W is zero; here and on
-processors the few pixels that are not are added and read as windows of the canvas.
+Both are separable, with one matrix for rows and one for columns: W[i, j] = hat(i - j - margin - shift), with
+hat(u) = max(0, 1 - |u|). Placement is W p W^T, and extraction with the same matrices is W^T c W. So the two are exactly
+adjoint, and the formula is differentiable in any framework without gathers. Nearly all of W is zero. The functions
+here, and the backends on CPUs, add and read only the few other pixels, as windows of the canvas.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from ptychopinn_backend.arrays import AnyArray, ComplexArray, FloatArray
 from ptychopinn_backend.physics.object_patches import add_patches, extract_patches
 
 MINIMUM_COVERAGE = 1e-3
-"""Smallest sum of weights (largest weight 1) an average is divided by: what is known less well fades out, so that
-values a network is free to choose in the dark never reach the far field."""
+"""Smallest sum of weights (the largest weight is 1) by which an average is divided.
+
+Pixels that are known less well fade out. So values that a network is free to choose in the dark do not reach the far
+field.
+"""
 
 
 def canvas_size(N: int, max_local_offset_px: float) -> int:
@@ -28,13 +31,13 @@ def canvas_size(N: int, max_local_offset_px: float) -> int:
         max_local_offset_px: largest absolute local offset in pixels.
 
     Returns:
-        N plus twice the offset, rounded up to whole pixels.
+        N plus twice the offset, which is rounded up to whole pixels.
     """
     return N + 2 * math.ceil(max_local_offset_px)
 
 
 def interpolation_matrices(shift_px: FloatArray, n_out: int, n_in: int) -> FloatArray:
-    """Return the matrices that move content of n_in pixels by a shift, centred in n_out pixels.
+    """Return the matrices that move n_in pixels by a shift, centred in n_out pixels.
 
     Args:
         shift_px: shifts in pixels, any shape.
@@ -42,7 +45,7 @@ def interpolation_matrices(shift_px: FloatArray, n_out: int, n_in: int) -> Float
         n_in: input length.
 
     Returns:
-        shift shape + (n_out, n_in).
+        Matrices, with the shape of the shifts and two more axes (n_out, n_in).
     """
     margin = (n_out - n_in) / 2
     distance = (
@@ -55,14 +58,14 @@ def interpolation_matrices(shift_px: FloatArray, n_out: int, n_in: int) -> Float
 
 
 def translate(images: AnyArray, shift_xy: FloatArray) -> AnyArray:
-    """Move image content by (+dx columns, +dy rows), bilinear, zeros entering.
+    """Move the content of images by (+dx columns, +dy rows), with bilinear values and zeros from outside.
 
     Args:
-        images: (image, row, column).
-        shift_xy: (image, 2) in pixels, (dx, dy).
+        images: images (image, row, column).
+        shift_xy: shifts (dx, dy) in pixels (image, 2).
 
     Returns:
-        (image, row, column), same type of number.
+        Images (image, row, column).
     """
     rows, columns = images.shape[1:]
     along_rows = interpolation_matrices(shift_xy[:, 1], rows, rows)
@@ -71,7 +74,7 @@ def translate(images: AnyArray, shift_xy: FloatArray) -> AnyArray:
 
 
 def patch_window(N: int, central_only: bool) -> FloatArray:
-    """Return the 1-D weight of a patch along each axis: ones, or ones in the central N/2 only, (N,)."""
+    """Return the 1-D weight of a patch along each axis (N,): ones, or ones only in the central N/2."""
     window = np.ones(N)
     if central_only:
         window[: N // 4] = 0
@@ -82,16 +85,16 @@ def patch_window(N: int, central_only: bool) -> FloatArray:
 def assemble_groups(
     patches: ComplexArray, local_offsets: FloatArray, canvas_px: int, weights: FloatArray
 ) -> ComplexArray:
-    """Average the patches of every group on a canvas in the group frame, weighting sum and divisor alike.
+    """Average the patches of every group on a canvas in the group frame, with the same weights in sum and divisor.
 
     Args:
-        patches: (group, N, N, channel).
-        local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
-        canvas_px: canvas side, see `canvas_size`.
-        weights: weight of every patch pixel, (group, N, N).
+        patches: patches (group, N, N, channel).
+        local_offsets: local offsets (group, 1, 2, channel), axis 2 = (x, y), pixels.
+        canvas_px: side of the canvas in pixels, see `canvas_size`.
+        weights: weight of every patch pixel (group, N, N).
 
     Returns:
-        (group, canvas, canvas); zero where nothing covers.
+        Canvases (group, canvas, canvas); 0 at pixels without a patch.
     """
     images = np.moveaxis(patches, -1, 1)
     weight = np.broadcast_to(weights[:, np.newaxis], images.shape)
@@ -101,29 +104,29 @@ def assemble_groups(
 
 
 def extract_from_groups(canvases: ComplexArray, local_offsets: FloatArray, N: int) -> ComplexArray:
-    """Cut the patch of every channel out of its group's canvas; the adjoint of placing.
+    """Cut the patch of every channel out of the canvas of its group; this is the adjoint of placement.
 
     Args:
-        canvases: (group, canvas, canvas).
-        local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
-        N: patch side.
+        canvases: canvases (group, canvas, canvas).
+        local_offsets: local offsets (group, 1, 2, channel), axis 2 = (x, y), pixels.
+        N: patch side in pixels.
 
     Returns:
-        (group, N, N, channel).
+        Patches (group, N, N, channel).
     """
     return np.moveaxis(cut_from_groups(canvases, local_offsets, N), 1, -1)
 
 
 def add_to_groups(images: AnyArray, local_offsets: FloatArray, canvas_px: int) -> AnyArray:
-    """Add the images of every group up on a canvas in the group frame, without matrices.
+    """Add the images of every group on a canvas in the group frame, without matrices.
 
     Args:
-        images: (group, channel, N, N), real or complex.
-        local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
-        canvas_px: canvas side, see `canvas_size`.
+        images: images (group, channel, N, N), real or complex.
+        local_offsets: local offsets (group, 1, 2, channel), axis 2 = (x, y), pixels.
+        canvas_px: side of the canvas in pixels, see `canvas_size`.
 
     Returns:
-        Of the type of the images (group, canvas, canvas); what falls outside of it is dropped.
+        Canvases (group, canvas, canvas) of the images' type; parts of images outside are dropped.
     """
     canvases = np.zeros((len(images), canvas_px, canvas_px), images.dtype)
     for canvas, of_group, positions_xy in zip(canvases, images, _positions(local_offsets), strict=True):
@@ -132,15 +135,15 @@ def add_to_groups(images: AnyArray, local_offsets: FloatArray, canvas_px: int) -
 
 
 def cut_from_groups(canvases: AnyArray, local_offsets: FloatArray, N: int) -> AnyArray:
-    """Cut the image of every channel out of its group's canvas; the exact adjoint of `add_to_groups`.
+    """Cut the image of every channel out of the canvas of its group; this is the exact adjoint of `add_to_groups`.
 
     Args:
-        canvases: (group, canvas, canvas), real or complex.
-        local_offsets: (group, 1, 2, channel), axis 2 = (x, y), pixels.
-        N: patch side.
+        canvases: canvases (group, canvas, canvas), real or complex.
+        local_offsets: local offsets (group, 1, 2, channel), axis 2 = (x, y), pixels.
+        N: patch side in pixels.
 
     Returns:
-        Of the type of the canvases (group, channel, N, N); zero where an image leaves its canvas.
+        Images (group, channel, N, N) of the canvases' type; pixels outside the canvas are 0.
     """
     groups, _, _, channels = local_offsets.shape
     images = np.empty((groups, channels, N, N), canvases.dtype)
@@ -151,5 +154,5 @@ def cut_from_groups(canvases: AnyArray, local_offsets: FloatArray, N: int) -> An
 
 
 def _positions(local_offsets: FloatArray) -> FloatArray:
-    """Return where patches lie in the frame of their group, (group, channel, 2): position - mean = -local_offset."""
+    """Return the places of patches in the frame of their group (group, channel, 2): position - mean = -local_offset."""
     return -np.swapaxes(np.asarray(local_offsets, np.float64)[:, 0], 1, 2)

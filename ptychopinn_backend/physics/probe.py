@@ -16,13 +16,13 @@ def as_mode_stack(probe: AnyArray) -> Complex64Array:
     """Return a probe as a stack of incoherent modes.
 
     Args:
-        probe: (N, N) or (mode, N, N), real or complex.
+        probe: probe (N, N) or (mode, N, N), real or complex.
 
     Returns:
-        (mode, N, N) complex64.
+        Probe (mode, N, N), complex64.
 
     Raises:
-        DataError: another rank, not square, not finite, or without light.
+        DataError: the probe has another rank, is not square, is not finite, or has no light in its first mode.
     """
     stack = np.asarray(probe)
     if stack.ndim == 2:
@@ -41,15 +41,15 @@ def as_mode_stack(probe: AnyArray) -> Complex64Array:
 
 
 def mean_modes(coherent: AnyArray, weights: AnyArray | None) -> AnyArray:
-    """Return the incoherent modes of a probe that varies over the scan, as their mean over the positions.
+    """Return the incoherent modes of a probe that varies over the scan, as the mean over the positions.
 
     Args:
-        coherent: (coherent mode, incoherent mode, N, N); the probe varies in its first incoherent mode.
-        weights: of every coherent mode at every position (pattern, coherent mode); None where the probe is the same
+        coherent: modes (coherent mode, incoherent mode, N, N); the probe varies in its first incoherent mode.
+        weights: weight of every coherent mode at every position (pattern, coherent mode); None if the probe is the same
             everywhere.
 
     Returns:
-        (incoherent mode, N, N), a copy.
+        A copy of the modes (incoherent mode, N, N).
     """
     modes: AnyArray = coherent[0].copy()
     if weights is not None:
@@ -58,26 +58,26 @@ def mean_modes(coherent: AnyArray, weights: AnyArray | None) -> AnyArray:
 
 
 def pixel_distance(N: int) -> Float64Array:
-    """Return the distance of every pixel centre from the array centre, (N, N) in pixels."""
+    """Return the distance of every pixel centre from the array centre (N, N), pixels."""
     axis = np.arange(N) - N / 2 + 0.5
     return np.asarray(np.hypot(axis[:, np.newaxis], axis[np.newaxis, :]), dtype=np.float64)
 
 
 def hard_mask(N: int) -> BoolArray:
-    """Return the circular mask of diameter N/2: pixel-centre distance below N//4, (N, N)."""
+    """Return the circular mask of diameter N/2 (N, N): the distance of the pixel centre is below N//4."""
     return pixel_distance(N) < N // 4
 
 
 def probe_mask(N: int, diameter_px: float | None = None, sigma_px: float = 0.0) -> Float32Array:
-    """Return the mask a probe is multiplied with when `probe_mask` is on.
+    """Return the mask that multiplies a probe if `probe_mask` is on.
 
     Args:
         N: side in pixels.
-        diameter_px: diameter of the circle; None means N/2.
-        sigma_px: width of the Gaussian that softens the edge; 0 is a hard edge.
+        diameter_px: diameter of the circle in pixels; None takes N/2.
+        sigma_px: width of the Gaussian that softens the edge in pixels; 0 gives a hard edge.
 
     Returns:
-        (N, N) float32 in [0, 1].
+        Mask (N, N), float32 in [0, 1].
     """
     radius_px = N // 4 if diameter_px is None else diameter_px / 2
     mask = (pixel_distance(N) < radius_px).astype(np.float64)
@@ -91,18 +91,18 @@ def probe_mask(N: int, diameter_px: float | None = None, sigma_px: float = 0.0) 
 def normalise_probe(probe: AnyArray, probe_scale: float) -> Complex64Array:
     """Scale a probe so that its masked first mode has mean amplitude 1 / probe_scale.
 
-    P / (probe_scale * mean |mask * P|) with the hard mask; one factor for all modes, taken from the first
-    (specs/data.md).
+    The result is P / (probe_scale * mean |mask * P|) with the hard mask. The factor comes from the first mode and is
+    the same for all modes (specs/data.md).
 
     Args:
-        probe: (N, N) or (mode, N, N).
+        probe: probe (N, N) or (mode, N, N).
         probe_scale: positive scale.
 
     Returns:
-        (mode, N, N) complex64.
+        Probe (mode, N, N), complex64.
 
     Raises:
-        DataError: a malformed probe, or no light inside the mask.
+        DataError: the probe is malformed, or has no light inside the mask.
     """
     stack = as_mode_stack(probe)
     mean_amplitude = float(np.mean(np.abs(stack[0].astype(np.complex128)) * hard_mask(stack.shape[-1])))
@@ -112,16 +112,16 @@ def normalise_probe(probe: AnyArray, probe_scale: float) -> Complex64Array:
 
 
 def normalise_power(probe: AnyArray) -> Complex64Array:
-    """Scale a probe to the power of a normalised pattern, sum over modes of |P|^2 = (N/2)^2, so that vacuum is 1.
+    """Scale a probe to the power of a normalised pattern, sum over modes of |P|^2 = (N/2)^2; vacuum is then 1.
 
     Args:
-        probe: (N, N) or (mode, N, N).
+        probe: probe (N, N) or (mode, N, N).
 
     Returns:
-        (mode, N, N) complex64.
+        Probe (mode, N, N), complex64.
 
     Raises:
-        DataError: a malformed probe.
+        DataError: the probe is malformed.
     """
     stack = as_mode_stack(probe)
     power = float(np.sum(np.abs(stack.astype(np.complex128)) ** 2))
@@ -129,16 +129,16 @@ def normalise_power(probe: AnyArray) -> Complex64Array:
 
 
 def normalised_for(model: ModelConfig, probe: AnyArray) -> Complex64Array:
-    """Return a probe as the model's physics takes it.
+    """Return a probe with the normalisation of the model's physics.
 
-    That is `normalise_power` for generators with back-projection, else `normalise_probe`.
+    It is that of `normalise_power` for generators with back-projection, and otherwise that of `normalise_probe`.
 
     Args:
-        model: decides generator and probe_scale.
-        probe: (N, N) or (mode, N, N).
+        model: configuration of the model, which gives the generator and probe_scale.
+        probe: probe (N, N) or (mode, N, N).
 
     Returns:
-        (mode, N, N) complex64.
+        Probe (mode, N, N), complex64.
     """
     if uses_back_projection(model.architecture):
         return normalise_power(probe)
@@ -146,14 +146,14 @@ def normalised_for(model: ModelConfig, probe: AnyArray) -> Complex64Array:
 
 
 def default_probe(N: int, default_probe_scale: float = 0.7) -> Float64Array:
-    """Return the historical default guess: a disk with a softened edge, on a floor of 1e-9.
+    """Return the historical default probe: a disk with a soft edge, on a floor of 1e-9.
 
     Args:
         N: side in pixels.
-        default_probe_scale: the disk's radius is inversely proportional to it.
+        default_probe_scale: scale; the radius of the disk is inversely proportional to it.
 
     Returns:
-        (N, N) float64, amplitude.
+        Amplitude (N, N), float64.
     """
     from scipy.ndimage import gaussian_filter
 

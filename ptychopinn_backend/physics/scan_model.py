@@ -1,4 +1,4 @@
-"""Diffraction of a whole object under a scan: the counts that an object and a probe predict."""
+"""Diffraction of a whole object in a scan: the counts that an object and a probe predict."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def scan_intensities(
 
     Args:
         obj: the object (row, column).
-        origin_rc: (row, column) in `obj` of scan coordinate (0, 0), pixels.
-        probe: (mode, N, N), with sum |P|^2 in counts.
-        positions_xy: (pattern, 2), axis 1 = (x, y), pixels.
-        interpolation: how patches are read between pixels: 'bilinear' is this package's model; 'fourier' keeps the
-            finest detail, as most iterative codes do.
+        origin_rc: place of scan coordinate (0, 0) in `obj` (row, column), pixels.
+        probe: probe (mode, N, N), with sum |P|^2 in counts.
+        positions_xy: scan positions (pattern, 2), axis 1 = (x, y), pixels.
+        interpolation: method to read patches between pixels. 'bilinear' is the model of this package. 'fourier' keeps
+            the finest detail, as most iterative codes do.
 
     Returns:
         Counts (pattern, N, N), zero frequency at the array centre.
@@ -43,15 +43,15 @@ def scan_intensities(
 
 
 def pattern_batches(n_patterns: int, probe: Complex64Array, max_patterns: int | None = None) -> Iterator[IntArray]:
-    """Yield pattern indices in batches whose far fields fit in some 8 MB, as the processor's cache holds.
+    """Yield pattern indices in batches whose far fields take about 8 MB, so that they fit in the processor's cache.
 
     Args:
         n_patterns: number of patterns of the scan.
-        probe: (mode, N, N); decides the size of a batch.
-        max_patterns: take only this many, spread evenly over the scan; None takes all.
+        probe: probe (mode, N, N), which decides the size of a batch.
+        max_patterns: number of patterns to take, spread evenly over the scan; None takes all.
 
     Yields:
-        Indices (batch,), ascending.
+        Indices (batch,) in ascending order.
     """
     indices = np.arange(n_patterns)
     if max_patterns is not None and max_patterns < n_patterns:
@@ -64,7 +64,7 @@ def pattern_batches(n_patterns: int, probe: Complex64Array, max_patterns: int | 
 def _fourier_patches(
     obj: Complex64Array, origin_rc: tuple[float, float], positions_xy: FloatArray, N: int
 ) -> Complex64Array:
-    """Cut patches (pattern, N, N); larger ones, faded out, are shifted by a phase ramp on their spectrum."""
+    """Cut patches (pattern, N, N) from larger, faded ones, which a phase ramp on their spectrum has shifted."""
     side = N + 2 * _WRAP_MARGIN_PX
     corners, fractions = window_corners(origin_rc, positions_xy, side)
     distance = np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5
