@@ -1,1 +1,1 @@
-"""A scan looked at in full before anything is trained on it: what is odd, what it costs, and how it is mended."""
+"""Examination of a whole scan before any training: what is odd, what a training will need, and how to mend it."""

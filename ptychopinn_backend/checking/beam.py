@@ -1,4 +1,4 @@
-"""The probe by itself: its modes, its place in the array, and the pixel it is given in."""
+"""Examination of the probe: its modes, its place in the array, and the pixel size that it has."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.readers.units import PLANCK_TIMES_LIGHT_EV_M
 
 _AT_CORNERS: Final = 0.7
-"""Part of the light in the outer half of either axis from which on the probe is taken for wrapped."""
+"""Least part of the light in the outer half of both axes at which the probe counts as wrapped."""
 _AT_BORDER: Final = 0.1
-"""Part of the light in the outermost pixels, an eighth of the side, that a probe within its array has at most."""
+"""Largest part of the light near the border, an eighth of the side in all, for a probe that fits into its array."""
 _EVEN: Final = 0.5
 _PIXEL: Final = 0.02
-"""Relative difference of two statements of one length."""
+"""Largest relative difference between two statements of one length."""
 
 
 def size_and_modes(subject: Subject) -> Outcome:
-    """Say how wide the probe is, and what its modes and its power are.
+    """Describe the width, the modes and the power of the probe.
 
     Args:
         subject: the scan.
 
     Returns:
-        A note; a warning where there is no probe.
+        A note; a warning if there is no probe.
     """
     probe, traits = subject.raw.probeGuess, scan_traits(subject.raw)
     if probe is None:
@@ -47,13 +47,13 @@ def size_and_modes(subject: Subject) -> Outcome:
 
 
 def wrapped(subject: Subject) -> Outcome:
-    """Find a probe whose middle lies in the corner of its array, or that does not fit into it.
+    """Find a probe with its middle in the corner of its array, or one that does not fit into its array.
 
     Args:
         subject: the scan.
 
     Returns:
-        The finding, and the scan with the probe shifted where that is the remedy; or nothing.
+        The finding, and the scan with a shifted probe if this is the remedy; or nothing.
     """
     probe = subject.raw.probeGuess
     if probe is None:
@@ -83,13 +83,13 @@ def wrapped(subject: Subject) -> Outcome:
 
 
 def pixel_size(subject: Subject) -> Outcome:
-    """Find a stated object pixel that is not the one of energy, distance and detector pixel.
+    """Find a stated object pixel that contradicts energy, distance and detector pixel.
 
     Args:
         subject: the scan.
 
     Returns:
-        A note, a warning where they differ, or nothing where they are not known.
+        A note; a warning if the values differ; nothing if they are not known.
     """
     known = subject.raw.metadata
     found: list[Finding] = []
@@ -110,7 +110,7 @@ def pixel_size(subject: Subject) -> Outcome:
             evidence = f"{told}, {stated / expected:.3g} times less." if stated < expected else f"{told}."
             remedy = "Check energy, distance, and whether patterns were cropped or binned; --pixel-size states it."
             found.append(Finding("pixel-size", "probe", "warning", evidence, remedy))
-    # Both axes mostly say the same.
+    # Both axes mostly have the same result, so one finding is enough.
     return Outcome(tuple(found[:1] if len({item.severity for item in found}) == 1 else found))
 
 
@@ -120,6 +120,6 @@ def _number(value: object) -> float | None:
 
 
 def _is_plane(light: Float64Array) -> bool:
-    """Return whether the light fills its array evenly, as a plane wave does, which nothing cuts off."""
+    """Return whether the light fills its array evenly, like a plane wave; such a probe is not cut off."""
     border = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
     return bool(border.mean() > _EVEN * light.mean())

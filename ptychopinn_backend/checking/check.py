@@ -1,4 +1,4 @@
-"""The whole examination of a scan: read, looked at from all sides in turn, mended on the way."""
+"""The whole examination of a scan: it is read, examined step by step, and mended on the way."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ODD: Final = 1
 UNUSABLE: Final = 2
 _ORDER: Final = ("error", "warning", "note")
 _MOVING: Final = ("corner", "off-centre")
-"""Findings after which pixels are no longer those of the file."""
+"""Findings that move the pixels, which are then no longer those of the file."""
 _FEW_SATURATED: Final = 0.02
-"""Part of the pixels that are marked for saturation; more are the pattern itself."""
+"""Largest part of the pixels that is marked for saturation; if there are more, they are the pattern itself."""
 
 STEPS: Final[tuple[Callable[[Subject], Outcome], ...]] = (
     detector.corner,
@@ -41,44 +41,44 @@ STEPS: Final[tuple[Callable[[Subject], Outcome], ...]] = (
     beam.wrapped,
     beam.pixel_size,
 )
-"""In this order: each sees the scan as those before mended it."""
+"""Steps in their order: each step sees the scan as the earlier steps have mended it."""
 
 
 class MaskEffect(NamedTuple):
-    """What the proposed mask does to patterns that lie close together."""
+    """Effect of the proposed mask on patterns that lie close together."""
 
     r_before: float
-    """R-factor after a few data-consistency steps from vacuum, with the mask of the file ..."""
+    """R-factor after a few data-consistency steps from vacuum, with the mask of the file."""
     r_after: float
-    """... and with the one that is proposed."""
+    """The same R-factor with the proposed mask."""
     hidden: float
-    """Part of the pixels that it hides."""
+    """Part of the pixels that the proposed mask hides in addition to the mask of the file."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScanCheck:
-    """What is known of a scan."""
+    """Result of the examination of a scan."""
 
     path: Path
-    """As it was named."""
+    """Path of the scan as it was given."""
     as_read: AsRead
-    """What reading it came to."""
+    """Result of reading the scan."""
     findings: tuple[Finding, ...]
-    """All that was found, the worst first."""
+    """All findings, the worst first."""
     mended: Subject | None = None
-    """The scan as --mend writes it; None where it cannot be read."""
+    """The scan as --mend writes it; None if it cannot be read."""
     changes: tuple[str, ...] = ()
-    """What is different in it, a sentence each."""
+    """Changes in the mended scan, one sentence each."""
     search: OrientationSearch | None = None
-    """All ways the positions may run, where they were compared."""
+    """Comparison of the possible orientations of the positions, if there was one."""
     mask: MaskEffect | None = None
-    """What the proposed mask does, where one is proposed."""
+    """Effect of the proposed mask, if a mask is proposed."""
     plan: Planned | None = None
-    """What a training will need."""
+    """Needs of a training."""
 
     @property
     def exit_code(self) -> int:
-        """0: nothing is odd; 1: there are warnings; 2: the scan cannot be used as it is."""
+        """Exit code: 0 if nothing is odd, 1 if there are warnings, 2 if the scan cannot be used as it is."""
         found = {item.severity for item in self.findings}
         return UNUSABLE if "error" in found else ODD if "warning" in found else 0
 
@@ -86,17 +86,17 @@ class ScanCheck:
 def check_scan_file(
     path: Path, reading: Reading, *, with_orientation: bool = True, memory_bytes: float | None = None
 ) -> ScanCheck:
-    """Look at a scan; nothing is written.
+    """Examine a scan; nothing is written.
 
     Args:
         path: scan of any format.
-        reading: what the user states.
-        with_orientation: try the ways positions may run, which takes seconds.
-        memory_bytes: that it may take; of a scan that needs more the first patterns are looked at. None is a part of
-            the machine's.
+        reading: what the user states about the files.
+        with_orientation: True tries the possible orientations of the positions, which takes seconds.
+        memory_bytes: memory for the examination. If the scan needs more, only its first patterns are examined. None
+            takes a part of the machine's memory.
 
     Returns:
-        All that was found.
+        The result of the examination.
     """
     read = read_to_check(path, reading, memory_bytes)
     if read.subject is None:
@@ -117,7 +117,7 @@ def check_scan_file(
     if with_orientation:
         outcome, search = orientation(subject, reading)
         take(outcome)
-    # An object is laid under positions that run as it does.
+    # The object has the orientation of the mended positions, so this step follows the search.
     take(places.beyond_object(subject))
     is_moved = any(item.name in _MOVING for item in findings)
     mask = None if is_moved else _effect_of_mask(read, subject)
@@ -142,7 +142,7 @@ def _facts(subject: Subject) -> Finding:
 
 
 def _effect_of_mask(read: AsRead, subject: Subject) -> MaskEffect | None:
-    """Compare the mask of the file with the one proposed, before, on the patterns as they are in the file."""
+    """Compare the mask of the file with the proposed one, the former on the patterns as they are in the file."""
     first = read.subject
     if first is None or subject.raw.probeGuess is None:
         return None
@@ -158,7 +158,7 @@ def _effect_of_mask(read: AsRead, subject: Subject) -> MaskEffect | None:
 
 
 def _marked(subject: Subject, findings: Sequence[Finding]) -> Outcome:
-    """Mark pixels that saturate, where they are few."""
+    """Mark pixels that saturate, if there are only a few."""
     pixels = [item.pixels for item in findings if item.name == "saturation" and item.pixels is not None]
     few = [found for found in pixels if found.sum() <= _FEW_SATURATED * found.size]
     if not few:

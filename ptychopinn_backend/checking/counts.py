@@ -1,4 +1,4 @@
-"""What the numbers of the patterns are: counts of photons, a multiple of them, or something that scatters otherwise."""
+"""Examination of the numbers in the patterns: photon counts, a multiple of them, or numbers with another scatter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ptychopinn_backend.data.findings.finding import Finding
 
 _FEWEST_VALUES: Final = 200
 _LARGEST_TOLD: Final = 200.0
-"""Multiples of the unit up to which single-precision amplitudes tell whole numbers."""
+"""Largest multiple of the unit at which single-precision amplitudes still show whole numbers."""
 _OFF: Final = 0.01
 _GAIN: Final = 1.01
 _BINS: Final = 12
@@ -21,13 +21,13 @@ _BIN_COUNTS: Final = 2000.0
 _BIN_PIXELS: Final = 6
 _FEWEST_BINS: Final = 5
 _MOST_COUNTS: Final = 3.0
-"""Mean counts of a pixel above which its own structure is larger than its noise."""
+"""Largest mean counts of a pixel for this test; above them, the structure of the pattern exceeds its noise."""
 _SCATTER: Final = (0.7, 2.0)
-"""Variance over mean, without light, that photons have; pile-up and charge sharing included."""
+"""Variance over mean of photons without light, with pile-up and charge sharing: least and largest value."""
 
 
 def gain(subject: Subject) -> Outcome:
-    """Find counts that are all a multiple of one number, as a detector's gain makes them.
+    """Find counts that are all multiples of one number, as the gain of a detector makes them.
 
     Args:
         subject: the scan.
@@ -68,17 +68,17 @@ def gain(subject: Subject) -> Outcome:
 
 
 def dispersion(subject: Subject) -> Outcome:
-    """Find out how much counts scatter beside the noise of photons, of which the variance is the mean.
+    """Compare the scatter of the counts with photon noise, whose variance is the mean.
 
-    Differences of neighbouring pixels scatter by their noise and by the pattern's own structure. The structure grows
-    with the distance of the pixels and with the square of the counts, so that what is left towards no distance and no
-    light is the noise.
+    Differences of neighbouring pixels come from noise and from the structure of the pattern. The effect of the
+    structure grows with the distance of the pixels and with the square of the counts. An extrapolation to no distance
+    and no light therefore leaves the noise.
 
     Args:
         subject: the scan.
 
     Returns:
-        A note, or a warning where it is far from that of photons.
+        A note; a warning if the scatter is far from that of photons; nothing if it cannot be found.
     """
     found = scatter_of(subject.sample, subject)
     if found is None:
@@ -100,21 +100,21 @@ def dispersion(subject: Subject) -> Outcome:
 
 
 def scatter_of(counts: Float64Array, subject: Subject) -> tuple[float, float] | None:
-    """Return variance over mean of counts where there is hardly light, and its error; None where that cannot be told.
+    """Return variance over mean of counts at hardly any light, and its error; None if they cannot be found.
 
     Args:
-        counts: some patterns (pattern, N, N).
-        subject: says which pixels are good.
+        counts: counts of some patterns (pattern, N, N).
+        subject: the scan, which gives the good pixels.
 
     Returns:
-        1 for photons.
+        Variance over mean, which is 1 for photons, and its standard error.
     """
     usable = subject.good[:, :-2] & subject.good[:, 1:-1] & subject.good[:, 2:]
     left, here, right = (counts[:, :, start : start + counts.shape[2] - 2] for start in range(3))
     mean = (left + here + right).mean(axis=0)[usable] / 3
     near = ((left - here) ** 2 + (here - right) ** 2).mean(axis=0)[usable] / 4
     far = ((left - right) ** 2).mean(axis=0)[usable] / 2
-    # The pattern's own differences grow with the square of the distance, the noise of photons does not.
+    # The differences of the pattern itself grow with the square of the distance. The noise of photons does not.
     noise = (4 * near - far) / 3
     order = np.argsort(mean)[: int((mean <= _MOST_COUNTS).sum())]
     mean, noise = mean[order], noise[order]
@@ -126,14 +126,14 @@ def scatter_of(counts: Float64Array, subject: Subject) -> tuple[float, float] | 
     light = np.array([mean[part].mean() for part in bins])
     ratio = np.array([noise[part].mean() for part in bins]) / light
     (slope, value), covariance = np.polyfit(light, ratio, 1, cov=True)
-    # Where the structure still rules in the darkest bin, nothing is left to tell.
+    # If the structure is still larger in the darkest bin, the noise cannot be found.
     if abs(slope) * light[0] > 0.5 * max(abs(value), 0.1):
         return None
     return float(value), float(np.sqrt(max(covariance[1, 1], 1e-6)))
 
 
 def _common_unit(values: Float64Array) -> float | None:
-    """Return the number of which all values are whole multiples; None where there is none."""
+    """Return the number of which all values are whole multiples; None if there is no such number."""
     whole = np.rint(values)
     if (np.abs(values - whole) <= _OFF + 1e-6 * whole).all():
         return float(np.gcd.reduce(whole.astype(np.int64)))

@@ -1,4 +1,4 @@
-"""What the mean pattern says of the detector: dead pixels, gaps, a beam stop, and a centre that lies elsewhere."""
+"""Examination of the detector by the mean pattern: dead pixels, gaps, a beam stop, and a centre at another place."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.findings.values import place_of
 
 _TELLING_PHOTONS: Final = 100.0
-"""Counts of all patterns together on both sides of a pixel that never counts."""
+"""Least counts of all patterns together on both sides of a pixel that never counts."""
 _FAINT: Final = 0.05
-"""Part of the light of its sides that the probe's own far field has at a pixel which is rightly dark."""
+"""Least part of the light on its sides that the probe's far field must have at a pixel; a weaker one may be dark."""
 _STOP_PIXELS: Final = 4
 _BAND_SHARE: Final = 0.4
-"""Part of a row that is dark between lit ones from which on it is a gap over its whole length."""
+"""Least part of a row that is dark between lit pixels at which the whole row counts as a gap."""
 _CENTRE_PX: Final = 2.0
 _CORNER: Final = 0.5
-"""Ratio of the spread of the light around the corners to that around the middle."""
+"""Largest ratio of the spread of the light around the corners to that around the middle for a shifted pattern."""
 _OFF_PX: Final = 1.5
 _OFF_SHARE: Final = 0.03
 
 
 def unlit(subject: Subject) -> Outcome:
-    """Find pixels that never count though there is light on both sides of them.
+    """Find pixels that never count although there is light on both sides of them.
 
     Args:
         subject: the scan.
 
     Returns:
-        Dead pixels and gaps, a beam stop, or nothing; mended, they are marked as bad.
+        Dead pixels and gaps, a beam stop, or nothing. The mended scan marks them as bad.
     """
     total, good = subject.total, subject.good
     zero = (total == 0) & good
@@ -41,7 +41,7 @@ def unlit(subject: Subject) -> Outcome:
     dark = zero & (expected >= _TELLING_PHOTONS * _unit(subject))
     light = subject.light_of_probe
     if light is not None:
-        # A dark ring of the probe's own far field is dark where the object hardly scatters.
+        # A dark ring of the probe's far field stays dark if the object hardly scatters.
         dark &= light >= _FAINT * _light_across(light, good & ~zero)
     if not dark.any() or dark.sum() > good.sum() / 3:
         return NOTHING
@@ -86,13 +86,13 @@ def corner(subject: Subject) -> Outcome:
 
 
 def off_centre(subject: Subject) -> Outcome:
-    """Find patterns whose centre lies off that of the array.
+    """Find patterns whose centre is not that of the array.
 
     Args:
         subject: the scan.
 
     Returns:
-        The finding, and the scan with patterns moved by whole pixels; or nothing.
+        The finding, and the scan with patterns that are moved by whole pixels; or nothing.
     """
     N = subject.raw.N
     centre = _centre(subject.total, subject.good)
@@ -125,7 +125,7 @@ def _unit(subject: Subject) -> float:
 
 
 def _light_across(total: Float64Array, lit: BoolArray) -> Float64Array:
-    """Return the dimmer of the nearest lit pixels on both sides, of the brighter of the two axes (N, N)."""
+    """Return the smaller value of the nearest lit pixels on both sides, from the brighter of the two axes (N, N)."""
     reach = max(4, len(total) // 5)
     along = []
     for turned, there in ((total, lit), (total.T, lit.T)):
@@ -135,7 +135,7 @@ def _light_across(total: Float64Array, lit: BoolArray) -> Float64Array:
 
 
 def _next_lit(total: Float64Array, lit: BoolArray, reach: int) -> Float64Array:
-    """Return the value of the nearest lit pixel with a smaller row, within reach; 0 where there is none."""
+    """Return the value of the nearest lit pixel with a smaller row, within reach; 0 if there is none."""
     rows = np.arange(len(total))[:, np.newaxis]
     last = np.maximum.accumulate(np.where(lit, rows, -reach - 1), axis=0)
     before = np.vstack([np.full((1, total.shape[1]), -reach - 1), last[:-1]])
@@ -144,18 +144,18 @@ def _next_lit(total: Float64Array, lit: BoolArray, reach: int) -> Float64Array:
 
 
 def _filled(dark: BoolArray) -> BoolArray:
-    """Return dark pixels with what lies between them within their rows and columns."""
+    """Return the dark pixels, and the pixels between them within their rows and columns."""
     return np.asarray(ndimage.binary_closing(np.pad(dark, 3), np.ones((5, 5), np.bool_))[3:-3, 3:-3])
 
 
 def _bands(dark: BoolArray) -> BoolArray:
-    """Return whole rows of which most of the lit part is dark: a gap goes on where there is no light to show it."""
+    """Return whole rows if most of their lit part is dark, since a gap continues where no light shows it."""
     is_band = dark.sum(axis=1) >= max(_BAND_SHARE * dark.shape[1], 1)
     return np.broadcast_to(is_band[:, np.newaxis], dark.shape)
 
 
 def _beam_stop(labels: IntArray, chosen: BoolArray) -> BoolArray:
-    """Return those of the chosen pixels that make a compact spot around the middle (N, N)."""
+    """Return those chosen pixels that form a compact spot around the middle (N, N)."""
     middle = len(labels) / 2
     rows, columns = np.indices(labels.shape)
     near = np.hypot(rows - middle, columns - middle) <= _CENTRE_PX
@@ -198,7 +198,7 @@ def _middle(side: int) -> tuple[slice, slice]:
 
 
 def _centre(total: Float64Array, good: BoolArray) -> Float64Array:
-    """Return row and column of the centre of light from the array's middle; only pixels good on both sides count."""
+    """Return row and column of the centre of light from the array's middle, over pixels that are good on both sides."""
     N = len(total)
     mirrored = np.zeros_like(good)
     mirrored[1:, 1:] = good[1:, 1:][::-1, ::-1]
@@ -209,5 +209,5 @@ def _centre(total: Float64Array, good: BoolArray) -> Float64Array:
 
 
 def _overlap(side: int, by: int) -> tuple[slice, slice]:
-    """Return where pixels come from, and where they go, when they are moved by a number of pixels."""
+    """Return the slices from which and to which pixels go when they are moved by a number of pixels."""
     return slice(max(0, -by), side - max(0, by)), slice(max(0, by), side - max(0, -by))

@@ -1,4 +1,4 @@
-"""What makes a scan unusable before a pattern is looked at, told all at once, and what is left when it is taken out."""
+"""Faults that make a scan unusable before its patterns are examined: all are found at once, and taken out."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ _PER_POINT: Final = ("xcoords", "ycoords", "xcoords_start", "ycoords_start", "sc
 
 @dataclass(frozen=True, eq=False)
 class UsableFacts:
-    """The arrays of a scan without what cannot be used."""
+    """The arrays of a scan without the parts that cannot be used."""
 
     members: dict[str, AnyArray]
-    """As in `OpenedScan`, changed where there are findings."""
+    """Arrays as in `OpenedScan`, changed if there are findings."""
     count: int
-    """Patterns that have a position: the first so many."""
+    """Number of patterns that have a position; these are the first ones."""
     unplaced: IntArray
-    """Those of them (pattern,) whose position is not known; it is filled in, so that numbers stay those of the file."""
+    """Patterns among them without a known position (pattern,). It is filled in, so that the file numbers stay valid."""
     findings: tuple[Finding, ...]
-    """What cannot be used, all of severity 'error'."""
+    """Parts that cannot be used, all of severity 'error'."""
     changes: tuple[str, ...]
-    """What was done about it, a sentence each."""
+    """Changes because of the findings, one sentence each."""
 
 
 def usable_facts(opened: OpenedScan, most: int) -> UsableFacts:
-    """Take out of a scan's arrays what would make it unusable.
+    """Take the parts out of a scan's arrays that would make it unusable.
 
     Args:
         opened: the scan.
-        most: patterns that are looked at, the first ones.
+        most: largest number of patterns to examine; these are the first ones.
 
     Returns:
-        The rest; all of it where nothing is wrong.
+        The rest; everything if nothing is wrong.
     """
     members, found, changes = dict(opened.members), [], []
     n_patterns = pattern_count(opened)
@@ -72,7 +72,7 @@ def usable_facts(opened: OpenedScan, most: int) -> UsableFacts:
 
 
 def pattern_count(opened: OpenedScan) -> int:
-    """Return how many patterns a scan holds, whichever axis counts them."""
+    """Return the number of patterns in a scan, on whichever axis they are."""
     shape = opened.patterns.shape
     if len(shape) != 3:
         return shape[0]
@@ -82,14 +82,14 @@ def pattern_count(opened: OpenedScan) -> int:
 
 
 def background(patterns: AnyArray, good: BoolArray | None) -> tuple[Finding | None, AnyArray]:
-    """Find counts below 0 that are scattered as a subtracted background leaves them.
+    """Find negative counts with the scatter that a subtracted background leaves.
 
     Args:
-        patterns: (pattern, N, N), or with the pattern axis last where no mask is given.
-        good: (N, N), or None.
+        patterns: patterns (pattern, N, N), or with the pattern axis last if there is no mask.
+        good: mask of the good pixels (N, N), or None.
 
     Returns:
-        The finding of severity 'error', or None; and the patterns without such counts.
+        The finding of severity 'error', or None, and the patterns with these counts set to 0.
     """
     if patterns.dtype.kind == "u":
         return None, patterns

@@ -1,4 +1,4 @@
-"""Patterns that are there twice."""
+"""Search for patterns that occur twice."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ptychopinn_backend.checking.subject import NOTHING, Outcome, Subject
 from ptychopinn_backend.data.findings.finding import Finding, numbered
 
 _BY_CHANCE: Final = 1e-6
-"""Patterns of so few photons that a scan has two alike with more than this probability are left alone."""
+"""Largest probability that a scan has two equal patterns by chance; patterns with so few photons are left alone."""
 
 
 def repeated_patterns(subject: Subject) -> Outcome:
-    """Find patterns that are the same as an earlier one, value by value.
+    """Find patterns that are equal to an earlier one, value by value.
 
     Args:
         subject: the scan.
 
     Returns:
-        The finding, and the scan without the later ones; or nothing.
+        The finding, and the scan without the later patterns; or nothing.
     """
     later = _repeats(subject)
     if not len(later):
@@ -45,7 +45,7 @@ def _repeats(subject: Subject) -> IntArray:
     same = np.flatnonzero(np.diff(subject.photons[order]) == 0)
     later = []
     least = np.log(len(patterns) ** 2 / _BY_CHANCE)
-    # Of one sum of photons, which hardly ever is that of two different patterns.
+    # Only patterns with the same sum of photons are compared; two different patterns hardly ever have the same sum.
     for start in same:
         first, second = order[start], order[start + 1]
         if np.array_equal(patterns[first], patterns[second]) and _surprise(patterns[first]) > least:
@@ -56,5 +56,5 @@ def _repeats(subject: Subject) -> IntArray:
 def _surprise(pattern: Float32Array) -> float:
     """Return minus the logarithm of the probability that another exposure gives the same counts (N, N)."""
     counts = np.square(pattern[pattern > 0], dtype=np.float64)
-    # Two Poisson numbers of mean n are the same once in about sqrt(4 pi n) times.
+    # Two Poisson numbers of mean n are equal in about one of sqrt(4 pi n) cases.
     return float(np.log(np.maximum(4 * np.pi * counts, 2.0)).sum() / 2)

@@ -1,4 +1,4 @@
-"""Where the scan points lie: twice at one place, on a line, too far apart, after a jump, beyond the object."""
+"""Examination of the scan points: twice at one place, on a line, too far apart, after a jump, beyond the object."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from ptychopinn_backend.data.findings.finding import Finding, numbered
 
 _FEWEST: Final = 9
 _LINE: Final = 0.01
-"""Extent across a line over that along it."""
+"""Largest extent across a line, as a part of that along it."""
 _JUMP: Final = 5.0
-"""A step is a jump when it differs from all others by this many times what these differ by, or are long."""
+"""A step is a jump if it differs from all others by this many times their own differences or their usual length."""
 _BESIDE: Final = 2.5
-"""Usual steps within which a place lies beside another."""
+"""Distance within which a place lies beside another, in usual steps."""
 _MOST_JUMPS: Final = 3
 _UNLIKE: Final = 0.7
-"""Difference of patterns at one place over that of patterns anywhere, from which on they are not of one place."""
+"""Least difference of patterns at one place, as a part of that of any patterns, at which they are of other places."""
 
 
 def duplicates(subject: Subject) -> Outcome:
-    """Find positions that are the same as others, and whether their patterns are alike.
+    """Find positions that are equal to others, and compare their patterns.
 
     Args:
         subject: the scan.
 
     Returns:
-        A note where the patterns agree, a warning where they do not, or nothing.
+        A note if the patterns agree; a warning if they do not; or nothing.
     """
     places = np.column_stack([subject.raw.positions_xy, subject.raw.scan_index])
     _, place_of_point, count = np.unique(places, axis=0, return_inverse=True, return_counts=True)
@@ -73,13 +73,13 @@ def collinear(subject: Subject) -> Outcome:
 
 
 def thin_overlap(subject: Subject) -> Outcome:
-    """Find out by how much neighbouring patches overlap.
+    """Find the overlap of neighbouring patches.
 
     Args:
         subject: the scan.
 
     Returns:
-        A note, or a warning where it is too little.
+        A note; a warning if the overlap is too small; nothing if it is unknown.
     """
     traits = scan_traits(subject.raw)
     if traits is None or traits.step_px == 0:
@@ -96,15 +96,15 @@ def thin_overlap(subject: Subject) -> Outcome:
 
 
 def jumps(subject: Subject) -> Outcome:
-    """Find single steps that are unlike all others, and parts of a scan that do not touch.
+    """Find single steps that differ from all others, and parts of a scan that do not touch.
 
-    The steps from one row to the next may be long, but are like one another, and lead to a place beside earlier ones.
+    The steps from one row to the next may be long, but they are similar, and lead to a place beside earlier ones.
 
     Args:
         subject: the scan.
 
     Returns:
-        The findings.
+        The findings, or nothing.
     """
     parts = _parts(subject)
     if parts > 1:
@@ -133,7 +133,7 @@ def _leads_away(positions: Float64Array, step: int, usual: float) -> bool:
 
 
 def beyond_object(subject: Subject) -> Outcome:
-    """Find patterns that reach beyond the object given with the scan.
+    """Find patterns that reach beyond the object of the scan.
 
     Args:
         subject: the scan.
@@ -145,7 +145,7 @@ def beyond_object(subject: Subject) -> Outcome:
     if obj is None:
         return NOTHING
     half = subject.raw.N / 2
-    # A pixel at the border may be read between two.
+    # A pixel at the border may be interpolated between two pixels.
     low, high = subject.raw.positions_xy - half, subject.raw.positions_xy + half
     outside = np.asarray(((low < -1) | (high > np.array(obj.shape[::-1]) + 1)).any(axis=1))
     if not outside.any():
@@ -162,7 +162,7 @@ def beyond_object(subject: Subject) -> Outcome:
 
 
 def _unlikeness(subject: Subject, repeated: IntArray, place_of_point: IntArray) -> float:
-    """Return how much patterns of one place differ, over what patterns of different places do."""
+    """Return the difference of patterns at one place, divided by the difference of patterns at different places."""
     by_place = repeated[np.argsort(place_of_point[repeated], kind="stable")]
     together = place_of_point[by_place[1:]] == place_of_point[by_place[:-1]]
     pairs = np.stack([by_place[:-1][together], by_place[1:][together]], axis=1)[:100]
@@ -176,7 +176,7 @@ def _unlikeness(subject: Subject, repeated: IntArray, place_of_point: IntArray) 
         return float(np.median(np.abs(first - second).sum(axis=(1, 2), dtype=np.float64)))
 
     usual = difference(others) if len(others) else 0.0
-    # Patterns are amplitudes, whose noise is the same everywhere: what it leaves is no difference of places.
+    # Patterns are amplitudes, and their noise is the same everywhere. It must not count as a difference of places.
     return difference(pairs) / usual if usual > 0 else 0.0
 
 
@@ -190,7 +190,7 @@ def _described_jumps(subject: Subject, at: IntArray, lengths: Float64Array) -> F
 
 
 def _parts(subject: Subject) -> int:
-    """Return into how many parts of overlapping patterns the largest object falls; single points do not count."""
+    """Return the number of parts of overlapping patterns in the largest object; single points do not count."""
     index = subject.raw.scan_index
     numbers, counts = np.unique(index, return_counts=True)
     positions = subject.raw.positions_xy[index == numbers[int(counts.argmax())]]

@@ -1,4 +1,4 @@
-"""What a training and a reconstruction of a scan will need on this machine: a preset, memory, time."""
+"""Needs of a training and a reconstruction of a scan on this machine: a preset, memory, time."""
 
 from __future__ import annotations
 
@@ -15,52 +15,52 @@ from ptychopinn_backend.config.scan_traits import scan_traits
 from ptychopinn_backend.files.npz import machine_memory_bytes
 
 _TRAINING_GFLOP: Final = 1.0
-"""Floating-point work of a pattern of 64 x 64 in a step of a preset's training; benchmarks/results has the rates."""
+"""Floating-point work per pattern of 64 x 64 in a training step of a preset; benchmarks/results has the rates."""
 _INFERENCE_GFLOP: Final = 0.5
-"""The same to predict, stitch and polish it."""
+"""Floating-point work per pattern of 64 x 64 to predict, stitch and polish it."""
 _REFERENCE_SIDE: Final = 64
 _START_S: Final = 5.0
-"""To load a framework."""
+"""Time to load a framework."""
 _PROGRAM_GIB: Final = 0.5
 _STEP_GIB: Final = 0.3
-"""What one step of a preset's training holds at 64 x 64, nine patterns together."""
+"""Memory of one training step of a preset at 64 x 64 with nine patterns together."""
 _COPIES: Final = 2.0
-"""Times a scan in memory is held while it is trained on."""
+"""Number of times that a scan in memory is held during its training."""
 _YARDSTICK_SIDE: Final = 768
 
 
 @dataclass(frozen=True)
 class Planned:
-    """Numbers for planning."""
+    """Numbers for the planning of a training and a reconstruction."""
 
     preset: FittedPreset
-    """What 'auto' chooses, and why."""
+    """Preset that 'auto' chooses, with the reason."""
     photons_per_pattern: float
-    """Mean dose of a pattern."""
+    """Mean number of photons in a pattern."""
     photons_per_px2: float
-    """Dose of an object pixel within the scan."""
+    """Number of photons per object pixel within the scan."""
     photons_per_nm2: float | None
-    """The same for a square nanometre, where the width of a pixel is known."""
+    """Number of photons per square nanometre; None if the size of an object pixel is unknown."""
     overlap: float | None
     """Part of the probe's width that neighbours share; None without a probe."""
     scan_gib: float
-    """Memory of the patterns as amplitudes."""
+    """Memory of the patterns as amplitudes, GiB."""
     training_gib: float
-    """Memory of a training, about."""
+    """Approximate memory of a training, GiB."""
     machine_gib: float
-    """Memory of this machine."""
+    """Memory of this machine, GiB."""
     gflops: float
-    """Speed of this machine's processor in a product of matrices."""
+    """Speed of this machine's processor in a product of matrices, GFLOP/s."""
     training_s: float
-    """Time of a training on the processor, within a factor of about two."""
+    """Time of a training on the processor in seconds, within a factor of about two."""
     inference_s: float
-    """The same of a reconstruction."""
+    """Time of a reconstruction on the processor in seconds, within a factor of about two."""
     has_gpu: bool
-    """There is a graphics processor, which is several times faster."""
+    """Whether there is a graphics processor, which is several times faster."""
 
     @property
     def lines(self) -> dict[str, str]:
-        """Each number in words: name -> sentence."""
+        """A sentence for each group of numbers, by name."""
         area = "" if self.photons_per_nm2 is None else f", {self.photons_per_nm2:.3g} a nm2"
         fits = "" if self.training_gib < 0.8 * self.machine_gib else "; train from a data set on disk (--dataset)"
         gpu = "; the graphics processor is several times faster" if self.has_gpu else ""
@@ -76,11 +76,11 @@ class Planned:
 
 
 def planned(subject: Subject, share: float = 1.0) -> Planned:
-    """Work out what a scan will need.
+    """Calculate the needs of a scan.
 
     Args:
         subject: the scan, or its first patterns.
-        share: what part of the scan they are.
+        share: part of the scan's patterns that `subject` has.
 
     Returns:
         The numbers.
@@ -112,10 +112,10 @@ def planned(subject: Subject, share: float = 1.0) -> Planned:
 
 
 def lit_area_px2(subject: Subject) -> float:
-    """Return the area that the scan lights, in object pixels: every place within half a probe of a scan point."""
+    """Return the area that the scan lights, in object pixels: all places within half a probe of a scan point."""
     traits = scan_traits(subject.raw)
     width = float(subject.raw.N) if traits is None else traits.probe_width_px
-    # Cells of a quarter of the probe, filled where a point's disc reaches their middle.
+    # Cells have a quarter of the probe's width, and count if the disc of a point reaches their middle.
     cell = max(1.0, width / 4)
     reach = np.arange(-2, 3)
     offsets = np.array([(x, y) for x in reach for y in reach if np.hypot(x, y) * cell <= width / 2])
@@ -126,7 +126,7 @@ def lit_area_px2(subject: Subject) -> float:
 
 
 def speed_gflops() -> float:
-    """Return how fast this machine multiplies matrices of single precision, the best of a few tenths of a second."""
+    """Return the speed of matrix products in single precision, GFLOP/s: the best of a few tenths of a second."""
     side = _YARDSTICK_SIDE
     rng = np.random.default_rng(0)
     first, second = (rng.random((side, side), np.float32) for _ in range(2))

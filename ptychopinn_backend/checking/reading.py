@@ -1,4 +1,4 @@
-"""A scan read as every command reads it, but for faults that would stop a command: they are told, and left out."""
+"""Reading of a scan in the same way as every command, but faults that would stop a command are found and left out."""
 
 from __future__ import annotations
 
@@ -27,43 +27,43 @@ from ptychopinn_backend.errors import DataError, sentence_of
 from ptychopinn_backend.files.npz import machine_memory_bytes
 
 _COPIES: Final = 4
-"""Times the amplitudes of a scan are held while it is looked at and mended."""
+"""Number of times that the amplitudes of a scan are held while it is examined and mended."""
 _FEWEST: Final = 100
-"""Patterns that are looked at however large they are."""
+"""Least number of patterns that are examined, whatever their size."""
 
 
 @dataclass(frozen=True, eq=False)
 class AsRead:
-    """A scan, and what reading it came to."""
+    """A scan, and the result of reading it."""
 
     findings: tuple[Finding, ...]
-    """What was found on the way."""
+    """Findings while reading."""
     subject: Subject | None = None
-    """The scan; None where it cannot be read at all."""
+    """The scan; None if it cannot be read at all."""
     changes: tuple[str, ...] = ()
-    """What was left out to be able to read it, a sentence each."""
+    """Parts that were left out so that the scan could be read, one sentence each."""
     files: tuple[Path, ...] = ()
-    """What it was read from."""
+    """Files of the scan."""
     format_name: str = ""
-    """What it was read as."""
+    """Name of the format."""
     patterns: AnyArray = field(default_factory=lambda: np.zeros((0, 1, 1)))
-    """As in the file (pattern, N, N)."""
+    """Patterns as in the file (pattern, N, N)."""
     measurement: str = ""
-    """What they are."""
+    """Content of the patterns: 'counts', 'amplitudes' or 'normalised'."""
     good_of_file: BoolArray | None = None
-    """Pixels that the file marks as good (N, N); None where it marks none."""
+    """Mask of the pixels that the file marks as good (N, N); None if it marks none."""
     share: float = 1.0
-    """Part of the patterns that was read: less than all where they need too much memory."""
+    """Part of the patterns that was read; it is below 1 if all patterns need too much memory."""
 
     def amplitudes_of_file(self, points: IntArray, good: BoolArray | None) -> Float32Array:
-        """Return patterns as they would be without any mend, as amplitudes (point, N, N); impossible values are 0.
+        """Return patterns without any mend as amplitudes (point, N, N); impossible values are 0.
 
         Args:
-            points: as counted in the file.
-            good: pixels that the file marks as good (N, N), or None.
+            points: numbers of the patterns in the file (point,).
+            good: mask of the pixels that the file marks as good (N, N), or None.
 
         Returns:
-            0 at the other pixels.
+            Amplitudes (point, N, N), 0 at the other pixels.
         """
         with np.errstate(invalid="ignore"):
             chosen = self.patterns[points]
@@ -72,15 +72,15 @@ class AsRead:
 
 
 def read_to_check(path: Path, reading: Reading, memory_bytes: float | None = None) -> AsRead:
-    """Read a scan, whatever is wrong with it.
+    """Read a scan even if something is wrong with it.
 
     Args:
         path: scan of any format.
-        reading: what the user states.
-        memory_bytes: that it may take; None is a part of the machine's.
+        reading: what the user states about the files.
+        memory_bytes: memory for the scan; None takes a part of the machine's memory.
 
     Returns:
-        The scan as far as it can be used, and all that was found.
+        The usable part of the scan, and all findings.
     """
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -89,7 +89,7 @@ def read_to_check(path: Path, reading: Reading, memory_bytes: float | None = Non
             found = _read(opened, reading, memory_bytes or MEMORY_PART * machine_memory_bytes())
     except (DataError, OSError, MemoryError) as error:
         return AsRead((_refusal(error),))
-    # What the examination itself found is there with its severity; all others speak for themselves.
+    # The examination has its own findings with their severity. All other warnings are taken as they are.
     said = {str(item) for item in found.findings}
     others = [str(item.message) for item in caught if str(item.message) not in said]
     told = [Finding("reading", "patterns", "warning", *_evidence_and_remedy(text)) for text in dict.fromkeys(others)]
@@ -99,7 +99,7 @@ def read_to_check(path: Path, reading: Reading, memory_bytes: float | None = Non
 
 def _read(opened: OpenedScan, reading: Reading, memory_bytes: float) -> AsRead:
     facts = usable_facts(opened, _most_patterns(opened, memory_bytes))
-    # Where the last axis counts the patterns nothing less than all of them can be read.
+    # If the last axis counts the patterns, only all of them can be read.
     is_cut = facts.count < pattern_count(opened) == opened.patterns.shape[0]
     whole = read_whole(opened.patterns, opened.path, facts.count if is_cut else None)
     metadata = opened.pattern_first()
@@ -146,7 +146,7 @@ def _read(opened: OpenedScan, reading: Reading, memory_bytes: float) -> AsRead:
 
 
 def _most_patterns(opened: OpenedScan, memory_bytes: float) -> int:
-    """Return how many patterns can be looked at with so much memory."""
+    """Return how many patterns can be examined with this amount of memory."""
     values = math.prod(opened.patterns.shape) / max(1, pattern_count(opened))
     itemsize = opened.patterns.dtype.itemsize + _COPIES * np.dtype(np.float32).itemsize
     return max(_FEWEST, int(memory_bytes / (values * itemsize)))

@@ -1,4 +1,4 @@
-"""The scan that is examined, with sums that several examinations share, and what an examination comes to."""
+"""The scan that is examined, with sums that several examinations share, and the outcome of an examination."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import count_photons, pattern_slices
 
 _SAMPLED: Final = 64
-"""Patterns, spread over the scan, that are looked at one by one."""
+"""Number of patterns, spread over the scan, that are examined one by one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A scan in memory; everything here is counted once."""
+    """A scan in memory; every sum is calculated only once."""
 
     raw: RawData
-    """The scan; mended as far as the examinations before came."""
+    """The scan, as far as earlier examinations have mended it."""
     rows: IntArray
     """Number of every scan point in the file (pattern,)."""
 
     @cached_property
     def good(self) -> BoolArray:
-        """Good pixels (N, N)."""
+        """Mask of the good pixels (N, N)."""
         bad = self.raw.bad_pixels
         return np.ones((self.raw.N, self.raw.N), np.bool_) if bad is None else ~bad
 
@@ -39,7 +39,7 @@ class Subject:
 
     @cached_property
     def total(self) -> Float64Array:
-        """Counts of all patterns together (N, N), 0 at bad pixels."""
+        """Sum of the counts of all patterns (N, N), 0 at bad pixels."""
         total = np.zeros((self.raw.N, self.raw.N))
         for part in pattern_slices(self.raw.diff3d):
             amplitudes = self.raw.diff3d[part]
@@ -48,7 +48,7 @@ class Subject:
 
     @cached_property
     def mean(self) -> Float64Array:
-        """Mean pattern (N, N), counts."""
+        """Mean counts of a pattern (N, N), 0 at bad pixels."""
         return self.total / self.raw.n_patterns
 
     @cached_property
@@ -60,7 +60,7 @@ class Subject:
 
     @cached_property
     def light_of_probe(self) -> Float64Array | None:
-        """Far field of the probe (N, N) with the photons of all patterns together; None without a probe."""
+        """Far field of the probe (N, N), scaled to the photons of all patterns together; None without a probe."""
         probe = self.raw.probeGuess
         if probe is None:
             return None
@@ -70,46 +70,46 @@ class Subject:
         return np.asarray(light * (self.total.sum() / shown)) if shown > 0 else None
 
     def with_raw(self, **changes: Any) -> Subject:
-        """Return the subject with other arrays in its scan, of as many patterns."""
+        """Return the subject with other arrays in its scan; the number of patterns must stay the same."""
         return Subject(replace(self.raw, **changes), self.rows)
 
     def with_bad(self, pixels: BoolArray) -> Subject:
-        """Return the subject with further pixels marked as bad (N, N), where patterns become 0."""
+        """Return the subject with further pixels marked as bad (N, N); the patterns become 0 there."""
         bad = pixels | ~self.good
         amplitudes = self.raw.diff3d.copy()
         amplitudes[:, pixels] = 0
         return self.with_raw(bad_pixels=bad, diff3d=amplitudes)
 
     def without(self, chosen: IntArray) -> Subject:
-        """Return the subject without some patterns, counted in its scan."""
+        """Return the subject without some patterns, given by their rows in its scan."""
         kept = np.setdiff1d(np.arange(self.raw.n_patterns), chosen)
         return Subject(self.raw.select(kept), self.rows[kept])
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What an examination came to."""
+    """Outcome of an examination."""
 
     findings: tuple[Finding, ...] = ()
-    """What was found."""
+    """Findings of the examination."""
     mended: Subject | None = None
-    """The scan as --mend writes it, where anything is to be changed."""
+    """The scan as --mend writes it; None if nothing is to be changed."""
     change: str = ""
-    """What was changed, a sentence."""
+    """The change in one sentence."""
 
 
 NOTHING: Final = Outcome()
-"""Nothing was found."""
+"""Outcome of an examination that found nothing."""
 
 
 def note(name: str, part: str, evidence: str, remedy: str = "") -> Finding:
-    """Return a finding that is a mere fact.
+    """Return a finding that only states a fact.
 
     Args:
-        name: kind of finding.
-        part: what it concerns.
-        evidence: what was seen.
-        remedy: what may be done.
+        name: kind of the finding.
+        part: part of the scan that it concerns.
+        evidence: the fact.
+        remedy: what the user may do.
 
     Returns:
         The finding.

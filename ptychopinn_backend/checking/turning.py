@@ -1,4 +1,4 @@
-"""Which way positions run against the patterns, as a finding with its remedy."""
+"""The orientation of the positions relative to the patterns, as a finding with its remedy."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ptychopinn_backend.runs.orientation import (
 
 
 def orientation(subject: Subject, reading: Reading) -> tuple[Outcome, OrientationSearch | None]:
-    """Try all ways in which the positions may run.
+    """Try all possible orientations of the positions.
 
     Args:
         subject: the scan.
-        reading: what the user states already, on top of which a remedy is told.
+        reading: what the user states about the files; the remedy takes it into account.
 
     Returns:
-        A note where positions run as the patterns do or this cannot be told; a warning with the options that state it,
-        and the scan with its positions turned, where another way is clearly better. And the search, if there was one.
+        A note if positions and patterns agree, or if this cannot be decided. A warning with the options for another
+        orientation, and the scan with turned positions, if that one is clearly better. The search, or None.
     """
     if subject.raw.probeGuess is None:
         return NOTHING, None
@@ -59,7 +59,7 @@ def _turned(subject: Subject, way: Orientation) -> Subject:
     if subject.raw.xcoords_start is not None and subject.raw.ycoords_start is not None:
         positions["_start"] = np.stack([subject.raw.xcoords_start, subject.raw.ycoords_start], axis=1)
     turned = {name: way.of(values) for name, values in positions.items()}
-    # The scan stays where it is: an object given with it then still lies under it.
+    # The scan keeps its place, so that an object of the scan still lies under it.
     here, there = (values.min(axis=0) + values.max(axis=0) for values in (positions[""], turned[""]))
     changes = {}
     for name, values in turned.items():
