@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3.11
 BACKEND ?= pytorch
 BIN := $(VENV)/bin
-# Frameworks' thread pools spin against each other on small machines; one thread a process is faster in the suite.
+# Frameworks' thread pools spin against each other on small machines; one thread per process is faster in the suite.
 TEST_ENV := OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen TF_CPP_MIN_LOG_LEVEL=2
 
 .PHONY: demo test check lint types imports fuzz bench docs docs-check pictures matrix dist-check audit system-packages clean

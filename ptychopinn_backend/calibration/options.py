@@ -58,10 +58,16 @@ class CalibrationOptions:
         """
         require_choice("probe", self.probe, PROBE_STARTS)
         require_choice("likelihood", self.likelihood, (AUTO, *LIKELIHOODS))
-        for name, least in (("modes", 1), ("most_sweeps", 1), ("position_limit_px", 0), ("smoothness", 0)):
+        for name, least in (("modes", 1), ("most_sweeps", 1), ("smoothness", 0)):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value >= least):
                 raise ConfigError(f"{name} = {value}; it must be at least {least}. Choose such a value.")
+        limit = self.position_limit_px
+        if limit is not None and not (np.isfinite(limit) and limit > 0):
+            raise ConfigError(
+                f"position_limit_px = {limit}; it must be above 0. Choose such a value, or leave positions as they are "
+                "with positions = False (--no-positions)."
+            )
         if self.aperture_px is not None and not self.aperture_px > 0:
             raise ConfigError(f"aperture_px = {self.aperture_px}; a diameter must be above 0. Choose such a value.")
         if self.defocus_px2 is not None and not np.isfinite(self.defocus_px2):

@@ -107,7 +107,7 @@ def pixel_size(subject: Subject) -> Outcome:
         if abs(stated / expected - 1) <= _PIXEL:
             found.append(note("pixel-size", "probe", f"{told}."))
         else:
-            evidence = f"{told}, {stated / expected:.3g} times less." if stated < expected else f"{told}."
+            evidence = f"{told}, {expected / stated:.3g} times as much." if stated < expected else f"{told}."
             remedy = "Check energy, distance, and whether patterns were cropped or binned; --pixel-size states it."
             found.append(Finding("pixel-size", "probe", "warning", evidence, remedy))
     # Both axes mostly have the same result, so one finding is enough.

@@ -61,7 +61,7 @@ class Planned:
     @property
     def lines(self) -> dict[str, str]:
         """A sentence for each group of numbers, by name."""
-        area = "" if self.photons_per_nm2 is None else f", {self.photons_per_nm2:.3g} a nm2"
+        area = "" if self.photons_per_nm2 is None else f", {self.photons_per_nm2:.3g} per nm2"
         fits = "" if self.training_gib < 0.8 * self.machine_gib else "; train from a data set on disk (--dataset)"
         gpu = "; the graphics processor is several times faster" if self.has_gpu else ""
         return {

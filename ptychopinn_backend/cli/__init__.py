@@ -1,4 +1,4 @@
-"""Command line `ptychopinn`; one module a command, imported only when it runs."""
+"""Command line `ptychopinn`; one module per command, imported only when the command runs."""
 
 from ptychopinn_backend.cli.main import main
 

@@ -10,8 +10,8 @@ import numpy as np
 from ptychopinn_backend.arrays import BoolArray, Float64Array
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError
-from ptychopinn_backend.evaluation import metrics
 from ptychopinn_backend.evaluation.deviance import DevianceSum
+from ptychopinn_backend.evaluation.metrics import RFactorSum
 from ptychopinn_backend.physics.scan_model import Interpolation, pattern_batches, scan_intensities
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
@@ -55,7 +55,7 @@ def scan_fit(reconstruction: Reconstruction, raw: RawData, interpolation: Interp
         )
     valid: BoolArray | None = None if raw.bad_pixels is None else ~raw.bad_pixels
     positions = raw.positions_xy
-    measured, floor, lost = metrics.RFactorSum(), metrics.RFactorSum(), DevianceSum()
+    measured, floor, lost = RFactorSum(), RFactorSum(), DevianceSum()
     rng = np.random.default_rng(0)
     drawn_every = max(1, raw.n_patterns // FLOOR_PATTERNS)
     obj, origin, probe = reconstruction.object, reconstruction.origin_rc, reconstruction.probe

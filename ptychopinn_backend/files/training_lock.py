@@ -1,4 +1,4 @@
-"""One training a folder: a lock that the operating system lets go when its process ends, however it ends."""
+"""One training per folder: the operating system lets the lock go when the process ends, however it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run leaves beside its weights: a row of numbers an epoch and pictures, as files, for TensorBoard or MLflow.
+"""What a run leaves beside its weights, as files, for TensorBoard or MLflow: numbers of every epoch, and pictures.
 
 Everything lies below the folder of the run; no server is needed to write or to read it.
 """

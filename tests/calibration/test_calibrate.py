@@ -150,6 +150,7 @@ def test_scans_that_cannot_be_calibrated(change: dict[str, object], words: str) 
         ("aperture_px", 0.0),
         ("defocus_px2", np.inf),
         ("position_limit_px", -1.0),
+        ("position_limit_px", 0.0),
     ],
 )
 def test_options_out_of_range(name: str, value: object) -> None:
