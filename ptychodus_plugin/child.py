@@ -15,6 +15,7 @@ from ptychodus_plugin.payloads import ReconstructPayload, TrainPayload
 from ptychodus_plugin.product import drawable_losses, losses_of, object_frame, product_of, raw_data_of
 from ptychodus_plugin.product_checks import check_patterns
 from ptychodus_plugin.training_folder import BEST_MODEL_FILE, CHECKPOINT_FOLDER, MODEL_FILE, results_folder
+from ptychopinn_backend.checking.quick import warn_of_faults
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError, warnings_passed_to
 from ptychopinn_backend.evaluation import scan_r_factors
@@ -51,6 +52,7 @@ def _reconstruct(host: ParentLink) -> None:
     payload: ReconstructPayload = host.take()
     model = TrainedModel.load(payload.archive, payload.backend, payload.execution, to_predict=True)
     scan = raw_data_of(payload.parameters)
+    warn_of_faults(scan)
     warn_of_half_turns([scan])
     product = payload.parameters.product
     losses = drawable_losses(model.history)
@@ -144,6 +146,7 @@ def _train(host: ParentLink) -> None:
     )
     for size in scans.sizes:
         check_patterns((size.n_patterns, size.N, size.N), size.N, 1)
+        warn_of_faults(size)
     run = prepare(payload.request, scans)
     preset = run.plan.decision("preset")
     host.put(Chosen(str(preset.value), preset.why))

@@ -23,6 +23,7 @@ from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config.reading import Reading
 from ptychopinn_backend.data.measurement import COUNTS
 from ptychopinn_backend.data.readers.array_source import ArraySource, Hdf5Array, Joined
+from ptychopinn_backend.data.readers.far_field import probe_of_product, require_far_field
 from ptychopinn_backend.data.readers.joining import join
 from ptychopinn_backend.data.readers.parts import Instrument, OpenedScan, PatternPart, PositionPart
 from ptychopinn_backend.errors import ConfigError, DataError, nearest_name
@@ -106,9 +107,10 @@ def _patterns(name: str, path: Path) -> PatternPart:
     pixel = metadata.detector_pixel_geometry
     sides, dtype = metadata.detector_extent.get_shape(), np.dtype(metadata.pattern_dtype)
     counts = metadata.num_patterns_per_array
-    sources = tuple(_source(array, (n, *sides), dtype, path) for array, n in zip(dataset, counts, strict=True))
+    found = [_source(array, (n, *sides), dtype, path) for array, n in zip(dataset, counts, strict=True)]
+    sources = tuple(source for source, _ in found)
     return PatternPart(
-        (path,),
+        tuple(dict.fromkeys([path, *(file for _, files in found for file in files)])),
         sources[0] if len(sources) == 1 else Joined(sources),
         COUNTS,
         np.concatenate([array.get_indexes() for array in dataset]),
@@ -132,7 +134,10 @@ def _positions(name: str, path: Path) -> PositionPart:
     return _of_sequence(_called(reader.read, name, path), path)
 
 
-def _of_sequence(positions: ProbePositionSequence, path: Path, **further: Any) -> PositionPart:
+def _of_sequence(
+    positions: ProbePositionSequence, path: Path, notes: tuple[str, ...] = (), **further: Any
+) -> PositionPart:
+    told = "positions run as Ptychodus' reader has them; --swap-xy, --negate-x and --negate-y state another."
     return PositionPart(
         (path,),
         # One by one, as every version of the host offers them.
@@ -140,7 +145,7 @@ def _of_sequence(positions: ProbePositionSequence, path: Path, **further: Any) -
         np.array([point.y_m for point in positions], np.float64),
         in_metres=True,
         indexes=np.array([point.index for point in positions], np.int64),
-        notes=("positions run as Ptychodus' reader has them; --swap-xy, --negate-x and --negate-y state another.",),
+        notes=(told, *notes),
         **further,
     )
 
@@ -155,10 +160,19 @@ def _of_product(product: Product, path: Path) -> PositionPart:
     metadata, obj = product.metadata, product.object_
     geometry = _or_none(obj.get_geometry)
     layer = obj.get_layer(0) if obj.num_layers and obj.width_px and geometry is not None else None
+    pixel = _or_none(product.probes.get_pixel_geometry)
+    require_far_field(
+        far_field=bool(getattr(metadata, "far_field", True)),  # Ptychodus 1.6 knows no other
+        probe_pixel_m=None if pixel is None else (pixel.width_m, pixel.height_m),
+        object_pixel_m=None if geometry is None else (geometry.pixel_width_m, geometry.pixel_height_m),
+        path=path,
+    )
+    probe, notes = probe_of_product(_or_none(product.probes.get_array), product.probes.get_opr_weights_or_none())
     return _of_sequence(
         product.probe_positions,
         path,
-        probe=_or_none(product.probes.get_array),
+        notes,
+        probe=probe,
         object_guess=layer,
         object_centre_m=None if geometry is None else (geometry.center_x_m, geometry.center_y_m),
         instrument=Instrument(
@@ -178,15 +192,18 @@ def _or_none(get: Callable[[], _Read]) -> _Read | None:
         return None
 
 
-def _source(array: DiffractionArray, shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> ArraySource:
-    """Return patterns that are read in pieces where the host's array says in which data set they lie."""
+def _source(
+    array: DiffractionArray, shape: tuple[int, ...], dtype: np.dtype[Any], path: Path
+) -> tuple[ArraySource, list[Path]]:
+    """Return patterns, read in pieces where the host's array says in which data set they lie, and their files."""
     file, name = getattr(array, "_file_path", None), getattr(array, "_data_path", None)
     if isinstance(file, Path) and isinstance(name, str):
         with LinkedHdf5(file) as opened:
             found = Hdf5Array.find(opened, name)
-        if found is not None:
-            return found
-    return _HostArray(array, path, shape, dtype)
+            if found is not None:
+                return found, opened.linked_files()
+    files = [file] if isinstance(file, Path) and file.is_file() else []
+    return _HostArray(array, path, shape, dtype), files
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from ptychopinn_backend.config.inputs import InputConfig
 from ptychopinn_backend.config.presets import require_preset
 from ptychopinn_backend.config.yaml_file import given_options, run_config_from_mapping
 from ptychopinn_backend.data.dataset import ScanDataset
-from ptychopinn_backend.data.dataset.scan_files import is_dataset, only_scan
+from ptychopinn_backend.data.dataset.scan_files import read_one_scan
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.factory import resolve_backend
@@ -244,8 +244,7 @@ def _require_of_train(inputs: InputConfig, options: Mapping[str, Any]) -> None:
 def _read(item: AnyScan | ScanDataset) -> RawData:
     if isinstance(item, RawData):
         return item
-    folder = item.folder if isinstance(item, ScanDataset) else Path(item)
-    return only_scan(folder) if is_dataset(folder) else RawData.from_file(folder)
+    return read_one_scan(item.folder if isinstance(item, ScanDataset) else Path(item))
 
 
 def _files(scans: Scans | None) -> tuple[Path, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ptychopinn_backend.arrays import Float64Array
 from ptychopinn_backend.checking.subject import NOTHING, Outcome, Subject, note
-from ptychopinn_backend.config.scan_traits import FLAT_PROBE, scan_traits
+from ptychopinn_backend.config.scan_traits import FLAT_PROBE
 from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.readers.units import PLANCK_TIMES_LIGHT_EV_M
 
@@ -30,7 +30,7 @@ def size_and_modes(subject: Subject) -> Outcome:
     Returns:
         A note; a warning if there is no probe.
     """
-    probe, traits = subject.raw.probeGuess, scan_traits(subject.raw)
+    probe, traits = subject.raw.probeGuess, subject.traits
     if probe is None:
         remedy = "'ptychopinn calibrate' finds one; training and reconstruction need it."
         return Outcome((Finding("no-probe", "probe", "warning", "The scan has no probe.", remedy),))
@@ -108,7 +108,10 @@ def pixel_size(subject: Subject) -> Outcome:
             found.append(note("pixel-size", "probe", f"{told}."))
         else:
             evidence = f"{told}, {expected / stated:.3g} times as much." if stated < expected else f"{told}."
-            remedy = "Check energy, distance, and whether patterns were cropped or binned; --pixel-size states it."
+            remedy = (
+                "Check whether patterns were cropped or binned; --energy, --distance, --detector-pixel and "
+                "--pixel-size state what is right."
+            )
             found.append(Finding("pixel-size", "probe", "warning", evidence, remedy))
     # Both axes mostly have the same result, so one finding is enough.
     return Outcome(tuple(found[:1] if len({item.severity for item in found}) == 1 else found))

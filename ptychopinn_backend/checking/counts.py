@@ -53,7 +53,7 @@ def gain(subject: Subject) -> Outcome:
     remedy = (
         f"Divide the counts by {unit:.6g} before they are stored."
         if subject.raw.measured_as_counts
-        else f"Give --nphotons {photons:.4g}."
+        else f"Write it anew with 'ptychopinn convert --measurement amplitudes --nphotons {photons:.6g}', or --mend."
     )
     root = np.float32(np.sqrt(unit))
     changes: dict[str, Any] = {"diff3d": subject.raw.diff3d / root, "measured_as_counts": True}

@@ -6,10 +6,12 @@ from typing import Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import Float32Array, IntArray
+from ptychopinn_backend.arrays import Float32Array, Float64Array, IntArray
 from ptychopinn_backend.checking.subject import NOTHING, Outcome, Subject
 from ptychopinn_backend.data.findings.finding import Finding, numbered
 
+_MIDDLE_PX: Final = 8
+_MOST_COMPARED: Final = 500
 _BY_CHANCE: Final = 1e-6
 """Largest probability that a scan has two equal patterns by chance; patterns with so few photons are left alone."""
 
@@ -23,7 +25,25 @@ def repeated_patterns(subject: Subject) -> Outcome:
     Returns:
         The finding, and the scan without the later patterns; or nothing.
     """
-    later = _repeats(subject)
+    return _outcome(subject, _repeats(subject.raw.diff3d, subject.photons, subject.raw.n_patterns))
+
+
+def repeated_middles(subject: Subject) -> Outcome:
+    """Find the same without a look at all of the patterns: those whose middles hold equally much are compared.
+
+    Args:
+        subject: the scan.
+
+    Returns:
+        As `repeated_patterns`.
+    """
+    N = subject.raw.N
+    middle = slice(max(0, N // 2 - _MIDDLE_PX // 2), N // 2 + _MIDDLE_PX // 2)
+    light = np.einsum("pij->p", subject.raw.diff3d[:, middle, middle], dtype=np.float64)
+    return _outcome(subject, _repeats(subject.raw.diff3d, light, _MOST_COMPARED))
+
+
+def _outcome(subject: Subject, later: IntArray) -> Outcome:
     if not len(later):
         return NOTHING
     points = subject.rows[later]
@@ -39,10 +59,19 @@ def repeated_patterns(subject: Subject) -> Outcome:
     return Outcome((finding,), subject.without(later) if left >= 1 else None, change if left >= 1 else "")
 
 
-def _repeats(subject: Subject) -> IntArray:
-    patterns = subject.raw.diff3d
-    order = np.lexsort((np.arange(len(patterns)), subject.photons))
-    same = np.flatnonzero(np.diff(subject.photons[order]) == 0)
+def _repeats(patterns: Float32Array, light: Float64Array, most: int) -> IntArray:
+    """Return patterns that are the same as an earlier one (pattern,).
+
+    Args:
+        patterns: amplitudes (pattern, N, N).
+        light: a number of every pattern (pattern,) in which equal ones agree.
+        most: pairs that are compared.
+
+    Returns:
+        The later of each pair, in rising order.
+    """
+    order = np.lexsort((np.arange(len(patterns)), light))
+    same = np.flatnonzero(np.diff(light[order]) == 0)[:most]
     later = []
     least = np.log(len(patterns) ** 2 / _BY_CHANCE)
     # Only patterns with the same sum of photons are compared; two different patterns hardly ever have the same sum.

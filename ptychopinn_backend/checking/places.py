@@ -7,22 +7,28 @@ from typing import Final
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
+from scipy.spatial import Delaunay, KDTree, QhullError
 
 from ptychopinn_backend.arrays import Float64Array, IntArray
 from ptychopinn_backend.checking.subject import NOTHING, Outcome, Subject, note
 from ptychopinn_backend.config.presets import MINIMUM_OVERLAP
-from ptychopinn_backend.config.scan_traits import scan_traits
+from ptychopinn_backend.config.scan_traits import ScanTraits, neighbour_step
 from ptychopinn_backend.data.findings.finding import Finding, numbered
 
 _FEWEST: Final = 9
 _LINE: Final = 0.01
 """Largest extent across a line, as a part of that along it."""
+_SAME_PLACE: Final = 0.05
+"""Positions closer to each other than this part of the probe's width are one place."""
 _JUMP: Final = 5.0
 """A step is a jump if it differs from all others by this many times their own differences or their usual length."""
 _BESIDE: Final = 2.5
 """Distance within which a place lies beside another, in usual steps."""
 _MOST_JUMPS: Final = 3
+_UNEVEN: Final = 1.5
+"""Step in the worse direction over that to the nearest place from which on the two are told apart."""
+_ENOUGH_PLACES: Final = 2000
+"""Places, next to one another, that show the steps of a scan."""
 _UNLIKE: Final = 0.7
 """Least difference of patterns at one place, as a part of that of any patterns, at which they are of other places."""
 
@@ -73,7 +79,7 @@ def collinear(subject: Subject) -> Outcome:
 
 
 def thin_overlap(subject: Subject) -> Outcome:
-    """Find the overlap of neighbouring patches.
+    """Find the overlap of neighbouring patches, in the direction in which they overlap less.
 
     Args:
         subject: the scan.
@@ -81,18 +87,50 @@ def thin_overlap(subject: Subject) -> Outcome:
     Returns:
         A note; a warning if the overlap is too small; nothing if it is unknown.
     """
-    traits = scan_traits(subject.raw)
-    if traits is None or traits.step_px == 0:
+    traits = subject.traits
+    if traits is None:
+        step_px = neighbour_step(subject.raw.positions_xy, subject.raw.scan_index)
+        evidence = f"Neighbours lie {step_px:.3g} px apart; by how much they overlap is not known without a probe."
+        return Outcome((note("overlap", "positions", evidence),)) if step_px > 0 else NOTHING
+    if traits.step_px == 0:
         return NOTHING
+    across = _step_across_px(subject, traits)
+    is_uneven = across > _UNEVEN * traits.step_px
+    overlap = max(0.0, 1 - across / traits.probe_width_px) if is_uneven else traits.overlap
+    other = f", {across:.3g} px in the worse direction," if is_uneven else ""
     told = (
-        f"Neighbours lie {traits.step_px:.3g} px apart and nine tenths of the probe's light fill "
-        f"{traits.probe_width_px:.3g} px: {traits.overlap:.0%} overlap"
+        f"Neighbours lie {traits.step_px:.3g} px apart{other} and nine tenths of the probe's light fill "
+        f"{traits.probe_width_px:.3g} px: {overlap:.0%} overlap"
     )
-    if traits.overlap >= MINIMUM_OVERLAP:
+    if overlap >= MINIMUM_OVERLAP:
         return Outcome((note("overlap", "positions", f"{told}."),))
     remedy = "Scan with smaller steps or a wider probe; 60 to 80 % are usual."
     evidence = f"{told}, too little for the patterns to agree on one object (below {MINIMUM_OVERLAP:.0%})."
     return Outcome((Finding("overlap", "positions", "warning", evidence, remedy),))
+
+
+def _step_across_px(subject: Subject, traits: ScanTraits) -> float:
+    """Return the step of a scan in the direction in which its places lie further apart, pixels; 0 on a line.
+
+    Of three places with none between them, two lie as near as in the one direction, and the next distance is that of
+    the other: the middle side of a triangle.
+    """
+    index, positions = subject.raw.scan_index, subject.raw.positions_xy
+    numbers, counts = np.unique(index, return_counts=True)
+    positions = positions[index == numbers[int(counts.argmax())]]
+    distance = np.hypot(*(positions - np.median(positions, axis=0)).T)
+    positions = positions[np.argsort(distance, kind="stable")[:_ENOUGH_PLACES]]
+    # A place measured again is no place of its own.
+    _, first = np.unique(np.round(positions / (_SAME_PLACE * traits.probe_width_px)), axis=0, return_index=True)
+    places = positions[first]
+    if len(places) < _FEWEST:
+        return 0.0
+    try:
+        corners = places[Delaunay(places).simplices]
+    except QhullError:
+        return 0.0
+    sides = np.sort(np.hypot(*(corners - np.roll(corners, 1, axis=1)).T), axis=0)
+    return float(np.median(sides[1]))
 
 
 def jumps(subject: Subject) -> Outcome:
@@ -106,25 +144,49 @@ def jumps(subject: Subject) -> Outcome:
     Returns:
         The findings, or nothing.
     """
+    return Outcome((*_apart(subject), *_unlike_steps(subject)))
+
+
+def _apart(subject: Subject) -> list[Finding]:
     parts = _parts(subject)
-    if parts > 1:
-        evidence = f"The scan falls into {parts} parts whose patterns do not overlap."
-        remedy = "Their phases are not known relative to each other; reconstruct them one by one."
-        return Outcome((note("parts", "positions", evidence, remedy),))
+    if parts < 2:
+        return []
+    evidence = (
+        f"The scan falls into {parts} parts whose patterns do not overlap: their phases and their places relative to "
+        "each other are not known."
+    )
+    remedy = (
+        "Check the positions between them; where the parts are meant, number them as objects in scan_index, and each "
+        "is reconstructed by itself."
+    )
+    return [Finding("parts", "positions", "warning", evidence, remedy)]
+
+
+def _unlike_steps(subject: Subject) -> list[Finding]:
     index, positions = subject.raw.scan_index, subject.raw.positions_xy
     steps = np.diff(positions, axis=0)
     inside = np.flatnonzero(np.diff(index) == 0)
     if len(inside) < 2 * _FEWEST:
-        return NOTHING
-    unlike = np.asarray(KDTree(steps[inside]).query(steps[inside], k=2)[0])[:, 1]
+        return []
+    unlike = _distance_to_next(steps[inside])
     usual = float(np.median(np.hypot(*steps[inside].T)))
     order = np.argsort(unlike)[::-1]
     for count in range(_MOST_JUMPS, 0, -1):
         at = np.sort(inside[order[:count]])
         rest = max(float(unlike[order[count]]), usual)
         if unlike[order[count - 1]] > _JUMP * rest and all(_leads_away(positions, step, usual) for step in at):
-            return Outcome((_described_jumps(subject, at, np.hypot(*steps.T)),))
-    return NOTHING
+            return [_described_jumps(subject, at, np.hypot(*steps.T))]
+    return []
+
+
+def _distance_to_next(steps: Float64Array) -> Float64Array:
+    """Return how much every step (step, 2) differs from the one most like it (step,), pixels."""
+    # A tree of many equal points takes the square of their number.
+    kinds, kind_of_step, counts = np.unique(np.round(steps, 6), axis=0, return_inverse=True, return_counts=True)
+    if len(kinds) < 2:
+        return np.zeros(len(steps))
+    nearest = np.asarray(KDTree(kinds).query(kinds, k=2)[0])[:, 1]
+    return np.asarray(np.where(counts > 1, 0.0, nearest)[kind_of_step.ravel()])
 
 
 def _leads_away(positions: Float64Array, step: int, usual: float) -> bool:
@@ -194,7 +256,7 @@ def _parts(subject: Subject) -> int:
     index = subject.raw.scan_index
     numbers, counts = np.unique(index, return_counts=True)
     positions = subject.raw.positions_xy[index == numbers[int(counts.argmax())]]
-    traits = scan_traits(subject.raw)
+    traits = subject.traits
     reach = float(subject.raw.N) if traits is None else traits.probe_width_px
     cells, members = np.unique(np.floor(positions / reach), axis=0, return_counts=True)
     pairs = KDTree(cells).query_pairs(1.5, output_type="ndarray")

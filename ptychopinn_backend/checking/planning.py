@@ -11,7 +11,6 @@ import numpy as np
 
 from ptychopinn_backend.checking.subject import Subject
 from ptychopinn_backend.config.presets import AUTO, FittedPreset, fitted_preset
-from ptychopinn_backend.config.scan_traits import scan_traits
 from ptychopinn_backend.files.npz import machine_memory_bytes
 
 _TRAINING_GFLOP: Final = 1.0
@@ -85,7 +84,7 @@ def planned(subject: Subject, share: float = 1.0) -> Planned:
     Returns:
         The numbers.
     """
-    raw, traits = subject.raw, scan_traits(subject.raw)
+    raw, traits = subject.raw, subject.traits
     preset = fitted_preset(AUTO, [raw])
     options = preset.options
     visits = options["nepochs"] * options["groups_per_epoch"] * options["gridsize"] ** 2
@@ -113,7 +112,7 @@ def planned(subject: Subject, share: float = 1.0) -> Planned:
 
 def lit_area_px2(subject: Subject) -> float:
     """Return the area that the scan lights, in object pixels: all places within half a probe of a scan point."""
-    traits = scan_traits(subject.raw)
+    traits = subject.traits
     width = float(subject.raw.N) if traits is None else traits.probe_width_px
     # Cells have a quarter of the probe's width, and count if the disc of a point reaches their middle.
     cell = max(1.0, width / 4)

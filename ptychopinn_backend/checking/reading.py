@@ -14,11 +14,12 @@ from ptychopinn_backend.arrays import AnyArray, BoolArray, Float32Array, IntArra
 from ptychopinn_backend.checking.facts import background, pattern_count, usable_facts
 from ptychopinn_backend.checking.subject import Subject
 from ptychopinn_backend.config.reading import Reading
-from ptychopinn_backend.data.dataset.sources import MEMORY_PART
+from ptychopinn_backend.data.dataset.scan_files import is_stored, read_one_scan
+from ptychopinn_backend.data.dataset.sources import DESCRIPTION_NAME, MEMORY_PART
 from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.measurement import to_amplitudes
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.data.readers.array_source import read_whole
+from ptychopinn_backend.data.readers.array_source import InMemory, read_whole
 from ptychopinn_backend.data.readers.door import open_scan
 from ptychopinn_backend.data.readers.parts import OpenedScan
 from ptychopinn_backend.data.scan_arrays import examine_scan
@@ -30,6 +31,7 @@ _COPIES: Final = 4
 """Number of times that the amplitudes of a scan are held while it is examined and mended."""
 _FEWEST: Final = 100
 """Least number of patterns that are examined, whatever their size."""
+_NO_OBJECT: Final = "unusable-object"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ def read_to_check(path: Path, reading: Reading, memory_bytes: float | None = Non
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            opened = open_scan(path, reading)
+            opened = _of_dataset(path, reading) if is_stored(path) else open_scan(path, reading)
             found = _read(opened, reading, memory_bytes or MEMORY_PART * machine_memory_bytes())
     except (DataError, OSError, MemoryError) as error:
         return AsRead((_refusal(error),))
@@ -95,6 +97,22 @@ def read_to_check(path: Path, reading: Reading, memory_bytes: float | None = Non
     told = [Finding("reading", "patterns", "warning", *_evidence_and_remedy(text)) for text in dict.fromkeys(others)]
     notes = [Finding("reading", "metadata", "note", _sentence(text), "") for text in opened.notes]
     return replace(found, findings=(*notes, *told, *found.findings))
+
+
+def _of_dataset(path: Path, reading: Reading) -> OpenedScan:
+    """Open the scan of a data set, whose patterns were examined and mended when it was made."""
+    raw = read_one_scan(path, reading)
+    members = raw.members()
+    patterns, labels = members.pop("diffraction"), members.pop("Y", None)
+    return OpenedScan(
+        path,
+        (path / DESCRIPTION_NAME if path.is_dir() else path,),
+        "data set",
+        members,
+        raw.described(),
+        InMemory(patterns),
+        None if labels is None else InMemory(labels),
+    )
 
 
 def _read(opened: OpenedScan, reading: Reading, memory_bytes: float) -> AsRead:
@@ -135,7 +153,14 @@ def _read(opened: OpenedScan, reading: Reading, memory_bytes: float) -> AsRead:
     return AsRead(
         (*findings, *notes, *own),
         subject,
-        (*changes, *(item.evidence for item in own if item.points is not None or item.pixels is not None)),
+        (
+            *changes,
+            *(
+                item.evidence
+                for item in own
+                if item.points is not None or item.pixels is not None or item.name == _NO_OBJECT
+            ),
+        ),
         opened.files,
         opened.format_name,
         by_pattern,

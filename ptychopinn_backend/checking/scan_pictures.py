@@ -9,7 +9,6 @@ import numpy as np
 
 from ptychopinn_backend.arrays import BoolArray, Float64Array, IntArray
 from ptychopinn_backend.checking.subject import Subject
-from ptychopinn_backend.config.scan_traits import scan_traits
 from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.files.pictures import new_figure
 from ptychopinn_backend.runs.orientation import OrientationSearch
@@ -76,7 +75,7 @@ def footprint(subject: Subject, findings: Iterable[Finding]) -> Figure:
     axes = figure.subplots()
     positions = subject.raw.positions_xy
     axes.plot(positions[:_MOST_LINES, 0], positions[:_MOST_LINES, 1], color="#b9c4cf", linewidth=0.7, zorder=1)
-    traits = scan_traits(subject.raw)
+    traits = subject.traits
     if traits is not None:
         middle = np.argsort(np.hypot(*(positions - np.median(positions, axis=0)).T))[:_MOST_CIRCLES]
         width = np.full(len(middle), traits.probe_width_px)

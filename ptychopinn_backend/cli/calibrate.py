@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ptychopinn_backend.cli.options import quiet_option, reading_options
+from ptychopinn_backend.cli.options import quiet_option, reading_options, require_other_file
 from ptychopinn_backend.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -81,13 +81,15 @@ def command(
     from dataclasses import replace
 
     from ptychopinn_backend.calibration import CalibrationOptions, calibrate, calibrated_scan
-    from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.data.dataset.scan_files import read_one_scan
     from ptychopinn_backend.factory import fast_transforms
 
     for path in (output, reconstruction):
         if path is not None and path.suffix != ".npz":
             raise ConfigError(f"'{path}' must end in '.npz'. Name the file to write, for example calibrated.npz.")
-    raw = RawData.from_file(scan, reading=reading)
+    raw = read_one_scan(scan, reading)
+    for option, path in {"-o": output, "--reconstruction": reconstruction}.items():
+        require_other_file(option, path, raw.files)
     if values["probe"] is None:
         values["probe"] = "none" if raw.probeGuess is None else "scan"
     options = CalibrationOptions(positions=not no_positions, **values)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ptychopinn_backend.cli.options import reading_options
+from ptychopinn_backend.cli.options import reading_options, require_other_file
 from ptychopinn_backend.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,7 +44,12 @@ def command(
 
     if mend is not None and mend.suffix != ".npz":
         raise DataError(f"--mend {mend} is no NPZ; a corrected scan is written as one. Name a file that ends in .npz.")
+    outputs = {"--mend": mend, "-o": output}
+    for option, path in outputs.items():
+        require_other_file(option, path, [scan])
     found = check_scan_file(scan, reading, with_orientation=not no_orientation)
+    for option, path in outputs.items():
+        require_other_file(option, path, found.as_read.files)
     written = _mended(found, mend)
     if output is not None:
         from ptychopinn_backend.checking.scan_page import write_scan_page

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptychopinn_backend.cli.options import quiet_option, reading_options
+from ptychopinn_backend.cli.options import quiet_option, reading_options, require_other_file
 from ptychopinn_backend.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ def _written(raw: RawData, output: Path, shift_px: float, size: int | None) -> s
     from ptychopinn_backend.data.dataset.whole_scan import moved
     from ptychopinn_backend.data.resizing import resized
 
+    require_other_file("-o", output, raw.files)
     written = moved(raw, shift_px)
     written = written if size is None else resized(written, size)
     written.to_file(output)

@@ -92,7 +92,7 @@ def command(
     the half-period at which the Fourier ring correlation falls below the half-bit threshold; 1 px is the Nyquist limit.
     With --model it is also found without a truth or a reference, from two halves of the patterns.
     """
-    from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.data.dataset.scan_files import read_one_scan
     from ptychopinn_backend.evaluation import evaluate
     from ptychopinn_backend.evaluation.matching import matched_scan
     from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
@@ -100,10 +100,10 @@ def command(
     if truth is not None and reference is not None:
         raise click.UsageError("--truth and --reference are both given; compare with one at a time.")
     measured = Reconstruction.load_npz(reconstruction)
-    raw = RawData.from_file(scan, reading=reading)
+    raw = read_one_scan(scan, reading)
     targets: dict[str, Any] = {}
     if truth is not None:
-        true_scan = raw if truth == scan else RawData.from_file(truth)
+        true_scan = raw if truth == scan else read_one_scan(truth)
         targets["truth"] = (_true_object(true_scan, truth), (0.0, 0.0))
         _tell_of_other_scan(measured, true_scan.positions_xy, truth)
     if reference is not None:

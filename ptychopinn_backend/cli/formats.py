@@ -13,7 +13,7 @@ def command(with_provided: bool) -> None:
     The content of a file tells its format, not its name. If it does not, --reader NAME states the format. If Ptychodus
     is installed, its own readers can be used too, as --reader ptychodus:NAME.
     """
-    from ptychopinn_backend.data.readers.providers import provided, provider_names
+    from ptychopinn_backend.data.readers.providers import is_installed, provided, provider_names
     from ptychopinn_backend.data.readers.table import FORMATS
 
     width = max(len(form.name) for form in FORMATS)
@@ -21,7 +21,9 @@ def command(with_provided: bool) -> None:
         click.echo(f"{form.name:<{width}}  {form.summary}")
         click.echo(f"{'':<{width}}    holds {form.told_by}")
     for name in provider_names():
-        if with_provided:
+        if not is_installed(name):
+            click.echo(f"{name}:NAME  readers of {name}, which is not installed; ptychopinn-backend[{name}] brings it")
+        elif with_provided:
             for reader, summary in provided(name).names().items():
                 click.echo(f"{name}:{reader}  {summary}")
         else:

@@ -84,6 +84,7 @@ def reconstruct_scan(
         DataError: the scan does not fit the model.
         OSError: the folder cannot be written.
     """
+    from ptychopinn_backend.checking.quick import warn_of_faults
     from ptychopinn_backend.data.dataset.scan_files import read_scan
     from ptychopinn_backend.runs.calibrating import reconstruct_calibrated
     from ptychopinn_backend.runs.half_turn import warn_of_half_turns
@@ -91,6 +92,7 @@ def reconstruct_scan(
     from ptychopinn_backend.runs.results import save_reconstruction
 
     whole = read_scan(scan, job.reading)
+    warn_of_faults(whole)
     made_of = input_files([*(whole.files or [scan]), *model_files(job.archive)])
     parts = whole.by_object()
     del whole

@@ -9,9 +9,11 @@ import click
 
 from ptychopinn_backend.cli.interrupts import requests_to_end
 from ptychopinn_backend.cli.network_options import network_options
-from ptychopinn_backend.cli.options import inference_backend_option, quiet_option
+from ptychopinn_backend.cli.options import inference_backend_option, quiet_option, reading_options_of_probe
 
 if TYPE_CHECKING:
+    from ptychopinn_backend.arrays import BoolArray, Complex64Array
+    from ptychopinn_backend.config.reading import Reading
     from ptychopinn_backend.live.channels import Network
     from ptychopinn_backend.live.live_stream import StreamOptions
     from ptychopinn_backend.live.session import SessionOptions
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option("--time-offset", "offset_ms", type=float, default=0.0, help="By time: added to the frames' stamps, ms.")
 @click.option("--probe-from", type=click.Path(path_type=Path), help="Scan to take probe and mask from.  [archive]")
+@reading_options_of_probe
 @click.option("--measurement", type=click.Choice(["counts", "amplitudes"]), default="counts", show_default=True)
 @click.option("--photons", type=float, help="Mean photons per pattern, to normalise by.  [of the first 64 frames]")
 @click.option("--pixel-size", "pixel_size_m", type=float, help="Side of an object pixel in m, for positions in m.")
@@ -71,6 +74,7 @@ def command(
     page: int | None,
     page_address: str,
     network: Network,
+    reading: Reading,
     quiet: bool,
     **options: Any,
 ) -> int:
@@ -90,7 +94,7 @@ def command(
     from ptychopinn_backend.runs.trained_model import TrainedModel
 
     require_p4p()
-    session_options, stream_options = _session_options(network, options), _stream_options(options)
+    session_options, stream_options = _session_options(network, options), _stream_options(options, reading)
     execution = resolve_execution(explicit={"accelerator": accelerator})
     model = TrainedModel.load(archive, backend, execution, to_predict=True)
     display = Display()
@@ -137,19 +141,15 @@ def _session_options(network: Network, options: dict[str, Any]) -> SessionOption
     )
 
 
-def _stream_options(options: dict[str, Any]) -> StreamOptions:
+def _stream_options(options: dict[str, Any], reading: Reading) -> StreamOptions:
     from ptychopinn_backend.live.live_stream import StreamOptions
     from ptychopinn_backend.live.pairing import TimeRule
 
     probe = bad_pixels = None
     if options["probe_from"] is not None:
-        from ptychopinn_backend.data.raw_data import RawData
-        from ptychopinn_backend.errors import DataError
-
-        scan = RawData.from_file(options["probe_from"])
-        probe, bad_pixels = scan.probeGuess, scan.bad_pixels
-        if probe is None:
-            raise DataError(f"{options['probe_from']} has no probe (probeGuess). Name a scan that has one.")
+        probe, bad_pixels = _probe_of(options["probe_from"], reading, options["pixel_size_m"])
+    elif reading.stated():
+        raise click.UsageError(f"{', '.join(reading.stated())} concern --probe-from, which is not given.")
     return StreamOptions(
         pairing=options["pairing"],
         time_rule=TimeRule(options["settle_ms"] / 1e3, options["gap_ms"] / 1e3, options["offset_ms"] / 1e3),
@@ -159,3 +159,18 @@ def _stream_options(options: dict[str, Any]) -> StreamOptions:
         probe=probe,
         bad_pixels=bad_pixels,
     )
+
+
+def _probe_of(path: Path, reading: Reading, pixel_size_m: float | None) -> tuple[Complex64Array, BoolArray | None]:
+    """Read the probe (mode, N, N) and the bad pixels (N, N) of a scan; its pixel is that of the positions received."""
+    from dataclasses import replace
+
+    from ptychopinn_backend.data.dataset.scan_files import is_stored, read_one_scan
+    from ptychopinn_backend.errors import DataError
+
+    if pixel_size_m is not None and not is_stored(path):
+        reading = replace(reading, pixel_size_m=pixel_size_m)
+    scan = read_one_scan(path, reading)
+    if scan.probeGuess is None:
+        raise DataError(f"{path} has no probe (probeGuess). Name a scan that has one.")
+    return scan.probeGuess, scan.bad_pixels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,7 @@ import click
 import yaml
 
 from ptychopinn_backend.data.decisions import LOGGER
+from ptychopinn_backend.errors import ConfigError
 
 
 def _read_settings(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
@@ -39,6 +40,21 @@ inference_backend_option = click.option(
 calibrate_option = click.option(
     "--calibrate", help="auto, never or always: refine probe and positions.  [auto: if the evidence asks for it]"
 )
+
+
+def require_other_file(option: str, path: Path | None, inputs: Iterable[Path]) -> None:
+    """Refuse to write over what was read.
+
+    Args:
+        option: that names the file to write, for the message.
+        path: the file to write, or None.
+        inputs: files that are read.
+
+    Raises:
+        ConfigError: it is one of them.
+    """
+    if path is not None and path.resolve() in [item.resolve() for item in inputs]:
+        raise ConfigError(f"{option} {path} is the scan itself, which would be lost. Name another file.")
 
 
 def _tell_no_decisions(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
@@ -111,6 +127,11 @@ def _reading_options(*without: str) -> Callable[[Callable[..., Any]], Callable[.
 reading_options = _reading_options()
 reading_options_of_training = _reading_options("nphotons")
 """`train` has an option --photons of its own, the dose that the model is told."""
+reading_options_of_probe = _reading_options(
+    *("measurement", "positions", "scan_index", "nphotons"),
+    *("pixel_size_m", "swap_xy", "negate_x", "negate_y", "rotate_deg"),
+)
+"""What matters to the probe of a scan, beside options of `live` on what it receives."""
 devices_option = click.option(
     "--devices",
     callback=lambda context, parameter, value: int(value) if value and value.isdigit() else value,

@@ -9,9 +9,10 @@ import click
 
 from ptychopinn_backend.cli.interrupts import requests_to_end
 from ptychopinn_backend.cli.network_options import network_options
-from ptychopinn_backend.cli.options import quiet_option
+from ptychopinn_backend.cli.options import quiet_option, reading_options
 
 if TYPE_CHECKING:
+    from ptychopinn_backend.config.reading import Reading
     from ptychopinn_backend.live.channels import Network
 
 _NOBODY_CAME = 2
@@ -34,12 +35,14 @@ _NOBODY_CAME = 2
 @click.option("--prefix", default="ptychopinn", show_default=True, help="Prefix of the channel names.")
 @click.option("--wait", "wait_s", type=float, default=60.0, show_default=True, help="Seconds to wait for a receiver.")
 @network_options
+@reading_options
 @quiet_option
 def command(
     scan: Path,
     prefix: str,
     wait_s: float,
     network: Network,
+    reading: Reading,
     quiet: bool,
     **options: Any,
 ) -> int:
@@ -51,13 +54,13 @@ def command(
     \b
       ptychopinn replay scan.npz --rate 1000 --jitter 5 --lose 0.01
     """  # noqa: D301 - click looks for the character, not for its escape
-    from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.data.dataset.scan_files import read_one_scan
     from ptychopinn_backend.live.channels import require_p4p
     from ptychopinn_backend.live.replaying import Replay, ReplayOptions
 
     asked = ReplayOptions(**options)
     require_p4p()
-    replay = Replay(RawData.from_file(scan), prefix, network, asked)
+    replay = Replay(read_one_scan(scan, reading), prefix, network, asked)
     try:
         with requests_to_end() as is_asked_to_stop:
             if not quiet:

@@ -76,9 +76,9 @@ def command(
 
 
 def _read(path: Path, reading: Reading) -> RawData:
-    from ptychopinn_backend.data.raw_data import RawData
+    from ptychopinn_backend.data.dataset.scan_files import read_one_scan
 
-    return RawData.from_file(path, reading=reading)
+    return read_one_scan(path, reading)
 
 
 def _load(path: Path) -> Reconstruction:

@@ -92,6 +92,7 @@ def command(
     OUTPUT/history.csv and OUTPUT/loss.png. Options override the YAML file.
     """
     started_s = perf_counter()
+    from ptychopinn_backend.checking.quick import warn_of_faults
     from ptychopinn_backend.cli.launch import started_processes
     from ptychopinn_backend.config.inputs import TRAIN, reading_inputs
     from ptychopinn_backend.config.presets import DEFAULT_PRESET
@@ -122,7 +123,10 @@ def command(
         calibrate=inputs.calibrate or "auto",
     )
     run = within_minutes(prepare(request, source), started_s)
-    quiet = quiet or not is_first_process(run.plan.execution)
+    is_first = is_first_process(run.plan.execution)
+    for scan in source.sizes if is_first else ():
+        warn_of_faults(scan)
+    quiet = quiet or not is_first
     if not quiet:
         model = run.plan.training.model
         described = f"{model.architecture}, gridsize {model.gridsize}, {run.plan.training.total_epochs} epochs"

@@ -238,18 +238,22 @@ class RawData(ScanCalls):
         Raises:
             OSError: the folder cannot be made or written.
         """
-        described = {**self.metadata, "measurement": AMPLITUDES, "measured_as_counts": self.measured_as_counts}
-        described |= {"scan_index": "objects", PATTERN_AXIS_KEY: 0}
-        for name in ("measurement_domain", STATED_PHOTONS):
-            described.pop(name, None)
-        members: dict[str, Any] = {"diffraction": self.diff3d, METADATA_KEY: np.array(json.dumps(described))}
-        for key in (*SMALL_KEYS, LABELS):
-            value = getattr(self, key, None)
-            if value is not None:
-                members[key] = value
+        members = self.members()
+        first = {"diffraction": members.pop("diffraction"), METADATA_KEY: np.array(json.dumps(self.described()))}
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_npz(path, members)
+        write_npz(path, {**first, **members})
+
+    def members(self) -> dict[str, AnyArray]:
+        """Return the arrays of the scan by their names in the NPZ format; those it does not have are missing."""
+        found = {"diffraction": self.diff3d, **{key: getattr(self, key, None) for key in (*SMALL_KEYS, LABELS)}}
+        return {key: value for key, value in found.items() if value is not None}
+
+    def described(self) -> dict[str, Any]:
+        """Return the metadata that say what `members` are."""
+        described = {**self.metadata, "measurement": AMPLITUDES, "measured_as_counts": self.measured_as_counts}
+        described |= {"scan_index": "objects", PATTERN_AXIS_KEY: 0}
+        return {key: value for key, value in described.items() if key not in ("measurement_domain", STATED_PHOTONS)}
 
     def select(self, indices: IntArray | BoolArray) -> RawData:
         """Return the scan points at `indices`, in that order.

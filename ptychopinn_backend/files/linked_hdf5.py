@@ -18,10 +18,17 @@ from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.files.npz import require_file, require_fits_memory
 from ptychopinn_backend.files.untrusted_hdf5 import open_hdf5, packing_limit, why_unreadable
+from ptychopinn_backend.files.virtual_sources import (
+    block_numbers,
+    frames_without_source,
+    is_numbered,
+    is_unlimited,
+    named_block,
+    numbers_after,
+)
 
 MAX_LINKS: Final = 16
 """Links followed from a name to its data set."""
-_PRINTF_BLOCK: Final = "%b"
 
 
 class LinkedHdf5:
@@ -225,17 +232,45 @@ class LinkedHdf5:
                 "Write the values into the file."
             )
         if dataset.is_virtual:
-            for source in dataset.virtual_sources():
-                self._require_source(path, name, source, depth)
-            return self._file(path, plain=True)[dataset.name]
+            whole = self._file(path, plain=True)[dataset.name]
+            self._require_sources(path, name, whole, depth)
+            return whole
         reason = why_unreadable(dataset)
         if reason is not None:
             raise DataError(f"'{name}' in {path} cannot be read: {reason}. Store it as a plain numeric array.")
         return dataset
 
-    def _require_source(self, path: Path, name: str, source: Any, depth: int) -> None:
-        file_name = source.file_name.replace(_PRINTF_BLOCK, "0")
-        data_name = source.dset_name.replace(_PRINTF_BLOCK, "0")
+    def _require_sources(self, path: Path, name: str, whole: Any, depth: int) -> None:
+        sources, shape = whole.virtual_sources(), tuple(map(int, whole.shape))
+        for source in sources:
+            numbers = block_numbers(source, shape)
+            for number in numbers:
+                self._require_source(path, name, source, number, depth)
+            later = [
+                number
+                for number in numbers_after(numbers)
+                if is_numbered(source) and self._is_there(path, source, number)
+            ]
+            if later:
+                gone = " of ".join(reversed(named_block(source, numbers.stop)))
+                raise DataError(
+                    f"'{name}' in {path} is put together from numbered files, of which '{gone}' is gone and number "
+                    f"{later[0]} is there: HDF5 would end before it. Put it beside the scan again."
+                )
+        lacking = frames_without_source(shape, sources) if shape else 0
+        if lacking:
+            raise DataError(
+                f"'{name}' in {path} has {lacking} frames that no file is mapped to: HDF5 would read zeros for them. "
+                "Was the scan stopped early? Write the scan again from what there is."
+            )
+
+    def _is_there(self, path: Path, source: Any, number: int) -> bool:
+        file_name, data_name = named_block(source, number)
+        other = path if file_name == "." else _resolved(path, file_name)
+        return other is not None and self._follow(other, PurePosixPath("/") / data_name, 0) is not None
+
+    def _require_source(self, path: Path, name: str, source: Any, number: int, depth: int) -> None:
+        file_name, data_name = named_block(source, number)
         other = path if file_name == "." else _resolved(path, file_name)
         told = f"'{name}' in {path} is put together from '{data_name}' in {file_name}"
         if other is None:
@@ -265,6 +300,8 @@ class LinkedHdf5:
 def _reaches_beyond(source: Any, shape: tuple[int, ...]) -> bool:
     import h5py
 
+    if is_unlimited(source.vspace) or is_unlimited(source.src_space):
+        return False
     kind = source.src_space.get_select_type()
     if kind == h5py.h5s.SEL_ALL:
         return bool(source.vspace.get_select_npoints() > math.prod(shape))

@@ -2,272 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from ptychopinn_backend.checking.check import ScanCheck, check_scan_file
+from ptychopinn_backend.cli import main
 from ptychopinn_backend.config.reading import ASK_THE_FILE
 from ptychopinn_backend.data.simulation import SimulationConfig
 from ptychopinn_backend.data.simulation.simulate import simulate
 from tests.data.findings.planted import POINTS, N, members, simulated
 
-Members = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something wrong with a scan."""
-
-    name: str
-    """Of the finding."""
-    severity: str
-    """Of the finding."""
-    words: str
-    """In its evidence or remedy."""
-    plant: Callable[[Members], object]
-    """Changes the arrays of a good scan."""
-    change: str = ""
-    """What --mend says; '' where it changes nothing."""
-    with_orientation: bool = False
-    """The finding is that of the orientations."""
-
-
-def at(key: str, place: Any, value: Any) -> Callable[[Members], None]:
-    def plant(scan: Members) -> None:
-        scan[key][place] = value
-
-    return plant
-
-
-def put(key: str, made: Callable[[Members], Any]) -> Callable[[Members], None]:
-    def plant(scan: Members) -> None:
-        scan[key] = made(scan)
-
-    return plant
-
-
-def turned(angle_deg: float) -> Callable[[Members], None]:
-    def plant(scan: Members) -> None:
-        middle = [(scan[axis].min() + scan[axis].max()) / 2 for axis in ("xcoords", "ycoords")]
-        there = (scan["xcoords"] - middle[0] + 1j * (scan["ycoords"] - middle[1])) * np.exp(1j * np.deg2rad(angle_deg))
-        scan["xcoords"], scan["ycoords"] = there.real + middle[0], there.imag + middle[1]
-
-    return plant
-
-
-def scattered(factor: float) -> Callable[[Members], Any]:
-    """Return counts whose variance is so many times their mean."""
-
-    def made(_: Members) -> Any:
-        rates = simulate(SimulationConfig(size=N, patterns=POINTS, photons=3e7), 1).counts / 100
-        if factor < 1:
-            return np.rint(rates).astype(np.int64)
-        return np.random.default_rng(0).poisson(np.random.default_rng(1).gamma(rates / (factor - 1) + 1e-9, factor - 1))
-
-    return made
-
-
-def stood_still(scan: Members) -> None:
-    scan["xcoords"][40:60], scan["ycoords"][40:60] = scan["xcoords"][40], scan["ycoords"][40]
-
-
-def at_one_place(scan: Members) -> None:
-    scan["xcoords"][:], scan["ycoords"][:] = 3, 3
-
-
-def jumped(scan: Members) -> None:
-    scan["xcoords"][55:] += 30
-
-
-def sparse(scan: Members) -> None:
-    scan.update(members_of(SimulationConfig(size=N, patterns=64, scan="raster", step_px=22.0)))
-
-
-def members_of(config: SimulationConfig, seed: int = 1) -> Members:
-    found = simulate(config, seed)
-    x, y = found.positions_xy.T
-    return {"diffraction": found.counts, "xcoords": x, "ycoords": y, "probeGuess": found.probe, "objectGuess": None}
-
-
-PIXELS = {"photon_energy_eV": 8000.0, "detector_object_distance_m": 2.0, "detector_pixel_width_m": 75e-6}
-FAULTS = (
-    Fault(
-        "dead-pixels",
-        "warning",
-        "1 detector pixel (row 10, column 13) never counts",
-        at("diffraction", (slice(None), 10, 13), 0),
-        "1 pixel that never counts was marked as bad",
-    ),
-    Fault(
-        "dead-pixels",
-        "warning",
-        "gap between modules",
-        at("diffraction", (slice(None), slice(19, 21)), 0),
-        "never count were marked as bad",
-    ),
-    Fault(
-        "beam-stop",
-        "warning",
-        "25 pixels in the middle of the patterns never count, as behind a beam stop 5 pixels wide",
-        at("diffraction", (slice(None), slice(14, 19), slice(14, 19)), 0),
-        "25 pixels that never count were marked as bad",
-    ),
-    Fault(
-        "hot-lines",
-        "warning",
-        "32 detector pixels (rows 0 to 31, column 3) hold more than their neighbours along a whole row or column",
-        put("diffraction", lambda scan: with_line(scan["diffraction"], 3)),
-        "32 detector pixels",
-    ),
-    Fault(
-        "corner",
-        "error",
-        "of the light lies in the four corners",
-        put("diffraction", lambda scan: np.fft.fftshift(scan["diffraction"], axes=(1, 2))),
-        "moved from the corner to the middle",
-    ),
-    Fault(
-        "off-centre",
-        "warning",
-        "lies +3.0 rows and -2.0 columns from that of the probe's far field",
-        put("diffraction", lambda scan: np.roll(scan["diffraction"], (3, -2), axis=(1, 2))),
-        "moved by -3 rows and +2 columns",
-    ),
-    Fault(
-        "saturation",
-        "warning",
-        "they are saturated",
-        put("diffraction", lambda scan: np.minimum(scan["diffraction"], int(np.quantile(scan["diffraction"], 0.999)))),
-        "pixels that saturate now and then were marked as bad",
-    ),
-    Fault(
-        "gain",
-        "warning",
-        "whole multiples of 37: one photon counts 37 times",
-        put("diffraction", lambda scan: scan["diffraction"].astype(np.int64) * 37),
-        "Counts were divided by 37.",
-    ),
-    Fault(
-        "gain",
-        "warning",
-        "Give --nphotons",
-        put("diffraction", lambda scan: np.sqrt(scan["diffraction"] * 0.01).astype(np.float32)),
-        "Counts were divided by 0.01",
-    ),
-    Fault("dispersion", "warning", "averaged, smoothed or divided", put("diffraction", scattered(0.1))),
-    Fault("dispersion", "warning", "one photon counts several times", put("diffraction", scattered(6.0))),
-    Fault(
-        "negative-counts",
-        "error",
-        "scattered as a subtracted background leaves them",
-        put("diffraction", lambda scan: scan["diffraction"] + np.random.default_rng(0).normal(0, 2, (POINTS, N, N))),
-        "Counts below 0 were set to 0.",
-    ),
-    Fault(
-        "empty-patterns",
-        "warning",
-        "Patterns 3 and 4 are without a photon; they are left out.",
-        at("diffraction", [3, 4], 0),
-        "Patterns 3 and 4 are without a photon",
-    ),
-    Fault(
-        "repeated-patterns",
-        "warning",
-        "Pattern 41 is the same as an earlier one, value by value",
-        put(
-            "diffraction", lambda scan: np.insert(np.delete(scan["diffraction"], 41, 0), 41, scan["diffraction"][40], 0)
-        ),
-        "Pattern 41 was left out as repeated.",
-    ),
-    Fault(
-        "unequal-numbers",
-        "error",
-        "There are 100 patterns and 97 positions: 3 patterns have no position.",
-        lambda scan: scan.update({axis: scan[axis][:97] for axis in ("xcoords", "ycoords")}),
-        "The first 97 patterns were paired with the first 97 positions.",
-    ),
-    Fault(
-        "unequal-numbers",
-        "error",
-        "There are 96 patterns and 100 positions: 4 positions have no pattern.",
-        put("diffraction", lambda scan: scan["diffraction"][:96]),
-        "The first 96 patterns were paired",
-    ),
-    Fault(
-        "nan-positions",
-        "error",
-        "Position 12 is NaN or infinite.",
-        at("xcoords", 12, np.nan),
-        "Pattern 12 was left out: no position.",
-    ),
-    Fault("duplicate-positions", "warning", "the positions stood still in the file", stood_still),
-    Fault("collinear", "warning", "All positions lie on a line", put("ycoords", lambda scan: scan["ycoords"] * 0 + 30)),
-    Fault(
-        "position-scale", "warning", "all are the same", lambda scan: (scan["xcoords"].fill(3), scan["ycoords"].fill(3))
-    ),
-    Fault("overlap", "warning", "too little for the patterns to agree on one object", sparse),
-    Fault("jump", "warning", "The positions jump from 54 to 55 by", jumped),
-    Fault(
-        "far-positions", "warning", "Position 41 lies far from the rest", at("xcoords", 41, 1e4), "Position 41 lies far"
-    ),
-    Fault(
-        "beyond-object",
-        "warning",
-        "patterns reach beyond it",
-        put("objectGuess", lambda scan: scan["objectGuess"][:40, :40]),
-    ),
-    Fault("no-probe", "warning", "The scan has no probe", put("probeGuess", lambda scan: None)),
-    Fault("no-light-in-probe", "error", "is zero everywhere", at("probeGuess", ..., 0), "The probe was left out."),
-    Fault("no-light-in-probe", "error", "holds NaN or infinity", at("probeGuess", (0, 0), np.nan), "left out"),
-    Fault(
-        "wrapped-probe",
-        "error",
-        "it is wrapped",
-        put("probeGuess", lambda scan: np.fft.fftshift(scan["probeGuess"], axes=(-2, -1))),
-        "The probe was moved from the corner",
-    ),
-    Fault(
-        "cut-probe",
-        "warning",
-        "it does not fit",
-        put("probeGuess", lambda scan: np.roll(scan["probeGuess"], 9, axis=-1)),
-    ),
-    Fault("probe-scale", "warning", "Multiply the probe by", put("probeGuess", lambda scan: scan["probeGuess"] * 1e3)),
-    Fault(
-        "pixel-size",
-        "warning",
-        "wavelength, distance and detector pixel give 129.2 nm",
-        put("_metadata", lambda scan: json.dumps({**PIXELS, "object_pixel_width_m": 50e-9})),
-    ),
-    Fault(
-        "orientation",
-        "warning",
-        "Give --negate-x --negate-y to every command. A probe whose curvature has the wrong sign looks the same.",
-        turned(180),
-        "Positions were turned as --negate-x --negate-y does.",
-        with_orientation=True,
-    ),
-    Fault(
-        "orientation",
-        "warning",
-        "Give --swap-xy to every command.",
-        lambda scan: scan.update(xcoords=scan["ycoords"], ycoords=scan["xcoords"]),
-        "Positions were turned as --swap-xy does.",
-        with_orientation=True,
-    ),
-)
-
-
-def with_line(counts: Any, column: int) -> Any:
-    hot = counts.astype(np.int64)
-    hot[:, :, column] += np.random.default_rng(0).poisson(60, hot.shape[:2])
-    return hot
+from .faults import FAULTS, Fault, Members, at, members_of, put, turned
 
 
 def checked(tmp_path: Path, plant: Callable[[Members], object], *, with_orientation: bool = False) -> ScanCheck:
@@ -338,6 +87,84 @@ def test_several_faults_are_told_at_once_and_mended_together(tmp_path: Path) -> 
     assert np.argwhere(raw.bad_pixels).tolist() == [[10, 13]]
     assert raw.probeGuess is not None
     np.testing.assert_allclose(raw.probeGuess, np.reshape(simulated().probe, raw.probeGuess.shape), rtol=1e-6)
+
+
+def test_the_effect_of_a_mask_is_told(tmp_path: Path) -> None:
+    check = checked(tmp_path, at("diffraction", (slice(None), slice(19, 21)), 0))
+    assert check.mask is not None
+    assert check.mask.hidden == 2 / N
+    assert check.mask.r_after < check.mask.r_before
+    told = next(item for item in check.findings if item.name == "mask")
+    assert told.severity == "note"
+    assert "The proposed mask hides 6.25% of the pixels more than the file does" in told.evidence
+    assert checked(tmp_path, lambda scan: None).mask is None
+
+
+def test_a_cube_that_does_not_say_which_axis_counts_its_patterns(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = np.meshgrid(np.arange(8) * 4.0, np.arange(4) * 4.0)
+    np.savez(
+        tmp_path / "scan.npz", diffraction=rng.poisson(50, (N, N, N)), xcoords=x.ravel() + 16, ycoords=y.ravel() + 16
+    )
+    check = check_scan_file(tmp_path / "scan.npz", ASK_THE_FILE)
+    found = [item for item in check.findings if item.name == "pattern-axis"]
+    assert [item.severity for item in found] == ["warning"]
+    assert "the first is taken" in found[0].evidence
+    assert check.exit_code == 1
+
+
+def test_without_a_probe_overlap_and_orientation_are_not_known(tmp_path: Path) -> None:
+    check = checked(tmp_path, put("probeGuess", lambda scan: None), with_orientation=True)
+    told = {item.name: item for item in check.findings}
+    assert (told["overlap"].severity, told["orientation"].severity) == ("note", "note")
+    assert "is not known without a probe" in told["overlap"].evidence
+    assert "cannot be told without a probe" in told["orientation"].evidence
+    assert "calibrate" in told["orientation"].remedy
+
+
+def test_what_the_rotation_of_a_scan_needs_is_said(tmp_path: Path) -> None:
+    told = {}
+    for kind in ("spiral", "raster"):
+        scan = members_of(SimulationConfig(size=N, patterns=64, scan=kind, photons=1e5))
+        np.savez(tmp_path / "scan.npz", **{name: values for name, values in scan.items() if values is not None})
+        findings = check_scan_file(tmp_path / "scan.npz", ASK_THE_FILE).findings
+        told[kind] = next(item.evidence for item in findings if item.name == "orientation")
+    assert "turned by an angle was not tried: the scan has no rows" in told["spiral"]
+    assert "not tried" not in told["raster"]
+
+
+def test_a_stated_pixel_settles_what_contradicts_itself(tmp_path: Path) -> None:
+    from ptychopinn_backend.config.reading import Reading
+
+    fault = next(item for item in FAULTS if item.name == "pixel-size")
+    before = checked(tmp_path, fault.plant)
+    after = check_scan_file(tmp_path / "scan.npz", Reading(pixel_size_m=129.16e-9), with_orientation=False)
+    assert after.exit_code == 0
+    assert before.mended is not None
+    assert after.mended is not None
+    np.testing.assert_array_equal(after.mended.raw.positions_xy, before.mended.raw.positions_xy)
+
+
+def test_stated_photons_settle_the_unit_of_amplitudes(tmp_path: Path) -> None:
+    fault = next(item for item in FAULTS if "nphotons" in item.words)
+    check = checked(tmp_path, fault.plant)
+    remedy = next(item.remedy for item in check.findings if item.name == "gain")
+    options = re.search(r"convert (.*?)'", remedy)
+    assert options is not None
+    written = ["convert", str(tmp_path / "scan.npz"), "-o", str(tmp_path / "new.npz"), "-q", *options[1].split()]
+    assert main(written) == 0
+    assert check_scan_file(tmp_path / "new.npz", ASK_THE_FILE, with_orientation=False).exit_code == 0
+
+
+@pytest.mark.parametrize(("size", "off"), [(32, 2), (128, 3), (256, 7)])
+def test_a_centre_is_held_to_pixels_however_large_the_patterns(size: int, off: int, tmp_path: Path) -> None:
+    found = simulate(SimulationConfig(size=size, patterns=16, photons=1e5), 1)
+    x, y = found.positions_xy.T
+    for roll, words in ((0, []), (off, ["off-centre"])):
+        counts = np.roll(found.counts, roll, axis=1)
+        np.savez(tmp_path / "scan.npz", diffraction=counts, xcoords=x, ycoords=y, probeGuess=found.probe)
+        check = check_scan_file(tmp_path / "scan.npz", ASK_THE_FILE, with_orientation=False)
+        assert [item.name for item in check.findings if item.severity != "note"] == words
 
 
 def test_what_cannot_be_read_is_one_finding(tmp_path: Path) -> None:

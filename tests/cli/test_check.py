@@ -6,11 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
+from tests.data.findings.planted import members
+from tests.data.readers.writers import make_scan, write_ptychodus_pair
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +70,27 @@ def test_a_scan_without_a_probe(raw: RawData, tmp_path: Path, capsys: pytest.Cap
 def test_a_scan_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(tmp_path / "absent.npz")]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--mend", "-o"])
+def test_the_scan_itself_is_not_written_over(
+    option: str, raw: RawData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    raw.to_file("scan.npz")
+    before = Path("scan.npz").read_bytes()
+    assert main(["check", "scan.npz", option, str(tmp_path / "scan.npz"), "--no-orientation"]) == 2
+    assert f"{option} {tmp_path / 'scan.npz'} is the scan itself, which would be lost" in capsys.readouterr().err
+    assert Path("scan.npz").read_bytes() == before
+
+
+def test_no_file_of_a_scan_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_ptychodus_pair(make_scan(), tmp_path)
+    assert main(["check", str(path), "-o", str(tmp_path / "product.h5"), "--no-orientation"]) == 2
+    assert "is the scan itself" in capsys.readouterr().err
+    for command in ("convert", "calibrate"):
+        np.savez(tmp_path / "scan.npz", **members())
+        before = (tmp_path / "scan.npz").read_bytes()
+        assert main([command, str(tmp_path / "scan.npz"), "-o", str(tmp_path / "scan.npz"), "-q"]) == 2
+        assert "is the scan itself" in capsys.readouterr().err
+        assert (tmp_path / "scan.npz").read_bytes() == before

@@ -15,11 +15,22 @@ from importlib.metadata import entry_points
 
 from ptychodus_plugin.scan_readers import PtychodusReaders
 from ptychopinn_backend.config.reading import Reading
+from ptychopinn_backend.data.dataset.sources import fingerprint
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.readers.door import open_scan
 from ptychopinn_backend.data.simulation import SimulatedScan
 from ptychopinn_backend.errors import ConfigError, DataError
-from tests.data.readers.writers import PIXEL_M, make_scan, write_fold_slice, write_nsls2, write_ptychodus_pair
+from tests.data.readers.writers import (
+    DETECTOR_M,
+    DISTANCE_M,
+    ENERGY_EV,
+    PIXEL_M,
+    make_scan,
+    write_fold_slice,
+    write_nsls2,
+    write_of_ptychodus,
+    write_ptychodus_pair,
+)
 
 pytestmark = pytest.mark.skipif(
     not entry_points(group="ptychopinn_backend.readers"), reason="installed without its entry points; install it again"
@@ -93,3 +104,55 @@ def test_no_window_is_needed(scan: SimulatedScan, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert RawData.from_file(tmp_path / "o.npz").n_patterns == 25
+
+
+def eiger_set(scan: SimulatedScan, folder: Path) -> Path:
+    """A master file of the Velociprobe and two files with its frames."""
+    folder.mkdir()
+    for number, frames in enumerate((seen(scan)[:15], seen(scan)[15:]), 1):
+        with h5py.File(folder / f"data_{number:06d}.h5", "w") as file:
+            file["entry/data/data"] = frames.astype(np.uint32)
+    with h5py.File(folder / "master.h5", "w") as file:
+        for number in (1, 2):
+            file[f"entry/data/data_{number:06d}"] = h5py.ExternalLink(f"data_{number:06d}.h5", "/entry/data/data")
+        detector = file.create_group("entry/instrument/detector")
+        units = {"detector_distance": (DISTANCE_M, "m"), "x_pixel_size": (DETECTOR_M, "m")}
+        units |= {"y_pixel_size": (DETECTOR_M, "m"), "beam_center_x": (16, "pixel"), "beam_center_y": (16, "pixel")}
+        for name, (value, unit) in units.items():
+            detector[name] = value
+            detector[name].attrs["units"] = np.bytes_(unit)
+        specific = {"nimages": 25, "ntrigger": 1, "x_pixels_in_detector": 32, "y_pixels_in_detector": 32}
+        for name, value in specific.items():
+            detector[f"detectorSpecific/{name}"] = value
+        detector["detectorSpecific/photon_energy"] = ENERGY_EV
+        detector["detectorSpecific/photon_energy"].attrs["units"] = np.bytes_("eV")
+        detector["detectorSpecific/pixel_mask"] = np.zeros((32, 32), np.uint32)
+        file["entry/sample/goniometer/chi"] = 0.0
+        file["entry/sample/goniometer/chi"].attrs["units"] = np.bytes_("degree")
+    return folder / "master.h5"
+
+
+def test_the_files_of_an_eiger_set_belong_to_the_scan(scan: SimulatedScan, tmp_path: Path) -> None:
+    path = eiger_set(scan, tmp_path / "set")
+    product = write_ptychodus_pair(scan, tmp_path).with_name("product.h5")
+    with h5py.File(product, "a") as file:
+        numbers = file["probe_position_indexes"][()]
+        file["probe_position_indexes"][...] = numbers - 7
+    names = PtychodusReaders().names()
+    of_patterns = next(name for name, text in names.items() if "elociprobe" in name and "patterns" in text)
+    stated = Reading(reader=f"ptychodus:{of_patterns}+HDF5", positions=product)
+    opened = open_scan(path, stated)
+    assert {file.name for file in opened.files} == {"master.h5", "data_000001.h5", "data_000002.h5", "product.h5"}
+    np.testing.assert_allclose(RawData.from_file(path, reading=stated).diff3d ** 2, seen(scan), rtol=1e-5)
+    before = fingerprint(path, stated)
+    with h5py.File(tmp_path / "set" / "data_000002.h5", "a") as file:
+        file["entry/data/data"][3, 4, 5] += 1
+        file.attrs["touched"] = 1
+    assert fingerprint(path, stated) != before
+
+
+def test_a_product_is_held_to_the_far_field(scan: SimulatedScan, tmp_path: Path) -> None:
+    found = RawData.from_file(write_of_ptychodus(scan, tmp_path), reading=Reading(reader="ptychodus:CXI"))
+    np.testing.assert_allclose(found.probeGuess[0], (1 + 0.5j) * scan.probe[0], rtol=1e-5)
+    with pytest.raises(DataError, match=r"scan\.cxi: The probe has pixels of .* they must be equal"):
+        RawData.from_file(write_of_ptychodus(scan, tmp_path, 1.1 * PIXEL_M), reading=Reading(reader="ptychodus:CXI"))

@@ -56,11 +56,8 @@ def scan_files_of(sources: Iterable[Path], reading: Reading = ASK_THE_FILE) -> l
     given = list(sources)
     datasets = [path for path in given if is_dataset(path)]
     files = [path for path in given if path not in datasets]
-    if datasets and reading.stated():
-        raise ConfigError(
-            f"{datasets[0]} is a data set: {', '.join(reading.stated())} concern how a scan file is read, which was "
-            "settled when the data set was made. Leave them out, or name the scans it was made from."
-        )
+    if datasets:
+        _require_nothing_stated(datasets[0], reading)
     stored = [file for path in datasets for file in stored_scan_files(path)]
     return [*(list_sources(files, reading) if files else []), *stored]
 
@@ -123,10 +120,43 @@ def only_scan(folder: Path) -> RawData:
     files = stored_scan_files(folder)
     if len(files) > 1:
         raise DataError(
-            f"The data set {folder} holds {len(files)} scans, and one is reconstructed at a time. Give "
-            "open_dataset(folder).scan(0) and so on, or use 'ptychopinn infer', which reconstructs all of them."
+            f"The data set {folder} holds {len(files)} scans, and one is expected. Name one of them, {files[0]} and so "
+            "on; 'ptychopinn infer' reconstructs all."
         )
     return read_scan(files[0])
+
+
+def read_one_scan(path: Path, reading: Reading = ASK_THE_FILE) -> RawData:
+    """Read one scan, whatever holds it.
+
+    Args:
+        path: a scan file, a folder with one scan, a data set that holds one, or a file of a scan in a data set.
+        reading: what the user states about a scan file.
+
+    Returns:
+        The scan.
+
+    Raises:
+        DataError: the scan cannot be used, or there are several.
+        ConfigError: something is stated about how a data set is read.
+    """
+    if is_stored(path):
+        _require_nothing_stated(path, reading)
+        return only_scan(path) if is_dataset(path) else read_scan(path)
+    return RawData.from_file(path, reading=reading)
+
+
+def is_stored(path: Path) -> bool:
+    """Return whether a path is that of a data set, or of a scan in one."""
+    return is_dataset(path) or _index_of(path) is not None
+
+
+def _require_nothing_stated(path: Path, reading: Reading) -> None:
+    if reading.stated():
+        raise ConfigError(
+            f"{path} is a data set: {', '.join(reading.stated())} concern how a scan file is read, which was "
+            "settled when the data set was made. Leave them out, or name the scans it was made from."
+        )
 
 
 def _index_of(path: Path) -> int | None:

@@ -15,14 +15,14 @@ from ptychopinn_backend.arrays import Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data.readers.array_source import stand_in
 from ptychopinn_backend.data.readers.door import open_scan
-from ptychopinn_backend.data.readers.halves import SUFFIXES, named_by_patterns, scan_files
+from ptychopinn_backend.data.readers.halves import DATASET_DESCRIPTION, SUFFIXES, named_by_patterns, scan_files
 from ptychopinn_backend.data.readers.parts import OpenedScan
 from ptychopinn_backend.data.scan_checks import check_scan_facts
 from ptychopinn_backend.data.training_hdf5 import is_hdf5
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.files.npz import directory_entries, machine_memory_bytes, require_file
 
-DESCRIPTION_NAME: Final = "dataset.json"
+DESCRIPTION_NAME: Final = DATASET_DESCRIPTION
 """The file that makes a folder a data set."""
 MEMORY_PART: Final = 1 / 4
 """Scans whose patterns together need more than this part of the machine's memory are trained on from disk."""

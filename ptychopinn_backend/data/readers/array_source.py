@@ -70,6 +70,28 @@ def read_whole(source: ArraySource, path: Path, count: int | None = None) -> Any
 
 
 @dataclass(frozen=True)
+class InMemory:
+    """An array that is in memory already."""
+
+    values: AnyArray
+    """The array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return self.values.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.values.dtype
+
+    def pieces(self) -> Iterator[AnyArray]:
+        """Yield all of it."""
+        yield self.values
+
+
+@dataclass(frozen=True)
 class NpzArray:
     """An array of an NPZ file; patterns may be first or last in it."""
 

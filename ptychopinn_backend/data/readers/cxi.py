@@ -19,6 +19,7 @@ from ptychopinn_backend.config.reading import Reading
 from ptychopinn_backend.data.measurement import COUNTS
 from ptychopinn_backend.data.readers.array_source import ArraySource, Centred, Hdf5Array
 from ptychopinn_backend.data.readers.content import Content
+from ptychopinn_backend.data.readers.far_field import probe_of_product, require_far_field
 from ptychopinn_backend.data.readers.parts import Instrument, PatternPart, PositionPart
 from ptychopinn_backend.data.readers.units import energy_of_wavelength, in_electronvolts, in_metres
 from ptychopinn_backend.errors import DataError
@@ -93,7 +94,8 @@ def read_positions(path: Path, reading: Reading) -> PositionPart:
         Positions in metres.
 
     Raises:
-        DataError: the file is damaged or lacks them.
+        DataError: the file is damaged or lacks them, or is a product of Ptychodus whose probe and object have other
+            pixels.
     """
     with LinkedHdf5(path) as file:
         translation = _translation(file)
@@ -105,7 +107,14 @@ def read_positions(path: Path, reading: Reading) -> PositionPart:
         centre = [file.number(f"{_PTYCHODUS}/object_center_{axis}_m") for axis in "xy"]
         indexes = file.array(f"{_PTYCHODUS}/probe_position_indexes")
         instrument = _instrument(file)
+        weights = file.array(f"{_PTYCHODUS}/opr_weights")
+        pixels = [_pixel_of(file, "probe"), _pixel_of(file, "object")]
+    require_far_field(far_field=True, probe_pixel_m=pixels[0], object_pixel_m=pixels[1], path=path)
     notes = ["a place on the object is minus the CXI translation; --negate-x, --negate-y and --swap-xy state another."]
+    probe = probe if probe is not None and probe.dtype.kind == "c" else None
+    if from_ptychodus:
+        probe, told = probe_of_product(probe, weights)
+        notes += told
     x, y = -translation @ column, -translation @ row
     known = None
     if centre[0] is not None and centre[1] is not None:
@@ -117,7 +126,7 @@ def read_positions(path: Path, reading: Reading) -> PositionPart:
         y,
         in_metres=True,
         indexes=indexes,
-        probe=probe if probe is not None and probe.dtype.kind == "c" else None,
+        probe=probe,
         object_guess=obj[0] if obj is not None and obj.ndim == 3 and len(obj) else obj,
         object_centre_m=known,
         instrument=instrument,
@@ -186,6 +195,14 @@ def _instrument(file: LinkedHdf5) -> Instrument:
         object_height,
         object_width,
     )
+
+
+def _pixel_of(file: LinkedHdf5, array: str) -> tuple[float, float] | None:
+    """Return width and height of a pixel of the probe or of the object, as Ptychodus adds them, in metres."""
+    width, height = (
+        in_metres(file.number(f"{_PTYCHODUS}/{array}_pixel_{side}_m", "m")) for side in ("width", "height")
+    )
+    return (width, height) if width and height and width > 0 and height > 0 else None
 
 
 def _photon_energy(file: LinkedHdf5) -> float | None:

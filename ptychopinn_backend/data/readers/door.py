@@ -7,7 +7,15 @@ from pathlib import Path
 
 from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data.readers import own_files
-from ptychopinn_backend.data.readers.halves import Found, beside, named_by_patterns, partner_of, recognise, scan_files
+from ptychopinn_backend.data.readers.halves import (
+    DATASET_DESCRIPTION,
+    Found,
+    beside,
+    named_by_patterns,
+    partner_of,
+    recognise,
+    scan_files,
+)
 from ptychopinn_backend.data.readers.joining import join
 from ptychopinn_backend.data.readers.parts import OpenedScan
 from ptychopinn_backend.data.readers.providers import provided
@@ -42,6 +50,11 @@ def _only_scan(path: Path, reading: Reading) -> Path:
     """Return the one scan of a folder; a file is itself."""
     if not path.is_dir():
         return path
+    if (path / DATASET_DESCRIPTION).is_file():
+        raise DataError(
+            f"{path} is a data set made from scans, and a scan file is expected here. Name the scan it was made from, "
+            f"or write its scans as files with 'ptychopinn convert {path} -o FOLDER'."
+        )
     files = named_by_patterns(scan_files(path), reading)
     if len(files) > 1:
         raise DataError(
@@ -58,21 +71,37 @@ def _open(path: Path, reading: Reading) -> OpenedScan:
         return provided(provider).open_scan(name, path, reading)
     found = recognise(path, reading.reader)
     if found.patterns is not None and found.patterns.open_whole is not None:
+        _require_own_positions(path, found.patterns.name, reading)
         return found.patterns.open_whole(path, reading)
     if found.patterns is None and found.positions is None:
         return own_files.open_unknown(path, reading)
-    patterns, positions = _halves(found, reading)
-    return _joined(patterns, positions, reading)
+    if reading.positions is None and not found.is_whole:
+        return _with_partner(found, reading)
+    return _joined(found, found if reading.positions is None else _stated_positions(reading.positions), reading)
 
 
-def _halves(found: Found, reading: Reading) -> tuple[Found, Found]:
-    if reading.positions is not None:
-        given = recognise(reading.positions)
-        if given.positions is None or given.positions.read_positions is None:
-            raise DataError(f"{reading.positions} holds no positions of a known format. Name another file.")
-        return found, given
-    if found.is_whole:
-        return found, found
+def _require_own_positions(path: Path, name: str, reading: Reading) -> None:
+    if reading.positions is not None and reading.positions.resolve() != path.resolve():
+        raise DataError(
+            f"{path} ({name}) has its positions beside its patterns, so --positions {reading.positions} does not go "
+            "with it. Leave it out, or write other positions into the file."
+        )
+
+
+def _stated_positions(path: Path) -> Found:
+    found = recognise(path)
+    if found.positions is None:
+        raise DataError(f"{path} holds no positions of a known format. Name another file.")
+    if found.positions.read_positions is None:
+        raise DataError(
+            f"{path} is a scan ({found.positions.name}), whose positions are read with its own patterns alone. Name "
+            "another file with --positions."
+        )
+    return found
+
+
+def _with_partner(found: Found, reading: Reading) -> OpenedScan:
+    """Open a scan of which one half is named and the other lies beside it, and say which file that is."""
     other = partner_of(found, beside(found.path))
     if other is None:
         lacking = "positions" if found.positions is None else "patterns"
@@ -80,7 +109,10 @@ def _halves(found: Found, reading: Reading) -> tuple[Found, Found]:
             f"{found.path} holds only {'patterns' if found.positions is None else 'positions'}, and no file beside it "
             f"holds the {lacking}. Put both into one folder, or name the file with --positions."
         )
-    return (found, other) if found.patterns is not None else (other, found)
+    patterns, positions = (found, other) if found.patterns is not None else (other, found)
+    opened = _joined(patterns, positions, reading)
+    note = f"its positions are those of {positions.path.name}, which lies beside it; --positions names another file."
+    return replace(opened, notes=(note, *opened.notes))
 
 
 def _joined(patterns: Found, positions: Found, reading: Reading) -> OpenedScan:

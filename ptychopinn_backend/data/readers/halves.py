@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,8 @@ from ptychopinn_backend.files.npz import require_file
 
 SUFFIXES: Final = (".npz", ".h5", ".hdf5", ".hdf", ".cxi", ".nxs", ".ptyd", ".mat")
 """Endings of files that are taken for scans in a folder; what a file is, its content says."""
+DATASET_DESCRIPTION: Final = "dataset.json"
+"""The file that makes a folder a data set."""
 NEIGHBOUR_CACHE: Final = ".groups_cache.npz"
 """How the names of files end that keep neighbours beside a scan."""
 _PAIRS: Final = (("_dp", "_para"), ("diffraction", "product"))
@@ -35,6 +37,11 @@ class Found:
     def is_whole(self) -> bool:
         """Whether it holds both halves."""
         return self.patterns is not None and self.positions is not None
+
+    @property
+    def has_only_positions(self) -> bool:
+        """Whether it holds positions without patterns."""
+        return self.patterns is None and self.positions is not None
 
 
 def recognise(path: Path, reader: str | None = None) -> Found:
@@ -58,10 +65,15 @@ def recognise(path: Path, reader: str | None = None) -> Found:
             positions = next((form for form in FORMATS if form.holds_positions(content)), None)
         return Found(path, patterns, positions)
     form = named_format(reader)
+    return _seen_as(form, path) or Found(path, form, form)
+
+
+def _seen_as(form: Format, path: Path) -> Found | None:
+    """Return the halves of a format that a file holds; None where it holds none of them."""
     with look_at(path) as content:
         has_patterns, has_positions = form.holds_patterns(content), form.holds_positions(content)
     if not has_patterns and not has_positions:
-        has_patterns = has_positions = True
+        return None
     return Found(path, form if has_patterns else None, form if has_positions else None)
 
 
@@ -83,29 +95,42 @@ def partner_of(half: Found, others: Sequence[Found]) -> Found | None:
         fits; None where none does.
 
     Raises:
-        DataError: several fit and no name tells.
+        DataError: several fit and no name tells, or the only one belongs to another file by its name.
     """
-    wants_positions = half.positions is None
-    fitting = [
-        other
-        for other in others
-        if other.path != half.path
-        and not other.is_whole
-        and (other.positions is not None if wants_positions else other.patterns is not None)
-    ]
-    for ours, theirs in _PAIRS:
-        mine, sought = (ours, theirs) if wants_positions else (theirs, ours)
-        if half.path.stem.endswith(mine):
-            stem = half.path.stem.removesuffix(mine) + sought
-            for other in fitting:
-                if other.path.stem == stem:
-                    return other
+    apart = [other for other in others if other.path != half.path and not other.is_whole]
+    fitting = [other for other in apart if _is_other_half(half, other)]
+    named = _named_partner(half, fitting)
+    if named is not None or not fitting:
+        return named
     if len(fitting) > 1:
         raise DataError(
             f"{half.path} holds one half of a scan, and {', '.join(item.path.name for item in fitting)} beside it "
             "could each be the other. Name the one with --positions, or leave one in the folder."
         )
-    return fitting[0] if fitting else None
+    owner = _named_partner(fitting[0], [other for other in apart if _is_other_half(fitting[0], other)])
+    if owner is not None:
+        raise DataError(
+            f"{half.path} holds one half of a scan, and the only other half beside it, {fitting[0].path.name}, belongs "
+            f"to {owner.path.name} by its name. Put the right file beside it, or name the positions with --positions."
+        )
+    return fitting[0]
+
+
+def _is_other_half(half: Found, other: Found) -> bool:
+    return other.positions is not None if half.positions is None else other.patterns is not None
+
+
+def _named_partner(half: Found, fitting: Sequence[Found]) -> Found | None:
+    """Return the file of which the name belongs to that of a half."""
+    stems = list(_stems_of_partner(half))
+    return next((other for stem in stems for other in fitting if other.path.stem == stem), None)
+
+
+def _stems_of_partner(half: Found) -> Iterator[str]:
+    for of_patterns, of_positions in _PAIRS:
+        mine, sought = (of_patterns, of_positions) if half.positions is None else (of_positions, of_patterns)
+        if half.path.stem.endswith(mine):
+            yield half.path.stem.removesuffix(mine) + sought
 
 
 def named_by_patterns(files: Sequence[Path], reading: Reading = ASK_THE_FILE) -> list[Path]:
@@ -119,14 +144,16 @@ def named_by_patterns(files: Sequence[Path], reading: Reading = ASK_THE_FILE) ->
         One file per scan, in the order given.
 
     Raises:
+        ConfigError: no format has the name that was given.
         DataError: a half lies in another folder than the other, or several fit.
     """
-    if reading.reader is not None or reading.positions is not None:
-        return [path for path in files if path != reading.positions]
-    found = [_looked_at(path) for path in files]
+    stated = None if reading.positions is None else reading.positions.resolve()
+    found = [_looked_at(path, reading.reader) for path in files if path.resolve() != stated]
     named: list[Path] = []
     for item in found:
-        if item.patterns is None and item.positions is not None:
+        if item.has_only_positions:
+            if stated is not None and any(other.patterns is not None for other in found):
+                continue
             others = [other for other in found if other.path.parent == item.path.parent]
             if partner_of(item, others) is not None:
                 continue
@@ -134,9 +161,12 @@ def named_by_patterns(files: Sequence[Path], reading: Reading = ASK_THE_FILE) ->
     return named
 
 
-def _looked_at(path: Path) -> Found:
+def _looked_at(path: Path, reader: str | None = None) -> Found:
+    """Return what a file holds, of a named format first; nothing is known of one that cannot be read."""
+    # The readers of another package look at a file themselves.
+    form = named_format(reader) if reader is not None and ":" not in reader else None
     try:
-        return recognise(path)
+        return (_seen_as(form, path) if form is not None else None) or recognise(path)
     except DataError:  # what is wrong with it is said when it is read
         return Found(path, None, None)
 

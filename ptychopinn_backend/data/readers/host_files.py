@@ -15,13 +15,12 @@ from ptychopinn_backend.config.reading import Reading
 from ptychopinn_backend.data.measurement import COUNTS
 from ptychopinn_backend.data.readers.array_source import Hdf5Array, NpzArray
 from ptychopinn_backend.data.readers.content import Content
-from ptychopinn_backend.data.readers.far_field import require_far_field
+from ptychopinn_backend.data.readers.far_field import probe_of_product, require_far_field
 from ptychopinn_backend.data.readers.parts import Instrument, PatternPart, PositionPart
 from ptychopinn_backend.data.training_hdf5 import is_hdf5
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.files.linked_hdf5 import LinkedHdf5
 from ptychopinn_backend.files.npz import read_npz
-from ptychopinn_backend.physics.probe import mean_modes
 
 _FAR_FIELD: Final = "far_field"
 _POSITIONS: Final = ("probe_position_indexes", "probe_position_x_m", "probe_position_y_m")
@@ -94,29 +93,19 @@ def read_positions(path: Path, reading: Reading) -> PositionPart:
     for name in _POSITIONS:
         if name not in arrays:
             raise DataError(f"{path} lacks '{name}', which a product of Ptychodus has. Save the product again.")
-    try:
-        require_far_field(
-            # Ptychodus 1.6 knows the far field only, and says nothing of it.
-            far_field=bool(facts.get(_FAR_FIELD, True)),
-            probe_pixel_m=_pixel_of("probe", facts),
-            object_pixel_m=_pixel_of("object", facts),
-        )
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    notes = []
-    obj, probe = arrays.get("object"), arrays.get("probe")
+    require_far_field(
+        # Ptychodus 1.6 knows the far field only, and says nothing of it.
+        far_field=bool(facts.get(_FAR_FIELD, True)),
+        probe_pixel_m=_pixel_of("probe", facts),
+        object_pixel_m=_pixel_of("object", facts),
+        path=path,
+    )
+    obj = arrays.get("object")
+    probe, notes = probe_of_product(arrays.get("probe"), arrays.get("opr_weights"))
     if obj is not None and obj.ndim == 3:
         if len(obj) > 1:
-            notes.append(f"the object has {len(obj)} layers; the first is taken.")
+            notes = (f"the object has {len(obj)} layers; the first is taken.", *notes)
         obj = obj[0] if len(obj) else None
-    weights = arrays.get("opr_weights")
-    if probe is not None and probe.ndim == 4 and len(probe):
-        fits = weights is not None and weights.ndim == 2 and weights.shape[1] == len(probe) and len(weights) > 0
-        if fits:
-            notes.append("the probe varies over the scan; its mean over the positions is used at each of them.")
-        elif len(probe) > 1:
-            notes.append("the probe varies over the scan; its first set of modes is used at every position.")
-        probe = mean_modes(probe, weights if fits else None)
     centre = facts.get("object_center_x_m"), facts.get("object_center_y_m")
     return PositionPart(
         (path,),
@@ -134,7 +123,7 @@ def read_positions(path: Path, reading: Reading) -> PositionPart:
             object_pixel_width_m=_positive(facts.get("object_pixel_width_m")),
         ),
         described={name: facts[name] for name in _FURTHER_FACTS if facts.get(name)},
-        notes=tuple(notes),
+        notes=notes,
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray, Float64Array
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Float64Array, IntArray
 from ptychopinn_backend.config.reading import Reading
 from ptychopinn_backend.data.readers.array_source import ArraySource, SomeRows
 from ptychopinn_backend.data.readers.parts import OpenedScan, PatternPart, PositionPart
@@ -21,7 +22,10 @@ from ptychopinn_backend.data.readers.pixel_positions import (
     turned,
     with_object_pixel,
 )
-from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.errors import DataError, ScanWarning
+
+_INVENTED: Final = 0.1
+"""Part of the patterns whose positions are interpolated from which on that is no matter of a few lost readings."""
 
 
 def join(patterns: PatternPart, positions: PositionPart, reading: Reading, path: Path, format_name: str) -> OpenedScan:
@@ -44,11 +48,10 @@ def join(patterns: PatternPart, positions: PositionPart, reading: Reading, path:
         DataError: nothing pairs, or metres cannot become pixels.
     """
     told = stated_instrument(reading).completed_by(positions.instrument).completed_by(patterns.instrument)
-    x, y, kept = _paired(patterns, positions, path)
+    paired = _paired(patterns, positions, path)
+    x, y, kept = paired.x, paired.y, paired.kept
     source: ArraySource = patterns.patterns if kept is None or kept.all() else SomeRows(patterns.patterns, kept)
-    notes = [*patterns.notes, *positions.notes]
-    if kept is not None and not kept.all():
-        notes.append(f"{int((~kept).sum())} of {len(kept)} patterns have no position and are left out.")
+    notes = [*patterns.notes, *positions.notes, *paired.notes]
     centre = positions.object_centre_m
     if reading.rotate_deg:
         x, y = turned(x, y, reading.rotate_deg)
@@ -76,13 +79,25 @@ def join(patterns: PatternPart, positions: PositionPart, reading: Reading, path:
     return OpenedScan(path, files, format_name, members, metadata, source, notes=tuple(notes))
 
 
-def _paired(
-    patterns: PatternPart, positions: PositionPart, path: Path
-) -> tuple[Float64Array, Float64Array, np.ndarray[Any, np.dtype[np.bool_]] | None]:
+@dataclass(frozen=True, eq=False)
+class _Paired:
+    """A position for every pattern that has one."""
+
+    x: Float64Array
+    """(kept pattern,) in the unit of the file."""
+    y: Float64Array
+    """(kept pattern,)."""
+    kept: BoolArray | None = None
+    """(pattern,) which patterns have a position; None where they are paired in order."""
+    notes: tuple[str, ...] = ()
+    """What was done where numbers differ, a sentence each."""
+
+
+def _paired(patterns: PatternPart, positions: PositionPart, path: Path) -> _Paired:
     x, y = (np.asarray(values, np.float64).reshape(-1) for values in (positions.x, positions.y))
     n_patterns = patterns.patterns.shape[0]
     if patterns.indexes is None and positions.indexes is None:
-        return x, y, None
+        return _Paired(x, y)
     wanted = np.arange(n_patterns) if patterns.indexes is None else np.asarray(patterns.indexes).reshape(-1)
     given = np.arange(len(x)) if positions.indexes is None else np.asarray(positions.indexes).reshape(-1)
     if len(wanted) != n_patterns or not len(x) == len(y) == len(given):
@@ -101,7 +116,46 @@ def _paired(
         )
     counts = np.bincount(inverse)
     means = [np.bincount(inverse, weights=values) / counts for values in (x, y)]
-    return np.interp(wanted[kept], anchors, means[0]), np.interp(wanted[kept], anchors, means[1]), kept
+    mean_x, mean_y = (np.interp(wanted[kept], anchors, mean) for mean in means)
+    return _Paired(mean_x, mean_y, kept, _told(path, wanted, kept, anchors, counts))
+
+
+def _told(path: Path, wanted: AnyArray, kept: BoolArray, anchors: AnyArray, counts: IntArray) -> tuple[str, ...]:
+    """Say where numbers of patterns and positions differ; warn where many positions were not measured.
+
+    Args:
+        path: names the scan.
+        wanted: numbers of the patterns (pattern,).
+        kept: patterns within the range of positions (pattern,).
+        anchors: numbers of the positions, each once (number,).
+        counts: positions of each of these (number,).
+
+    Returns:
+        A sentence each.
+    """
+    notes = []
+    if not kept.all():
+        notes.append(f"{int((~kept).sum())} of {len(kept)} patterns have no position and are left out.")
+    unused = int(counts[~np.isin(anchors, wanted)].sum())
+    if unused:
+        notes.append(f"{unused} of {int(counts.sum())} positions belong to no pattern.")
+    repeated = int((counts > 1).sum())
+    if repeated:
+        numbers = "number has" if repeated == 1 else "numbers have"
+        notes.append(f"{repeated} {numbers} several positions, which are averaged.")
+    between = int((~np.isin(wanted[kept], anchors)).sum())
+    if not between:
+        return tuple(notes)
+    told = f"{between} of {int(kept.sum())} patterns have a number that no position has; theirs is interpolated"
+    if between <= _INVENTED * kept.sum():
+        return (*notes, f"{told}.")
+    warnings.warn(
+        f"{path}: {told}, not measured. Save the positions of all patterns, or name the file that belongs to them with "
+        "--positions.",
+        ScanWarning,
+        stacklevel=2,
+    )
+    return tuple(notes)
 
 
 def _span(numbers: AnyArray) -> str:

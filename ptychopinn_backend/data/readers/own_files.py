@@ -141,8 +141,17 @@ def open_training_hdf5(path: Path, reading: Reading) -> OpenedScan:
     members = read_training_hdf5(path, patterns=False)
     metadata = parse_metadata(members.pop(METADATA_KEY, None), path)
     patterns = _TrainingPatterns(path, pattern_stand_in(path))
-    members = oriented(members, reading)
-    return OpenedScan(path, (path,), "ptychodus-training", members, metadata, patterns, names=NAMES_IN_HDF5)
+    members, told, notes = positions_in_pixels(members, _instrument(metadata, {}), reading, patterns.shape, path)
+    return OpenedScan(
+        path,
+        (path,),
+        "ptychodus-training",
+        oriented(members, reading),
+        {**metadata, **told},
+        patterns,
+        notes=tuple(notes),
+        names=NAMES_IN_HDF5,
+    )
 
 
 def open_unknown(path: Path, reading: Reading) -> OpenedScan:

@@ -107,8 +107,7 @@ def to_pixels(
     pixels = (told.object_pixel_width_m or 1.0, told.object_pixel_height_m or 1.0)
     found = []
     for axis, values in enumerate((x.astype(np.float64), y.astype(np.float64))):
-        finite = values[np.isfinite(values)]
-        low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+        low, high = _ends(values)
         side = sides[axis]
         if side is None:
             found.append((values - low) / pixels[axis] + shape[-1 - axis] / 2)
@@ -178,9 +177,10 @@ def oriented(members: dict[str, AnyArray], reading: Reading) -> dict[str, AnyArr
         if reading.swap_xy and x in found and y in found:
             found[x], found[y] = found[y], found[x]
     for axis, is_negated in (("xcoords", reading.negate_x), ("ycoords", reading.negate_y)):
-        if is_negated and found[axis].size:
-            ends = found[axis].min() + found[axis].max()
-            found.update({name: ends - found[name] for name in (axis, f"{axis}_start") if name in found})
+        if is_negated and _are_numbers(found[axis]):
+            ends = sum(_ends(found[axis]))
+            names = [name for name in (axis, f"{axis}_start") if name in found and _are_numbers(found[name])]
+            found.update({name: ends - found[name].astype(np.float64) for name in names})
     return found
 
 
@@ -193,13 +193,26 @@ def turned(x: AnyArray, y: AnyArray, angle_deg: float) -> tuple[AnyArray, AnyArr
         angle_deg: from x towards y.
 
     Returns:
-        x and y (pattern,).
+        x and y (pattern,); where either is no finite number, both are none.
     """
-    if not x.size or x.shape != y.shape:
+    if x.shape != y.shape or not _are_numbers(x) or not _are_numbers(y):
         return x, y
-    middle = (x.min() + x.max()) / 2, (y.min() + y.max()) / 2
-    there = ((x - middle[0]) + 1j * (y - middle[1])) * np.exp(1j * np.deg2rad(angle_deg))
-    return there.real + middle[0], there.imag + middle[1]
+    known = np.isfinite(x) & np.isfinite(y)
+    middle = sum(_ends(x[known])) / 2, sum(_ends(y[known])) / 2
+    there = ((x[known] - middle[0]) + 1j * (y[known] - middle[1])) * np.exp(1j * np.deg2rad(angle_deg))
+    turned_x, turned_y = (np.full(x.shape, np.nan) for _ in range(2))
+    turned_x[known], turned_y[known] = there.real + middle[0], there.imag + middle[1]
+    return turned_x, turned_y
+
+
+def _are_numbers(values: AnyArray) -> bool:
+    return values.dtype.kind in "iuf"
+
+
+def _ends(values: AnyArray) -> tuple[float, float]:
+    """Return the smallest and the largest finite number; 0 where there is none."""
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
 
 
 def positions_in_pixels(
@@ -207,7 +220,7 @@ def positions_in_pixels(
 ) -> tuple[dict[str, AnyArray], dict[str, Any], list[str]]:
     """Turn positions that are in metres into pixels; those that are pixels stay. Nominal ones alike.
 
-    Positions are metres where all lie within a hundredth of a pixel, or where the user gives the side of a pixel.
+    Positions are metres where all lie within a hundredth of a pixel. For others the side of a pixel is a mere fact.
 
     Args:
         members: arrays of a scan file.
@@ -222,15 +235,21 @@ def positions_in_pixels(
     Raises:
         DataError: they are metres, and the side of a pixel is not known.
     """
-    found, notes = dict(members), []
+    found: dict[str, AnyArray] = dict(members)
+    notes: list[str] = []
+    if len(shape) < 2:  # no patterns, which is said where they are checked
+        return found, {}, notes
     x, y = found["xcoords"], found["ycoords"]
     told = stated_instrument(reading).completed_by(instrument)
-    if 0 < extent_px(x, y) < FAR_BELOW_A_PIXEL or reading.pixel_size_m is not None:
+    are_metres = 0 < extent_px(x, y) < FAR_BELOW_A_PIXEL
+    if are_metres:
         told, note = with_object_pixel(told, reading, shape, path)
         found["xcoords"], found["ycoords"] = to_pixels(x, y, told, shape, found.get("objectGuess"))
         notes.append(note)
     elif object_pixel_m(told, shape) is not None:
         told, _ = with_object_pixel(told, reading, shape, path)
+    if reading.pixel_size_m is not None and not are_metres:
+        notes.append("positions are pixels already and stay so; --pixel-size says how large these are.")
     nominal = {"xcoords": found.get("xcoords_start"), "ycoords": found.get("ycoords_start")}
     if all(values is not None for values in nominal.values()):
         notes += _nominal_in_pixels(found, {"xcoords": x, "ycoords": y}, told)
@@ -248,7 +267,13 @@ def _nominal_in_pixels(found: dict[str, AnyArray], as_read: dict[str, AnyArray],
             # Both in metres have one origin; else the two sets of positions are laid upon each other.
             was_metres = found[axis] is not as_read[axis]
             origin = as_read[axis] / pixel if was_metres else metres / pixel
-            found[f"{axis}_start"] = metres / pixel + (found[axis].mean() - origin.mean())
+            found[f"{axis}_start"] = metres / pixel + (_mean(found[axis]) - _mean(origin))
     known = told.object_pixel_width_m is not None
     became = "became pixels" if known else "are left out; --pixel-size makes pixels of them"
     return [f"nominal positions are in metres and {became}."]
+
+
+def _mean(values: AnyArray) -> float:
+    """Return the mean of the finite numbers; 0 where there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -53,5 +54,19 @@ def provided(name: str) -> Provider:
 
 
 def provider_names() -> list[str]:
-    """Return the names of all providers that are installed."""
+    """Return the names of all providers that are registered."""
     return sorted(point.name for point in entry_points(group=PROVIDERS))
+
+
+def is_installed(name: str) -> bool:
+    """Return whether what a provider needs is there, without importing it.
+
+    Args:
+        name: of the provider. Those of this package are named after the package whose readers they are.
+
+    Returns:
+        True for providers of other packages.
+    """
+    points = [point for point in entry_points(group=PROVIDERS) if point.name == name]
+    ours = any(point.dist is not None and point.dist.name == "ptychopinn-backend" for point in points)
+    return not ours or find_spec(name) is not None

@@ -132,7 +132,7 @@ def test_python_takes_a_data_set_with_one_scan(folder: Path) -> None:
     of_file = model.infer(folder / "scans" / "a.npz", polish_steps=0).object
     for given in (folder / "one", open_dataset(folder / "one")):
         np.testing.assert_array_equal(model.infer(given, polish_steps=0).object, of_file)
-    with pytest.raises(DataError, match=r"holds 2 scans, and one is reconstructed at a time.*scan\(0\)"):
+    with pytest.raises(DataError, match=r"holds 2 scans, and one is expected.*scan-00000\.npz"):
         model.infer(folder / "both")
 
 
@@ -144,3 +144,36 @@ def test_scans_of_one_name_are_told_apart(folder: Path, tmp_path: Path) -> None:
     files = scan_files_of([tmp_path / "dataset", folder / "scans" / "a.npz"])
     assert [path.name for path in named_paths(files)] == ["a.npz", "s-0.npz", "s-1.npz"]
     assert read_scan(files[0]).n_patterns == read_scan(files[1]).n_patterns == 40
+
+
+def test_every_command_reads_a_data_set_of_one_scan(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert infer(folder, tmp_path / "result", str(folder / "one")) == 0
+    result, page = str(tmp_path / "result"), tmp_path / "page.html"
+    for scan in ("one", "scans/a.npz"):
+        given = str(folder / scan)
+        assert main(["check", given, "-o", str(page)]) == 0
+        assert "40 patterns of 32 x 32 pixels, read as counts" in capsys.readouterr().out
+        assert main(["evaluate", f"{result}/reconstruction.npz", given, "--truth", given, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["n_patterns"] == 40
+        assert main(["report", result, "--scan", given, "--truth", given, "-o", str(page), "-q"]) == 0
+    assert main(["check", str(folder / "one"), "--mend", str(tmp_path / "mended.npz"), "--no-orientation"]) == 0
+    mended, stored = RawData.from_file(tmp_path / "mended.npz"), open_dataset(folder / "one").scan(0)
+    np.testing.assert_array_equal(mended.diff3d, stored.diff3d)
+    np.testing.assert_array_equal(mended.positions_xy, stored.positions_xy)
+    assert mended.measured_as_counts == stored.measured_as_counts
+
+
+def test_one_scan_of_several_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = folder / "both"
+    assert main(["check", str(both), "--no-orientation"]) == 2
+    assert "holds 2 scans, and one is expected" in capsys.readouterr().err
+    second = next(both.glob("patterns-*/scan-00001.npz"))
+    assert main(["check", str(second), "--no-orientation"]) == 0
+    assert main(["check", str(second), "--no-orientation", "--swap-xy"]) == 2
+    assert "is a data set: swap_xy concern how a scan file is read" in capsys.readouterr().err
+    with pytest.raises(
+        DataError, match=r"both is a data set made from scans, .* 'ptychopinn convert .*both -o FOLDER'"
+    ):
+        RawData.from_file(both)

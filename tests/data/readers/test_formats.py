@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import h5py
@@ -16,6 +17,8 @@ from ptychopinn_backend.data.dataset import DatasetOptions, create_dataset
 from ptychopinn_backend.data.dataset.sources import fingerprint, list_sources, read_scan_file
 from ptychopinn_backend.data.decisions import LOGGER
 from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.data.readers import cxi
+from ptychopinn_backend.data.readers.providers import provider_names
 from ptychopinn_backend.data.readers.table import FORMATS
 from ptychopinn_backend.data.simulation import SimulatedScan
 from ptychopinn_backend.errors import ConfigError, DataError
@@ -28,6 +31,7 @@ from .writers import (
     write_cxi,
     write_fold_slice,
     write_nxcxi,
+    write_of_ptychodus,
     write_ptychodus_pair,
 )
 
@@ -120,6 +124,18 @@ def test_the_table_and_the_tests_name_the_same_formats() -> None:
     assert {form.name for form in FORMATS} == {written.name for written in WRITTEN}
 
 
+@pytest.mark.parametrize("options", [[], ["--all"]])
+def test_formats_without_ptychodus(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not provider_names():
+        pytest.skip("installed without its entry points")
+    monkeypatch.setitem(sys.modules, "ptychodus", None)
+    assert main(["formats", *options]) == 0
+    said = capsys.readouterr().out
+    assert "readers of ptychodus, which is not installed; ptychopinn-backend[ptychodus] brings it" in said
+
+
 def test_formats_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["formats"]) == 0
     said = capsys.readouterr().out
@@ -185,6 +201,73 @@ def test_patterns_without_a_position_are_left_out_and_said(
     expected = scan.positions_xy[:18].copy()
     expected[5] = (expected[4] + expected[6]) / 2  # number 12 lies between its neighbours
     np.testing.assert_allclose(found.positions_xy, expected, atol=1e-4)
+
+
+def test_a_product_of_ptychodus_in_cxi(scan: SimulatedScan, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, LOGGER):
+        found = RawData.from_file(write_of_ptychodus(scan, tmp_path))
+    assert "the probe varies over the scan; its mean over the positions is used" in caplog.text
+    np.testing.assert_allclose(found.probeGuess[0], (1 + 0.5j) * scan.probe[0], rtol=1e-5)
+    np.testing.assert_allclose(found.probeGuess[1], scan.probe[1], rtol=1e-5)
+    with pytest.raises(DataError, match=r"scan\.cxi: The probe has pixels of .* they must be equal"):
+        RawData.from_file(write_of_ptychodus(scan, tmp_path, 1.1 * PIXEL_M))
+
+
+def numbered_blocks(folder: Path, counts: np.ndarray, blocks: int = 5) -> Path:
+    """A virtual data set of blocks of five patterns in numbered files, as beamlines declare it before a scan."""
+    for block in range(blocks):
+        with h5py.File(folder / f"frames_{block}.h5", "w") as file:
+            file["data"] = counts[5 * block : 5 * block + 5]
+    sides = counts.shape[1:]
+    unlimited = h5py.h5s.UNLIMITED
+    with h5py.File(folder / "master.cxi", "w") as file:
+        whole = h5py.h5s.create_simple((0, *sides), (unlimited, *sides))
+        whole.select_hyperslab((0, 0, 0), (unlimited, 1, 1), stride=(5, 1, 1), block=(5, *sides))
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_virtual(whole, b"frames_%b.h5", b"data", h5py.h5s.create_simple((5, *sides)))
+        group = file.create_group("entry_1/data_1")
+        h5py.h5d.create(group.id, b"data", h5py.h5t.py_create(counts.dtype), whole, layout)
+    return folder / "master.cxi"
+
+
+def test_every_numbered_block_is_looked_for(scan: SimulatedScan, tmp_path: Path) -> None:
+    path = numbered_blocks(tmp_path, scan.counts)
+    part = cxi.read_patterns(path, Reading())
+    assert part.patterns.shape == (25, 32, 32)
+    assert {file.name for file in part.files} == {"master.cxi", *(f"frames_{block}.h5" for block in range(5))}
+    (tmp_path / "frames_3.h5").unlink()
+    with pytest.raises(
+        DataError, match=r"of which .*frames_3\.h5. is gone and number 4 is there: HDF5 would end before"
+    ):
+        cxi.read_patterns(path, Reading())
+    (tmp_path / "frames_0.h5").unlink()
+    with pytest.raises(DataError, match=r"frames_0\.h5, and that file is gone"):
+        cxi.read_patterns(path, Reading())
+
+
+def test_frames_that_nothing_is_mapped_to(scan: SimulatedScan, tmp_path: Path) -> None:
+    path = write_nxcxi(scan, tmp_path)
+    layout = h5py.VirtualLayout((25, 32, 32), scan.counts.dtype)
+    for row in range(4):
+        layout[5 * row : 5 * row + 5] = h5py.VirtualSource("frames.h5", "frames", (5, 5, 32, 32))[row]
+    with h5py.File(path, "a") as file:
+        del file["entry_1/data_1/data"]
+        file["entry_1"].create_virtual_dataset("data_1/data", layout)
+    with pytest.raises(DataError, match="has 5 frames that no file is mapped to: HDF5 would read zeros"):
+        RawData.from_file(path)
+
+
+def test_a_gap_between_modules_needs_no_source(scan: SimulatedScan, tmp_path: Path) -> None:
+    path = write_nxcxi(scan, tmp_path)
+    layout = h5py.VirtualLayout((25, 32, 32), scan.counts.dtype, maxshape=(25, 32, 32))
+    with h5py.File(tmp_path / "frames.h5", "a") as file:
+        file["modules"] = scan.counts
+    source = h5py.VirtualSource("frames.h5", "modules", (25, 32, 32))
+    layout[:, :2], layout[:, 3:] = source[:, :2], source[:, 3:]
+    with h5py.File(path, "a") as file:
+        del file["entry_1/data_1/data"]
+        file["entry_1"].create_virtual_dataset("data_1/data", layout)
+    assert RawData.from_file(path).n_patterns == 25
 
 
 def test_nothing_pairs(scan: SimulatedScan, tmp_path: Path) -> None:

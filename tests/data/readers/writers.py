@@ -86,6 +86,25 @@ def write_cxi(scan: SimulatedScan, folder: Path) -> Path:
     return folder / "scan.cxi"
 
 
+def write_of_ptychodus(scan: SimulatedScan, folder: Path, pixel_m: float = PIXEL_M) -> Path:
+    """CXI as Ptychodus saves a product, in one file with its patterns: two sets of two modes, weighed by position."""
+    path = write_cxi(scan, folder)
+    height, width = scan.object.shape
+    with h5py.File(path, "a") as file:
+        entry = file["entry_1"]
+        del entry["image_1/data"]
+        entry["image_1/data"] = np.stack([scan.probe, 1j * scan.probe])
+        entry["image_2/data"] = scan.object[np.newaxis]
+        extras = entry.create_group("ptychodus")
+        extras["probe_position_indexes"] = np.arange(25)
+        extras["opr_weights"] = np.stack([np.ones(25), np.linspace(0, 1, 25)], axis=1)
+        for side in ("width", "height"):
+            extras[f"probe_pixel_{side}_m"], extras[f"object_pixel_{side}_m"] = pixel_m, PIXEL_M
+        extras["object_center_x_m"] = 3e-6 + PIXEL_M * width / 2
+        extras["object_center_y_m"] = -2e-6 + PIXEL_M * height / 2
+    return path
+
+
 def write_nxcxi(scan: SimulatedScan, folder: Path) -> Path:
     """NXcxi_ptycho of a raster scan: patterns of four axes in a file of their own, behind a virtual data set."""
     x, y = metres(scan)
