@@ -168,7 +168,7 @@ def _unlike_steps(subject: Subject) -> list[Finding]:
     inside = np.flatnonzero(np.diff(index) == 0)
     if len(inside) < 2 * _FEWEST:
         return []
-    unlike = np.asarray(KDTree(steps[inside]).query(steps[inside], k=2)[0])[:, 1]
+    unlike = _distance_to_next(steps[inside])
     usual = float(np.median(np.hypot(*steps[inside].T)))
     order = np.argsort(unlike)[::-1]
     for count in range(_MOST_JUMPS, 0, -1):
@@ -177,6 +177,16 @@ def _unlike_steps(subject: Subject) -> list[Finding]:
         if unlike[order[count - 1]] > _JUMP * rest and all(_leads_away(positions, step, usual) for step in at):
             return [_described_jumps(subject, at, np.hypot(*steps.T))]
     return []
+
+
+def _distance_to_next(steps: Float64Array) -> Float64Array:
+    """Return how much every step (step, 2) differs from the one most like it (step,), pixels."""
+    # A tree of many equal points takes the square of their number.
+    kinds, kind_of_step, counts = np.unique(np.round(steps, 6), axis=0, return_inverse=True, return_counts=True)
+    if len(kinds) < 2:
+        return np.zeros(len(steps))
+    nearest = np.asarray(KDTree(kinds).query(kinds, k=2)[0])[:, 1]
+    return np.asarray(np.where(counts > 1, 0.0, nearest)[kind_of_step.ravel()])
 
 
 def _leads_away(positions: Float64Array, step: int, usual: float) -> bool:

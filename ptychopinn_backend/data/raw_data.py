@@ -238,10 +238,11 @@ class RawData(ScanCalls):
         Raises:
             OSError: the folder cannot be made or written.
         """
-        described = {METADATA_KEY: np.array(json.dumps(self.described()))}
+        members = self.members()
+        first = {"diffraction": members.pop("diffraction"), METADATA_KEY: np.array(json.dumps(self.described()))}
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_npz(path, {**self.members(), **described})
+        write_npz(path, {**first, **members})
 
     def members(self) -> dict[str, AnyArray]:
         """Return the arrays of the scan by their names in the NPZ format; those it does not have are missing."""

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from ptychopinn_backend.checking.check import check_scan_file
+from ptychopinn_backend.checking.places import jumps
 from ptychopinn_backend.checking.quick import faults_of, warn_of_faults
+from ptychopinn_backend.checking.subject import Subject
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.config.reading import ASK_THE_FILE
@@ -103,3 +105,14 @@ def test_training_and_reconstruction_say_it(tmp_path: Path, capsys: pytest.Captu
     reconstruct = ("infer", str(tmp_path / "model"), str(tmp_path / "scan.npz"), "-o", str(tmp_path / "out"))
     assert main([*reconstruct, *SMALL, "--polish", "0", "--calibrate", "never"]) == 0
     assert capsys.readouterr().err.count("The centre of the patterns lies +2.9 rows") == 1
+
+
+def test_many_steps_that_are_the_same_take_no_time() -> None:
+    rows, columns = np.divmod(np.arange(40_000), 200)
+    x, y = 2.0 * columns, 2.0 * rows
+    y[30_000:] += 30
+    raw = RawData(x, y, np.broadcast_to(np.float32(0), (40_000, 32, 32)), np.zeros(40_000, np.int32))
+    started = perf_counter()
+    found = jumps(Subject(raw, np.arange(40_000))).findings
+    assert [item.name for item in found] == ["jump"]
+    assert perf_counter() - started < 2
