@@ -41,7 +41,47 @@ def _two_products() -> None:
     Path("product.h5").rename("second.h5")
 
 
+def _two_patterns() -> None:
+    Path("A_diffraction.h5").write_bytes(Path("diffraction.h5").read_bytes())
+    Path("diffraction.h5").rename("B_diffraction.h5")
+    Path("product.h5").rename("B_product.h5")
+
+
+def _four_rows() -> None:
+    layout = h5py.VirtualLayout((25, 32, 32), np.int64)
+    for row in range(4):
+        layout[5 * row : 5 * row + 5] = h5py.VirtualSource("frames.h5", "frames", (5, 5, 32, 32))[row]
+    with h5py.File("scan.nxs", "a") as file:
+        del file["entry_1/data_1/data"]
+        file["entry_1"].create_virtual_dataset("data_1/data", layout)
+
+
 CASES = (
+    Case(
+        "The positions of another scan beside the patterns",
+        ("convert", "A_diffraction.h5", *OUT),
+        r"B_product\.h5, belongs to B_diffraction\.h5",
+        _written("ptychodus-files", _two_patterns),
+    ),
+    Case(
+        "Positions stated for a file that has its own",
+        ("convert", "scan.npz", "--positions", "product.h5", *OUT),
+        "has its positions beside its patterns",
+        _written("ptychodus-files"),
+    ),
+    Case(
+        "Frames of a virtual data set without a file",
+        ("convert", "scan.nxs", *OUT),
+        "5 frames that no file is mapped to",
+        _written("nxcxi", _four_rows),
+    ),
+    Case(
+        "A product whose probe has other pixels than its object",
+        ("convert", "scan.cxi", *OUT),
+        "The probe has pixels of",
+        lambda: writers.write_of_ptychodus(writers.make_scan(), Path(), 1.1 * writers.PIXEL_M),
+    ),
+    Case("A scan written over itself", ("check", "scan.npz", "--mend", "scan.npz"), "is the scan itself"),
     Case(
         "A product without its patterns",
         ("convert", "product.h5", *OUT),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
+
+from tests.data.readers import writers
 
 from .workshop import Case, scan_with
 
@@ -49,6 +53,20 @@ def _clipped(patterns: Any) -> None:
     np.minimum(patterns, np.quantile(patterns, 0.99), out=patterns)
 
 
+def _moved(old: Any) -> Any:
+    return np.roll(old, 3, axis=1)
+
+
+def _every_second_position() -> None:
+    writers.write_ptychodus_pair(writers.make_scan(), Path())
+    with h5py.File("product.h5", "a") as file:
+        kept = file["probe_position_indexes"][()] % 2 == 1
+        for name in ("probe_position_indexes", "probe_position_x_m", "probe_position_y_m"):
+            values = file[name][()][kept]
+            del file[name]
+            file[name] = values
+
+
 def _one_far(old: Any) -> Any:
     return np.where(np.arange(len(old)) == 4, 1e5, old)
 
@@ -69,6 +87,14 @@ CASES = (
     _warned("The probe has another scale", CONVERT, "The probe holds", probeGuess=lambda old: old * 100),
     _warned("The object is a stack", CONVERT, "one object plane", objectGuess=np.ones((2, 40, 40))),
     _warned("The metadata are no JSON", CONVERT, "not JSON text", _metadata="{broken"),
+    Case(
+        "Half of the positions are interpolated",
+        ("convert", "diffraction.h5", "-o", "new.npz", "--quiet"),
+        "12 of 25 patterns have a number that no position has",
+        _every_second_position,
+        exit_code=0,
+    ),
+    _warned("The patterns lie off centre", INFER, "centre of the patterns lies", diffraction=_moved),
     _warned(
         "The patterns are neither counts nor amplitudes",
         CONVERT,
