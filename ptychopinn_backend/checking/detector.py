@@ -25,7 +25,7 @@ _CORNER: Final = 0.5
 _OFF_PX: Final = 1.5
 _OFF_SHARE: Final = 0.03
 _MOST_OFF_PX: Final = 2.0
-"""A beam is centred to a pixel on patterns of any size; in small ones their own structure moves the centre of light."""
+"""However large the patterns, where the probe says where light belongs; a lopsided beam alone looks off centre."""
 
 
 def unlit(subject: Subject) -> Outcome:
@@ -101,7 +101,8 @@ def off_centre(subject: Subject) -> Outcome:
     light = subject.light_of_probe
     of_probe = np.zeros(2) if light is None else _centre(light, subject.good)
     off = centre - of_probe
-    if np.abs(off).max() <= min(max(_OFF_PX, _OFF_SHARE * N), _MOST_OFF_PX):
+    allowed = max(_OFF_PX, _OFF_SHARE * N)
+    if np.abs(off).max() <= (allowed if light is None else min(allowed, _MOST_OFF_PX)):
         return NOTHING
     row, column = off
     against = "the middle of the array" if light is None else "that of the probe's far field"

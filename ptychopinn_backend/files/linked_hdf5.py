@@ -20,6 +20,7 @@ from ptychopinn_backend.files.npz import require_file, require_fits_memory
 from ptychopinn_backend.files.untrusted_hdf5 import open_hdf5, packing_limit, why_unreadable
 from ptychopinn_backend.files.virtual_sources import (
     block_numbers,
+    frames_of,
     frames_without_source,
     is_numbered,
     is_unlimited,
@@ -27,6 +28,7 @@ from ptychopinn_backend.files.virtual_sources import (
     numbers_after,
 )
 
+_MOST_FRAMES: Final = 10**8
 MAX_LINKS: Final = 16
 """Links followed from a name to its data set."""
 
@@ -242,6 +244,12 @@ class LinkedHdf5:
 
     def _require_sources(self, path: Path, name: str, whole: Any, depth: int) -> None:
         sources, shape = whole.virtual_sources(), tuple(map(int, whole.shape))
+        declared = math.prod(frames_of(shape))
+        if declared > _MOST_FRAMES:
+            raise DataError(
+                f"'{name}' in {path} declares {declared} frames; expected at most {_MOST_FRAMES:.0e}. Check "
+                "where the file comes from."
+            )
         for source in sources:
             numbers = block_numbers(source, shape)
             for number in numbers:

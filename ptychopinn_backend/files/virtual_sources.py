@@ -61,6 +61,11 @@ def is_unlimited(space: Any) -> bool:
     return any(_is_open(number) for number in (*count, *block))
 
 
+def frames_of(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the axes of a data set that count its images, or its numbers where it has one axis."""
+    return shape if len(shape) == 1 else shape[:-2]
+
+
 def frames_without_source(shape: tuple[int, ...], sources: list[Any]) -> int:
     """Return how many frames of a virtual data set no source is mapped to.
 
@@ -71,8 +76,7 @@ def frames_without_source(shape: tuple[int, ...], sources: list[Any]) -> int:
     Returns:
         Frames of which nothing at all is mapped; gaps within a frame are those of the detector.
     """
-    leading = shape[: max(1, len(shape) - 2)]
-    covered = np.zeros(leading, np.bool_)
+    covered = np.zeros(frames_of(shape), np.bool_)
     for source in sources:
         _mark(covered, source.vspace)
     return int((~covered).sum())

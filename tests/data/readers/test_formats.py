@@ -257,6 +257,14 @@ def test_frames_that_nothing_is_mapped_to(scan: SimulatedScan, tmp_path: Path) -
         RawData.from_file(path)
 
 
+def test_more_frames_than_any_scan_has(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "scan.cxi", "w") as file:
+        layout = h5py.VirtualLayout((10**15, 32, 32), np.uint8)
+        file.create_group("entry_1").create_virtual_dataset("data_1/data", layout)
+    with pytest.raises(DataError, match=r"declares 1000000000000000 frames; expected at most 1e\+08"):
+        cxi.read_patterns(tmp_path / "scan.cxi", Reading())
+
+
 def test_a_gap_between_modules_needs_no_source(scan: SimulatedScan, tmp_path: Path) -> None:
     path = write_nxcxi(scan, tmp_path)
     layout = h5py.VirtualLayout((25, 32, 32), scan.counts.dtype, maxshape=(25, 32, 32))
