@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ptychopinn_backend.data.dataset import DatasetOptions, ScanDataset, create_
 from ptychopinn_backend.data.decisions import LOGGER
 from ptychopinn_backend.data.grouping import GroupingOptions
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.errors import DataError, ScanWarning
 
 N, POINTS = 32, 30
 Members = dict[str, Any]
@@ -85,7 +86,10 @@ def test_an_index_of_the_scan_points_is_one_object(
     np.testing.assert_array_equal(raw.point_index, np.arange(POINTS))
     np.testing.assert_array_equal(raw.select(np.array([3, 1])).point_index, [3, 1])
     assert set(dataset.object_index.tolist()) == {0}
-    assert "30 values for 30 scan points; they number the points, of one object. --scan-index objects" in said(caplog)
+    assert (
+        "30 values for 30 scan points; they are taken to number the points, of one object. --scan-index objects"
+        in said(caplog)
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,6 +106,27 @@ def test_few_numbers_that_repeat_are_objects(members: Members, index: Any, objec
     raw, _ = read({**members, "scan_index": index})
     assert len(raw.by_object()) == objects
     assert (raw.point_index is None) == (objects > 1 or not index.any())
+
+
+@pytest.mark.parametrize(
+    ("index", "taken", "other"),
+    [(np.arange(POINTS) // 3, "objects", "points"), (np.arange(POINTS) // 2, "points, of one object", "objects")],
+)
+def test_a_scan_index_that_leaves_its_meaning_open_is_warned_of(
+    members: Members, index: Any, taken: str, other: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "scan.npz"
+    np.savez(path, **members, scan_index=index)
+    words = (
+        rf"scan points; they are taken to number the {taken}\. .* State it with --scan-index {other} if that is wrong"
+    )
+    with pytest.warns(ScanWarning, match=words):
+        RawData.from_file(path)
+    with pytest.warns(ScanWarning, match=words):
+        create_dataset(path, tmp_path / "set", ModelConfig(N=N))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ScanWarning)
+        RawData.from_file(path, reading=Reading(scan_index=other))
 
 
 def test_what_scan_index_means_may_be_stated(members: Members, read: Read) -> None:
