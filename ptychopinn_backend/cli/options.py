@@ -50,8 +50,8 @@ def _tell_no_decisions(context: click.Context, parameter: click.Parameter, value
 _READING: Final = {
     "measurement": click.option(
         "--measurement",
-        type=click.Choice(["counts", "amplitudes"]),
-        help="What the patterns hold.  [as the file says, else found out]",
+        type=click.Choice(["counts", "amplitudes", "normalized_amplitude"]),
+        help="What the patterns hold; with the last, nphotons gives the counts.  [as the file says, else found out]",
     ),
     "reader": click.option("--reader", help="Format of the scan; 'ptychopinn formats' lists them.  [found out]"),
     "positions": click.option(
@@ -86,31 +86,31 @@ _READING: Final = {
 }
 
 
-def _reading_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that gives a command the options on reading scans, as one argument `reading`."""
-    offered = [name for name in _READING if name not in without]
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options on reading scans, as one argument `reading`.
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(command)
-        def with_reading(*arguments: Any, **options: Any) -> Any:
-            # Here, because the help is shown without NumPy.
-            from ptychopinn_backend.config.reading import Reading
+    Args:
+        command: takes `reading`.
 
-            stated = {name: options.pop(name) for name in offered}
-            reading = Reading(**{name: value for name, value in stated.items() if value is not None})
-            return command(*arguments, reading=reading, **options)
+    Returns:
+        The command with the options.
+    """
 
-        decorated: Callable[..., Any] = with_reading
-        for name in reversed(offered):
-            decorated = _READING[name](decorated)
-        return decorated
+    @wraps(command)
+    def with_reading(*arguments: Any, **options: Any) -> Any:
+        # Here, because the help is shown without NumPy.
+        from ptychopinn_backend.config.reading import Reading
 
-    return decorate
+        stated = {name: options.pop(name) for name in _READING}
+        reading = Reading(**{name: value for name, value in stated.items() if value is not None})
+        return command(*arguments, reading=reading, **options)
+
+    decorated: Callable[..., Any] = with_reading
+    for option in reversed(_READING.values()):
+        decorated = option(decorated)
+    return decorated
 
 
-reading_options = _reading_options()
-reading_options_of_training = _reading_options("nphotons")
-"""`train` has an option --photons of its own, the dose that the model is told."""
 devices_option = click.option(
     "--devices",
     callback=lambda context, parameter, value: int(value) if value and value.isdigit() else value,

@@ -219,12 +219,49 @@ def test_normalised_amplitudes_get_their_photons_back(
     np.testing.assert_allclose(by_domain.diff3d**2, counts, rtol=1e-4)
 
 
+@pytest.mark.parametrize("measurement", ["normalized_amplitude", "amplitudes"])
+def test_photons_of_the_file_hold_for_amplitudes_that_the_user_calls_so(
+    members: Members, measurement: str, read: Read
+) -> None:
+    counts = members["diffraction"].astype(np.float64)
+    photons = float(counts.sum(axis=(1, 2)).mean())
+    file = {
+        **members,
+        "diffraction": (np.sqrt(counts) / 37.3).astype(np.float32),
+        "_metadata": json.dumps({"physics": {"nphotons": photons, "wavelength": None}, "nphotons": None}),
+    }
+    raw, _ = read(file, "--measurement", measurement, measurement=measurement)
+    np.testing.assert_allclose(raw.diff3d**2, counts, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"measurement": "amplitudes", "nphotons": 1e9},
+        {"train": {"nphotons": 1e9}, "test": {"nphotons": 1e6}},
+        {"measurement_domain": "normalized_amplitude"},
+    ],
+    ids=["a file that knows its unit", "two numbers", "no number"],
+)
+def test_amplitudes_keep_their_unit_where_no_photons_are_told(
+    members: Members, described: dict[str, Any], read: Read
+) -> None:
+    patterns = (np.sqrt(members["diffraction"]) / 37.3).astype(np.float32)
+    file = {**members, "diffraction": patterns, "_metadata": json.dumps(described)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        raw, _ = read(file)
+    np.testing.assert_allclose(raw.diff3d, patterns, rtol=1e-6)
+
+
 @pytest.mark.parametrize("as_roots", [False, True])
 def test_photons_do_not_scale_what_is_counts_already(members: Members, as_roots: bool, read: Read) -> None:
     counts = members["diffraction"]
     patterns = np.sqrt(counts).astype(np.float32) if as_roots else counts
     raw, _ = read({**members, "diffraction": patterns, "_metadata": json.dumps({"nphotons": 1e9})})
     np.testing.assert_allclose(raw.diff3d**2, counts, rtol=1e-4)
+    stated, _ = read({**members, "diffraction": patterns}, "--nphotons", "1e9", nphotons=1e9)
+    np.testing.assert_allclose(stated.diff3d**2, counts, rtol=1e-4)
 
 
 PIXEL_M = 8e-9
