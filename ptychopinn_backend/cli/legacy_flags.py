@@ -14,7 +14,8 @@ from ptychopinn_backend.config.training import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.yaml_file import is_option, yaml_text, yaml_value
 from ptychopinn_backend.errors import ConfigError, nearest_name
 from ptychopinn_backend.legacy.option_fates import FLAT, TORCH
-from ptychopinn_backend.legacy.option_files import OptionFile, sections_of, translated_flat, translated_sets
+from ptychopinn_backend.legacy.option_files import OptionFile, translated_flat, translated_sets
+from ptychopinn_backend.legacy.option_layout import sections_of
 
 _ALIASES: Final[Mapping[str, str]] = {
     "torch_accelerator": "accelerator",
