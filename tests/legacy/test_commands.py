@@ -161,6 +161,25 @@ def test_json_option_sets_train(old_scan: Path, tmp_path: Path, capsys: pytest.C
     )
 
 
+def test_option_sets_of_the_amplitude_error_train(old_scan: Path, tmp_path: Path) -> None:
+    sets = {
+        "data_config": {"grid_size": [1, 1]},
+        "model_config": {"loss_function": "MAE", "n_filters_scale": 1},
+        "training_config": {"nll": False, "epochs": 1, "device": "cpu", "n_groups": 8},
+    }
+    file = tmp_path / "options.json"
+    file.write_text(json.dumps(sets))
+    words = ["--train_data_file", str(old_scan), "--output_dir", str(tmp_path / "out"), "--config", str(file)]
+    assert main(["ptycho-train", *words, "--quiet"]) == 0
+    content = read_archive(tmp_path / "out")
+    assert (content.training.mae_weight, content.training.nll_weight) == (1.0, 0.0)
+    assert (content.model.cbam_encoder, content.model.amp_activation, content.training.neighbor_count) == (
+        True,
+        "swish",
+        6,
+    )
+
+
 def test_points_are_left_out(trained: Path, old_scan: Path, tmp_path: Path) -> None:
     words = ["--model_path", str(trained), "--test_data", str(old_scan), "--output_dir", str(tmp_path), "--quiet", *CPU]
     assert main(["ptycho-inference", *words, "--n_subsample", "20", "--subsample_seed", "1", "--debug"]) == 0

@@ -196,6 +196,46 @@ def test_a_grid_cache(members: Members, channels: int, read: Read, caplog: pytes
     assert "a grid cache" in said(caplog)
 
 
+def single_groups(members: Members, positions: str) -> Members:
+    """Return a grid cache of single patterns, whose positions have the given name."""
+    x, y = members["xcoords"], members["ycoords"]
+    return {
+        "diffraction": members["diffraction"][..., np.newaxis],
+        positions: np.stack([x, y], axis=1)[:, np.newaxis, :, np.newaxis],
+    }
+
+
+def test_a_grid_cache_with_true_positions_and_its_own_name_for_the_probe(members: Members, read: Read) -> None:
+    cache = {**single_groups(members, "coords_true"), "probe": members["probeGuess"]}
+    raw, _ = read({**cache, "coords_nominal": np.zeros((POINTS, 1, 2, 1))})
+    np.testing.assert_allclose(raw.positions_xy, np.stack([members["xcoords"], members["ycoords"]], axis=1))
+    np.testing.assert_array_equal(raw.probeGuess, members["probeGuess"])
+
+
+def test_a_grid_cache_without_a_probe_is_read_and_not_trained_on_from_disk(members: Members, tmp_path: Path) -> None:
+    path = tmp_path / "cache.npz"
+    np.savez(path, **single_groups(members, "coords_nominal"))
+    assert RawData.from_file(path).probeGuess is None
+    with pytest.raises(DataError, match=r"cache.npz has no probe; the physics needs one. Add probeGuess"):
+        create_dataset(path, tmp_path / "set", ModelConfig(N=N))
+
+
+def test_both_positions_in_metres_become_pixels(members: Members, read: Read, caplog: pytest.LogCaptureFixture) -> None:
+    moved = {axis: members[axis] + np.random.default_rng(5).normal(0, 1, POINTS) for axis in ("xcoords", "ycoords")}
+    start = {f"{axis}_start": (moved[axis] - 40) * PIXEL_M for axis in moved}
+    both = {**members, **{axis: (members[axis] - 40) * PIXEL_M for axis in moved}, **start}
+    with caplog.at_level(logging.INFO, LOGGER):
+        raw, _ = read(both, "--pixel-size", str(PIXEL_M), pixel_size_m=PIXEL_M)
+    assert "became pixels of 8 nm as stated" in said(caplog)
+    expected = np.stack([members["xcoords"], members["ycoords"]], axis=1)
+    np.testing.assert_allclose(raw.positions_xy - raw.positions_xy[0], expected - expected[0], atol=1e-6)
+    # Nominal positions stay as far from the others as they were.
+    assert raw.xcoords_start is not None
+    assert raw.ycoords_start is not None
+    np.testing.assert_allclose(raw.xcoords_start - raw.xcoords, moved["xcoords"] - members["xcoords"], atol=1e-6)
+    np.testing.assert_allclose(raw.ycoords_start - raw.ycoords, moved["ycoords"] - members["ycoords"], atol=1e-6)
+
+
 def test_patterns_with_a_last_axis_of_length_one(members: Members, read: Read) -> None:
     expected = np.sqrt(members["diffraction"].astype(float))
     raw, _ = read({**members, "diffraction": members["diffraction"][..., np.newaxis]})
