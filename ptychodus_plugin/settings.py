@@ -85,7 +85,8 @@ class LibrarySettings:
             OptionTable("Inference", registry["PtychoPINNInference"], INFERENCE_OPTIONS),
             OptionTable("Training", registry["PtychoPINNTraining"], TRAINING_OPTIONS),
         )
-        self._torch = TorchSettings(registry, self.take)
+        known = {_field_of(option) for table in self._tables for option in table.options}
+        self._torch = TorchSettings(registry, self.take, known)
 
     @property
     def tables(self) -> tuple[OptionTable, OptionTable, OptionTable]:
@@ -137,9 +138,8 @@ class LibrarySettings:
         taken = []
         for table in self._tables:
             for option in table.options:
-                field = _FIELDS_OF_KEYS.get(option.key, option.config.partition(".")[2])
                 parameter = table.parameter(option.key)
-                value = options.get(field)
+                value = options.get(_field_of(option))
                 if value is None or parameter.get_value() != option.default or value == option.default:
                     continue
                 parameter.set_value(type(option.default)(value))
@@ -193,6 +193,11 @@ class LibrarySettings:
             for option in table.options
             if option.decided(AUTO)
         )
+
+
+def _field_of(option: Option) -> str:
+    """Return the name under which an option is taken over."""
+    return _FIELDS_OF_KEYS.get(option.key, option.config.partition(".")[2])
 
 
 def _add_new_keys(group: Any, options: tuple[Option, ...]) -> None:

@@ -7,7 +7,8 @@ algorithm of that library; then they are translated as the option sets of PyTorc
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields
 from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +16,8 @@ from ptychodus.api.observer import Observable, Observer
 from ptychodus.api.settings import SettingsRegistry
 
 from ptychodus_plugin.options import CUSTOM
+from ptychopinn_backend.config import ModelConfig, TrainingConfig
+from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.legacy.option_fates import TORCH
 from ptychopinn_backend.legacy.option_files import translated_sets
@@ -25,6 +28,9 @@ _LIBRARY: Final = "ptychodus.model.ptychopinn_torch"
 _ALGORITHM: Final = "ptychopinn-torch"
 """The names of its algorithms begin so."""
 _ZERO_IS_NONE: Final = ("gradient_clip_val", "middle_trim")
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    item.name: item.default for owner in (ModelConfig, TrainingConfig, ExecutionConfig) for item in fields(owner)
+}
 
 
 class TorchKey(NamedTuple):
@@ -121,14 +127,17 @@ TORCH_GROUPS: Final[Mapping[str, tuple[str, Mapping[str, TorchKey]]]] = {
 class TorchSettings(Observer):
     """Takes settings of `PtychoPINN-Torch` over each time a settings file is opened."""
 
-    def __init__(self, registry: SettingsRegistry, take: Callable[[Mapping[str, Any]], list[str]]) -> None:
+    def __init__(
+        self, registry: SettingsRegistry, take: Callable[[Mapping[str, Any]], list[str]], known: Collection[str]
+    ) -> None:
         """Watch for settings files.
 
         Args:
             registry: the host's settings. Where the host has no such groups they are created, to be read.
             take: sets options by name where ours are at their defaults, and returns what it set, in words.
+            known: names of the options that are settings.
         """
-        self._registry, self._take = registry, take
+        self._registry, self._take, self._known = registry, take, frozenset(known)
         if find_spec(_LIBRARY) is None:
             for name, (_, keys) in TORCH_GROUPS.items():
                 _create(registry.create_group(name), keys)
@@ -138,7 +147,15 @@ class TorchSettings(Observer):
         values = {name: self._values(name) for name in TORCH_GROUPS if name in self._registry}
         if not self._in_use(values):
             return
-        taken = self._take(_options(values))
+        options = _options(values)
+        taken = self._take(options)
+        lacking = [
+            f"{name} = {value!r} ({_DEFAULTS[name]!r} stays)"
+            for name, value in options.items()
+            if name not in self._known and name in _DEFAULTS and value != _DEFAULTS[name]
+        ]
+        if lacking:
+            logger.warning("Settings of PtychoPINN-Torch that are no settings here: %s.", ", ".join(lacking))
         if taken:
             logger.info("Settings of PtychoPINN-Torch are taken over: %s.", ", ".join(taken))
 

@@ -21,12 +21,8 @@ from ptychopinn_backend.errors import ConfigError, nearest_name
 from ptychopinn_backend.files.atomic_file import atomic_file
 from ptychopinn_backend.legacy import option_sets as torch_config_sets
 from ptychopinn_backend.legacy.option_fates import TORCH
-from ptychopinn_backend.legacy.option_files import (
-    SETS,
-    known_options,
-    read_content,
-    sections_of,
-)
+from ptychopinn_backend.legacy.option_files import known_options, read_content
+from ptychopinn_backend.legacy.option_layout import SETS, sections_of
 from ptychopinn_backend.legacy.option_sets import (
     ARRAY_OPTIONS,
     DataConfig,

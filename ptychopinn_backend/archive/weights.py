@@ -89,6 +89,33 @@ def load_arrays(image: bytes) -> dict[str, AnyArray]:
         ) from error
 
 
+def root_number(image: bytes, name: str) -> float | None:
+    """Return a number that is an attribute of the root of an HDF5 file image.
+
+    Args:
+        image: the bytes of the file.
+        name: of the attribute.
+
+    Returns:
+        The number; None where the file cannot be read, or the attribute is missing or no single real number.
+    """
+    try:
+        with open_hdf5(io.BytesIO(image)) as file:
+            if not h5py.h5a.exists(file.id, name.encode()):
+                return None
+            attribute = h5py.h5a.open(file.id, name.encode())
+            # Anything but a number may refer to other places of the file.
+            is_number = attribute.get_type().get_class() in (h5py.h5t.FLOAT, h5py.h5t.INTEGER)
+            if not is_number or attribute.shape not in ((), (1,)):
+                return None
+            value = np.empty(attribute.shape, attribute.dtype)
+            attribute.read(value)
+            return float(value.reshape(-1)[0])
+    except Exception:
+        # h5py reports a malformed file by almost any exception class, AttributeError and SystemError among them.
+        return None
+
+
 def _datasets(file: Any) -> Iterator[tuple[str, Any]]:
     """Yield (name, dataset) of every dataset reached by hard links, refusing all else before it is opened."""
     pending: list[tuple[str, Any]] = [("", file)]

@@ -14,7 +14,8 @@ from ptychopinn_backend.config.training import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.yaml_file import is_option, yaml_text, yaml_value
 from ptychopinn_backend.errors import ConfigError, nearest_name
 from ptychopinn_backend.legacy.option_fates import FLAT, TORCH
-from ptychopinn_backend.legacy.option_files import OptionFile, sections_of, translated_flat, translated_sets
+from ptychopinn_backend.legacy.option_files import OptionFile, translated_flat, translated_sets
+from ptychopinn_backend.legacy.option_layout import sections_of
 
 _ALIASES: Final[Mapping[str, str]] = {
     "torch_accelerator": "accelerator",
@@ -99,11 +100,16 @@ _OF_INFERENCE: Final[Mapping[str, str]] = {
     "precision": "--precision",
     "backend": "--backend",
     "measurement": "--measurement",
+    "nphotons": "--nphotons",
     "calibrate": "--calibrate",
     "crop_px": "--crop",
     "assembly": "--assembly",
 }
 """Option -> option of `ptychopinn infer`."""
+
+_OF_ONE: Final = {"do_stitching": True, "phase_vmin": False, "phase_vmax": False, "comparison_plot": False}
+"""Flag -> whether it concerns a training, and not a reconstruction."""
+_PLACES: Final = ("test_data_file", "output_dir")
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,8 @@ class LegacyCall:
     """What concerns a reconstruction."""
     command: dict[str, Any] = field(default_factory=dict)
     """What concerns the command itself."""
+    typed: tuple[str, ...] = ()
+    """Names of those options that are words, and not of the file."""
 
 
 def read_call(words: Sequence[str], read_file: Any) -> LegacyCall:
@@ -150,8 +158,9 @@ def read_call(words: Sequence[str], read_file: Any) -> LegacyCall:
             UserWarning,
             stacklevel=2,
         )
-    options = {**_with_groups(file.options), **_with_groups(named.options)}
-    return LegacyCall(options, {**file.results, **named.results}, command)
+    typed = _with_groups(named.options)
+    options = {**_with_groups(file.options), **typed}
+    return LegacyCall(options, {**file.results, **named.results}, command, tuple(typed))
 
 
 def training_words(call: LegacyCall) -> list[str]:
@@ -183,6 +192,9 @@ def training_words(call: LegacyCall) -> list[str]:
     options = {"preset": "legacy", "calibrate": "never", **options}
     reading = options.pop("reading", None) or {}
     options.pop("command", None)
+    if "nphotons" in options:
+        # What the original was told of the photons also gave the counts of normalised patterns.
+        reading = {"nphotons": options["nphotons"], **reading}
     for name, value in options.items():
         words += [_FLAGS[name], str(value)] if name in _FLAGS else ["--set", f"{name}={_yaml(value)}"]
     for name, value in reading.items():
@@ -210,6 +222,32 @@ def inference_words(call: LegacyCall, archive: Path, scan: Path, output: Path) -
         if name in _OF_INFERENCE and value is not None:
             words += [_OF_INFERENCE[name], str(value)]
     return words
+
+
+def warn_of_unused(call: LegacyCall, *, trains: bool, reconstructs: bool) -> None:
+    """Warn once of words that have no effect on what a command does.
+
+    Args:
+        call: what is asked for.
+        trains: the command trains.
+        reconstructs: it reconstructs.
+    """
+    unused = [name for name in _OF_ONE if name in call.command and not (trains if _OF_ONE[name] else reconstructs)]
+    if trains and "model_path" in call.command:
+        unused.append("model_path")
+    if not trains:
+        unused += [name for name in call.typed if name not in (*_OF_INFERENCE, *_PLACES)]
+    shown = [f"--{name}" for name in unused]
+    if not reconstructs:
+        shown += [f"{name} = {value}" for name, value in call.results.items()]
+    if not shown:
+        return
+    remedy = (
+        "The model says how it was trained."
+        if reconstructs
+        else "Reconstruct with --do_stitching and --test_data_file, or with 'ptychopinn ptycho-inference'."
+    )
+    warnings.warn(f"Without effect on this command: {', '.join(shown)}. {remedy}", UserWarning, stacklevel=2)
 
 
 def output_of(call: LegacyCall, default: str) -> Path:
@@ -266,6 +304,9 @@ def _value_of(flag: str, values: Sequence[str]) -> Any:
     if not values:
         return True
     option = _ALIASES.get(flag, flag)
+    if flag == "device":
+        # The first GPU is what 'cuda' means; another is chosen outside.
+        values = [text.removesuffix(":0") for text in values]
     if option in _TEXTS:
         return values[0] if len(values) == 1 else list(values)
     try:

@@ -66,8 +66,8 @@ def _tell_no_decisions(context: click.Context, parameter: click.Parameter, value
 _READING: Final = {
     "measurement": click.option(
         "--measurement",
-        type=click.Choice(["counts", "amplitudes"]),
-        help="What the patterns hold.  [as the file says, else found out]",
+        type=click.Choice(["counts", "amplitudes", "normalized_amplitude"]),
+        help="What the patterns hold; with the last, nphotons gives the counts.  [as the file says, else found out]",
     ),
     "reader": click.option("--reader", help="Format of the scan; 'ptychopinn formats' lists them.  [found out]"),
     "positions": click.option(
@@ -125,8 +125,6 @@ def _reading_options(*without: str) -> Callable[[Callable[..., Any]], Callable[.
 
 
 reading_options = _reading_options()
-reading_options_of_training = _reading_options("nphotons")
-"""`train` has an option --photons of its own, the dose that the model is told."""
 reading_options_of_probe = _reading_options(
     *("measurement", "positions", "scan_index", "nphotons"),
     *("pixel_size_m", "swap_xy", "negate_x", "negate_y", "rotate_deg"),

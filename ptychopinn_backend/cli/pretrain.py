@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ptychopinn_backend.cli.options import backend_option, quiet_option, reading_options_of_training, settings_option
+from ptychopinn_backend.cli.options import backend_option, quiet_option, reading_options, settings_option
 from ptychopinn_backend.cli.progress import trained_in_folder
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--accelerator", help="auto, cpu, gpu, cuda or mps.  [auto]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [by preset and device]")
 @settings_option
-@reading_options_of_training
+@reading_options
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the output folder.")
 @quiet_option
 def command(

@@ -29,7 +29,7 @@ def command(words: tuple[str, ...]) -> int:
     \b
       ptychopinn ptycho-inference --model_path out --test_data scan.npz
     """  # noqa: D301 - click looks for the character, not for its escape
-    from ptychopinn_backend.cli.legacy_flags import inference_words, output_of, read_call
+    from ptychopinn_backend.cli.legacy_flags import inference_words, output_of, read_call, warn_of_unused
     from ptychopinn_backend.cli.legacy_session import debug_log, now_s, run_command, save_pictures
     from ptychopinn_backend.legacy.option_files import read_option_file
     from ptychopinn_backend.legacy.result_options import scan_of_experiment
@@ -40,6 +40,7 @@ def command(words: tuple[str, ...]) -> int:
     if model is None or scan is None:
         missing = "--model_path" if model is None else "--test_data"
         raise ConfigError(f"{missing} is missing. Name it, here or in the file of --config.")
+    warn_of_unused(call, trains=False, reconstructs=True)
     number = call.results.get("experiment_number")
     chosen = Path(scan) if number is None else scan_of_experiment(Path(scan), number)
     output, quiet = output_of(call, "inference_outputs"), bool(call.command.get("quiet"))

@@ -27,18 +27,29 @@ def command(words: tuple[str, ...]) -> int:
     \b
       ptychopinn ptycho-train --train_data_file scan.npz --nepochs 50
     """  # noqa: D301 - click looks for the character, not for its escape
-    from ptychopinn_backend.cli.legacy_flags import inference_words, output_of, read_call, training_words
+    from ptychopinn_backend.cli.legacy_flags import (
+        inference_words,
+        output_of,
+        read_call,
+        training_words,
+        warn_of_unused,
+    )
     from ptychopinn_backend.cli.legacy_session import debug_log, now_s, run_command, save_pictures
     from ptychopinn_backend.config import ARCHIVE_NAME
     from ptychopinn_backend.legacy.option_files import read_option_file
+    from ptychopinn_backend.legacy.result_options import scan_of_experiment
 
     call = read_call(words, read_option_file)
     asked = training_words(call)
+    test, number = call.options.get("test_data_file"), call.results.get("experiment_number")
+    stitches = bool(call.command.get("do_stitching"))
+    warn_of_unused(call, trains=True, reconstructs=stitches and test is not None)
+    if stitches and test is not None and number is not None:
+        test = scan_of_experiment(Path(test), number)
     output, quiet = output_of(call, "training_outputs"), bool(call.command.get("quiet"))
     with debug_log(output, call.command):
         code = run_command(asked, quiet=quiet)
-        test = call.options.get("test_data_file")
-        if code or not call.command.get("do_stitching"):
+        if code or not stitches:
             return code
         if test is None:
             warnings.warn(

@@ -13,7 +13,7 @@ from ptychopinn_backend.cli.options import (
     calibrate_option,
     devices_option,
     quiet_option,
-    reading_options_of_training,
+    reading_options,
     settings_option,
 )
 from ptychopinn_backend.cli.progress import trained_in_folder
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 @click.option("--groups", "n_groups", type=int, help="Groups drawn from each scan.  [one per scan point]")
 @click.option("--neighbors", "neighbor_count", type=int, help="Nearest neighbours that a group is drawn from.")
 @click.option("--learning-rate", type=float, help="Initial learning rate.  [by the preset]")
-@click.option("--photons", "nphotons", type=float, help="Expected photons per pattern.  [measured]")
+@click.option("--photons", "dose", type=float, help="Photons per pattern that the model is told.  [measured]")
 @click.option("--architecture", help="Generator; names the network.  [by the preset]")
 @click.option("--filters-scale", "n_filters_scale", type=int, help="Width of the network.  [by the preset]")
 @click.option("--seed", type=int, help="Seed of weights, shuffling and split.  [42]")
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 @click.option("--strategy", help="How several processes train: ddp, ddp_spawn or fsdp.  [ddp]")
 @click.option("--precision", help="32-true, bf16-mixed or 16-mixed.  [by preset and device]")
 @settings_option
-@reading_options_of_training
+@reading_options
 @calibrate_option
 @click.option(
     "--no-held-out",
@@ -82,6 +82,7 @@ def command(
     config_file: Path | None,
     settings: dict[str, Any],
     reading: Reading,
+    dose: float | None,
     resume: bool,
     quiet: bool,
     **options: Any,
@@ -104,7 +105,7 @@ def command(
     from ptychopinn_backend.runs.scan_input import scan_input
     from ptychopinn_backend.seam.process_rank import is_first_process
 
-    named = {**settings, **given_options({**options, **reading_inputs(reading), "scans": scans})}
+    named = {**settings, **given_options({**options, "nphotons": dose, **reading_inputs(reading), "scans": scans})}
     request = request_of_command(
         TRAIN, config_file, named, default_preset=DEFAULT_PRESET, backend=backend, output=output
     )

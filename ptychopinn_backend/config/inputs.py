@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ptychopinn_backend.config.checks import require_choice, require_positive, require_positive_integer
-from ptychopinn_backend.config.reading import Reading, reading_of
+from ptychopinn_backend.config.reading import MEASUREMENTS, Reading, reading_of
 from ptychopinn_backend.errors import ConfigError
 
 TRAIN: Final = "train"
@@ -30,7 +30,7 @@ class InputConfig:
     dataset: Path | None = None
     """Folder of a data set on disk, made from the scans, or used as it is without scans."""
     measurement: str | None = None
-    """What the patterns hold, counts or amplitudes; None asks each file."""
+    """What the patterns hold: counts, amplitudes or normalized_amplitude; None asks each file."""
     reading: Mapping[str, Any] | None = None
     """What else is stated about the files, by the names of `Reading`; None asks each file."""
     preset: str | None = None
@@ -53,7 +53,7 @@ class InputConfig:
         if self.command is not None:
             require_choice("command", self.command, (TRAIN, PRETRAIN))
         if self.measurement is not None:
-            require_choice("measurement", self.measurement, ("counts", "amplitudes"))
+            require_choice("measurement", self.measurement, MEASUREMENTS)
         if self.reading is not None:
             object.__setattr__(self, "reading", dict(reading_of(self.reading).stated()))
         if self.calibrate is not None:

@@ -12,6 +12,8 @@ from ptychopinn_backend.config.checks import require_bool, require_choice
 from ptychopinn_backend.errors import ConfigError, nearest_name
 
 SCAN_INDEX_MEANINGS: Final = ("points", "objects", None)
+MEASUREMENTS: Final = ("counts", "amplitudes", "normalized_amplitude")
+"""What patterns may hold."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Reading:
     """How scan files are read; the defaults ask the file."""
 
     measurement: str | None = None
-    """'counts' or 'amplitudes'."""
+    """'counts', 'amplitudes', or 'normalized_amplitude' for amplitudes that were divided by an unknown number."""
     reader: str | None = None
     """Name of a format, where the file itself does not tell which it is."""
     positions: Path | None = None

@@ -149,7 +149,7 @@ class PtychoDataContainer:
             grouped: the dictionary; patterns that several groups share are stored once.
             probe: (N, N) or (mode, N, N).
             model: decides N, gridsize and probe_scale.
-            bad_pixels: (N, N), True = bad; None when all are good.
+            bad_pixels: (N, N), True = bad; None takes those of the dictionary.
 
         Returns:
             The same groups, with labels when the dictionary has them.
@@ -165,7 +165,10 @@ class PtychoDataContainer:
         _, first, rows = np.unique(nn_indices, return_index=True, return_inverse=True)
         rows = rows.reshape(nn_indices.shape).astype(np.int32)
         patterns = _rows_first(diffraction, first)
+        told = grouped.get("bad_pixels") if bad_pixels is None else bad_pixels
+        bad_pixels = None if told is None else np.asarray(told, np.bool_)
         if bad_pixels is not None:
+            require_shape("bad_pixels", bad_pixels, (model.N, model.N), "(N, N)")
             patterns[:, bad_pixels] = 0
         labels = None if grouped.get("Y") is None else _rows_first(np.asarray(grouped["Y"], np.complex64), first)
         scan = prepare_scan(patterns, probe, model, rows, bad_pixels, labels)
@@ -176,7 +179,7 @@ class PtychoDataContainer:
             scan_index=np.zeros(len(rows), np.int32),
             pattern_rows=rows,
             nn_indices=nn_indices,
-            object_index=np.zeros(len(rows), np.int32),
+            object_index=_object_index(grouped.get("object_index"), len(rows)),
             coords_true=coords,
             coords_nominal=coords if nominal is None else np.asarray(nominal, np.float64),
             factors=np.full(len(rows), scan.normalisation),
@@ -379,6 +382,15 @@ def _group_arrays() -> list[str]:
 def _require_model_size(N: int, model: ModelConfig) -> None:
     if N != model.N:
         raise misfit(N, model.N)
+
+
+def _object_index(values: Any, n_groups: int) -> IntArray:
+    """Return the object of every group; a dictionary without it is of one."""
+    if values is None:
+        return np.zeros(n_groups, np.int32)
+    numbers = np.asarray(values, np.int32)
+    require_shape("object_index", numbers, (n_groups,), "(group,)")
+    return numbers
 
 
 def _rows_first(grouped: AnyArray, rows: IntArray) -> AnyArray:

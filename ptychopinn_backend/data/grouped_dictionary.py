@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray, Float32Array
+from ptychopinn_backend.arrays import AnyArray, BoolArray, Float32Array, IntArray
 from ptychopinn_backend.data.grouping import Groups
 from ptychopinn_backend.data.labels import LabelledScan, label_patches
 from ptychopinn_backend.data.scaling import normalisation_factor
@@ -18,6 +18,14 @@ class MeasuredScan(LabelledScan, Protocol):
     @property
     def diff3d(self) -> Float32Array:
         """Far-field amplitudes (pattern, N, N)."""
+
+    @property
+    def scan_index(self) -> IntArray:
+        """Object every scan point belongs to (pattern,)."""
+
+    @property
+    def bad_pixels(self) -> BoolArray | None:
+        """(N, N), True = bad, or None."""
 
 
 def grouped_dictionary(raw: MeasuredScan, groups: Groups) -> dict[str, Any]:
@@ -42,6 +50,8 @@ def grouped_dictionary(raw: MeasuredScan, groups: Groups) -> dict[str, Any]:
         "X_full": diffraction * factor,
         "Y": None if labels is None else _channels_last(labels[member.reshape(groups.nn_indices.shape)]),
         "nn_indices": groups.nn_indices,
+        "object_index": raw.scan_index[groups.nn_indices[:, 0]],
+        "bad_pixels": raw.bad_pixels,
         "coords_nn": groups.coords_nn,
         "coords_offsets": groups.coords_offsets,
         "coords_relative": groups.coords_relative,

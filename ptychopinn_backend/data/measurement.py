@@ -24,13 +24,16 @@ _NAMES: Final = {
     "amplitudes": AMPLITUDES,
     "normalized_amplitude": AMPLITUDES,
 }
-_NORMALISED_DOMAIN: Final = "normalized_amplitude"
+NORMALISED_DOMAIN: Final = "normalized_amplitude"
+"""What the PyTorch options call amplitudes that are normalised."""
 STATED_PHOTONS: Final = "nphotons_of_patterns"
 """Key of metadata that says that the user states nphotons of these patterns."""
 # Squares of float32 amplitudes are off by about 1.2e-7 of their value; above 1e5 that no longer tells
 # whole numbers from others.
 _RELATIVE_ERROR: Final = 5e-7
 _LARGEST_TELLING_SQUARE: Final = 1e5
+_NESTED: Final = 3
+"""Levels of mappings within metadata that are looked through."""
 
 
 def measurement_name(value: Any, where: str) -> str:
@@ -58,7 +61,7 @@ def decide_measurement(
 
     Args:
         patterns: (pattern, N, N), real, finite, not negative at good pixels.
-        measurement: 'counts', 'amplitudes' or None.
+        measurement: a name of `measurement_name`, or None.
         metadata: of the file; its keys measurement, measurement_domain and nphotons are looked at.
         good_pixels: (N, N); only these pixels are looked at. None means all.
 
@@ -70,37 +73,66 @@ def decide_measurement(
     """
     stated = stated_measurement(measurement, metadata)
     pieces = (patterns[piece] for piece in pattern_slices(patterns))
-    return stated or seen_measurement(pieces, good_pixels, stated_photons(metadata))
+    return stated or seen_measurement(pieces, good_pixels, measurement, metadata)
 
 
 def stated_measurement(measurement: str | None, metadata: Mapping[str, Any]) -> str | None:
     """Return what patterns are said to be: the argument decides, then the metadata.
 
     Args:
-        measurement: 'counts', 'amplitudes' or None.
+        measurement: a name of `measurement_name`, or None.
         metadata: of the file; its keys measurement, measurement_domain and nphotons are looked at.
 
     Returns:
-        'counts' or 'amplitudes'; 'normalised' for amplitudes that are said to be normalised, or whose mean of photons
-        the user states; None when nothing is said.
+        'counts' or 'amplitudes'; 'normalised' for amplitudes that are said to be normalised and whose photons are
+        known. None when nothing is said, or when the values must tell whether amplitudes of known photons are
+        normalised.
 
     Raises:
         DataError: the argument or the metadata name something else.
     """
-    said: Any = measurement
-    found = None if measurement is None else measurement_name(measurement, "measurement")
-    for key in ("measurement", "measurement_domain"):
-        if found is None and metadata.get(key) is not None:
-            said, found = metadata[key], measurement_name(metadata[key], f"{key} in _metadata")
-    scaled = said == _NORMALISED_DOMAIN or metadata.get(STATED_PHOTONS) is not None
-    return NORMALISED if found == AMPLITUDES and scaled and stated_photons(metadata) is not None else found
+    said = _said(measurement, metadata)
+    if said != AMPLITUDES or stated_photons(metadata) is None:
+        return said
+    of_file = metadata.get("measurement")
+    domain = _anywhere(metadata, "measurement_domain") if of_file is None else of_file
+    if NORMALISED_DOMAIN in (measurement, domain):
+        return NORMALISED
+    # A file that names its unit, as those of this package do, may tell an nphotons that is not that of its patterns.
+    is_open = of_file is None or metadata.get(STATED_PHOTONS) is not None
+    return None if is_open else said
+
+
+def _said(measurement: str | None, metadata: Mapping[str, Any]) -> str | None:
+    """Return 'counts' or 'amplitudes' as the argument says, then the metadata; None where neither does."""
+    if measurement is not None:
+        return measurement_name(measurement, "measurement")
+    for key, value in (
+        ("measurement", metadata.get("measurement")),
+        ("measurement_domain", _anywhere(metadata, "measurement_domain")),
+    ):
+        if value is not None:
+            return measurement_name(value, f"{key} in _metadata")
+    return None
 
 
 def stated_photons(metadata: Mapping[str, Any]) -> float | None:
     """Return the mean photons of a pattern that metadata state; None where they state no number above 0."""
-    value = metadata.get("nphotons")
+    value = _anywhere(metadata, "nphotons")
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
     return float(value) if value is not None and is_number else None
+
+
+def _anywhere(metadata: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a key, also from mappings within, where these agree; None otherwise."""
+    if metadata.get(key) is not None:
+        return metadata[key]
+    found: list[Any] = []
+    level: list[Mapping[str, Any]] = [metadata]
+    for _ in range(_NESTED):
+        level = [inner for outer in level for inner in outer.values() if isinstance(inner, Mapping)]
+        found += [inner[key] for inner in level if inner.get(key) is not None]
+    return found[0] if found and all(value == found[0] for value in found) else None
 
 
 def restoring_factor(metadata: Mapping[str, Any], mean_photons: float) -> float:
@@ -117,27 +149,37 @@ def restoring_factor(metadata: Mapping[str, Any], mean_photons: float) -> float:
     return math.sqrt(wanted / mean_photons) if wanted is not None and mean_photons > 0 else 1.0
 
 
-def seen_measurement(pieces: Iterable[AnyArray], good_pixels: BoolArray | None, nphotons: float | None = None) -> str:
-    """Return what the values of patterns look like.
+def seen_measurement(
+    pieces: Iterable[AnyArray],
+    good_pixels: BoolArray | None,
+    measurement: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> str:
+    """Return what the values of patterns look like, where `stated_measurement` leaves it to them.
 
     Args:
         pieces: (pattern, N, N) each, real, finite, not negative at good pixels; together all patterns.
         good_pixels: (N, N); only these pixels are looked at. None means all.
-        nphotons: mean photons of a pattern, where they are known.
+        measurement: what the user says they are; None says nothing.
+        metadata: of the file.
 
     Returns:
         'counts' or 'amplitudes'. When they look like neither: 'normalised' where the photons are known, else
         'amplitudes' with one warning.
     """
+    told = metadata or {}
+    nphotons, are_amplitudes = stated_photons(told), _said(measurement, told) == AMPLITUDES
     found = _look_at_values(pieces, good_pixels)
     if found is None and nphotons is not None:
         tell(
             [
                 f"Patterns look like amplitudes divided by some number; they are brought to nphotons = {nphotons:.6g} "
-                "photons on average. --measurement states what else they are."
+                "photons on average. --measurement states what else they are, --nphotons another mean."
             ]
         )
         return NORMALISED
+    if are_amplitudes:
+        return AMPLITUDES
     if found is None:
         warnings.warn(
             "The patterns are neither whole numbers (counts) nor square roots of them (amplitudes); they are taken as "

@@ -17,7 +17,6 @@ from ptychopinn_backend.data.measurement import (
     restoring_factor,
     seen_measurement,
     stated_measurement,
-    stated_photons,
     to_amplitudes,
 )
 from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS, count_photons, counts_to_amplitudes, pattern_slices
@@ -84,7 +83,8 @@ def examine_scan(
 
     values = examiner.impossible_values(name, pieces)
     good = examiner.good & ~values.bad_pixels
-    kind = stated or seen_measurement(values.applied(pieces()), None if good.all() else good, stated_photons(metadata))
+    shown = values.applied(pieces())
+    kind = stated or seen_measurement(shown, None if good.all() else good, measurement, metadata)
     is_counted = kind == COUNTS or bool(metadata.get("measured_as_counts", False))
     verdict = examiner.verdict(values, pieces, are_amplitudes=kind != COUNTS, are_counted=is_counted)
     if verdict.bad_pixels is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array
 from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.findings.layout import PATTERN_AXIS_KEY
-from ptychopinn_backend.data.scan_index import check_scan_index, scan_index_note
+from ptychopinn_backend.data.scan_index import check_scan_index, scan_index_finding, scan_index_note
 from ptychopinn_backend.data.value_checks import require_finite, require_kind
 from ptychopinn_backend.errors import DataError, ScanWarning
 from ptychopinn_backend.files.npz import METADATA_KEY
@@ -48,16 +48,19 @@ def check_scan_facts(
     axis = metadata.get(PATTERN_AXIS_KEY)
     patterns = check_pattern_layout("diffraction", arrays["diffraction"], n_patterns, bad, axis)
     obj, unusable = check_object(arrays.get("objectGuess"))
+    numbers, meaning = arrays.get("scan_index"), metadata.get("scan_index")
+    index = check_scan_index(numbers, n_patterns, meaning, arrays.get("point_index"))
+    found = (unusable, scan_index_finding(numbers, meaning, index["point_index"]))
     fields = {
         "xcoords": columns,
         "ycoords": rows,
         "probeGuess": check_probe(arrays.get("probeGuess"), patterns.shape[1]),
-        **check_scan_index(arrays.get("scan_index"), n_patterns, metadata.get("scan_index"), arrays.get("point_index")),
+        **index,
         "objectGuess": obj,
         "bad_pixels": bad,
         **{name: check_positions(name, values, n_patterns) for name, values in start.items() if values is not None},
         "metadata": dict(metadata),
-        "findings": () if unusable is None else (unusable,),
+        "findings": tuple(finding for finding in found if finding is not None),
     }
     return fields, patterns
 

@@ -7,11 +7,16 @@ from typing import Final
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, IntArray
+from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.value_checks import require_kind, shown
 from ptychopinn_backend.errors import DataError
 
 _FEW_OBJECTS: Final = 2
 """Up to so many objects may have two scan points each."""
+_SURE_POINTS: Final = 0.9
+"""Values for each scan point above which they surely number the points."""
+_SURE_OBJECTS: Final = 8
+"""Scan points for each value above which they surely number objects."""
 
 
 def check_scan_index(
@@ -60,16 +65,45 @@ def scan_index_note(values: AnyArray | None, meaning: str | None, point_index: A
     Returns:
         The sentence.
     """
+    told = _decision(values, meaning, point_index)
+    return None if told is None or not told[1] else f"{told[0]} --scan-index {told[2]} states the other."
+
+
+def scan_index_finding(values: AnyArray | None, meaning: str | None, point_index: AnyArray | None) -> Finding | None:
+    """Return what was decided on `scan_index` where its values leave it open; None where they do not.
+
+    Args:
+        values: the key as in the file.
+        meaning: 'points' or 'objects' where it is stated.
+        point_index: what `check_scan_index` made of it.
+
+    Returns:
+        The finding.
+    """
+    told = _decision(values, meaning, point_index)
+    if told is None or told[1]:
+        return None
+    evidence = f"{told[0]} The numbers alone do not tell."
+    remedy = f"State it with --scan-index {told[2]} if that is wrong, or with scan_index in _metadata."
+    return Finding("scan-index", "metadata", "warning", evidence, remedy)
+
+
+def _decision(
+    values: AnyArray | None, meaning: str | None, point_index: AnyArray | None
+) -> tuple[str, bool, str] | None:
+    """Return what was decided in a sentence, whether it is sure, and the other meaning; None where nothing was."""
     if values is None or meaning is not None:
         return None
-    distinct = len(np.unique(values))
+    distinct, points = len(np.unique(values)), len(values)
     if distinct < 2:
         return None
-    taken, other = ("objects", "points") if point_index is None else ("points, of one object", "objects")
-    return (
-        f"scan_index has {distinct} values for {len(values)} scan points; they number the {taken}. "
-        f"--scan-index {other} states the other."
-    )
+    if point_index is None:
+        taken, other = "objects", "points"
+        is_sure = distinct <= _FEW_OBJECTS or points >= _SURE_OBJECTS * distinct
+    else:
+        taken, other, is_sure = "points, of one object", "objects", distinct >= _SURE_POINTS * points
+    sentence = f"scan_index has {distinct} values for {points} scan points; they are taken to number the {taken}."
+    return sentence, is_sure, other
 
 
 def _whole_numbers(name: str, array: AnyArray, n_patterns: int) -> IntArray:

@@ -13,10 +13,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from ptychopinn_backend.config.checks import require_positive_integer
+from ptychopinn_backend.config.execution import ExecutionConfig
+from ptychopinn_backend.config.training import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.yaml_file import SECTIONS, is_option, load_yaml_config, options_from_mapping
 from ptychopinn_backend.errors import ConfigError, nearest_name
 from ptychopinn_backend.legacy import option_sets
 from ptychopinn_backend.legacy.option_fates import FLAT, TORCH, Fate
+from ptychopinn_backend.legacy.option_layout import SETS, laid_out
+from ptychopinn_backend.legacy.possible_values import (
+    bring_to_possible,
+    check_group_size,
+    refuse_arrays,
+    take_clip_of_zero,
+)
 from ptychopinn_backend.legacy.result_options import ASSEMBLIES
 from ptychopinn_backend.legacy.translation import (
     execution_fields,
@@ -26,14 +35,6 @@ from ptychopinn_backend.legacy.translation import (
     training_fields,
 )
 
-SETS: Final[Mapping[str, type[Any]]] = {
-    "data": option_sets.DataConfig,
-    "model": option_sets.ModelConfig,
-    "training": option_sets.TrainingConfig,
-    "inference": option_sets.InferenceConfig,
-    "datagen": option_sets.DatagenConfig,
-}
-"""Section -> option set."""
 _PAGE: Final = "docs/migration.md"
 _CROPS: Final = ("stitch_crop_size", "middle_trim")
 """Options that say how much of a patch is stitched, the stronger one first."""
@@ -44,6 +45,16 @@ _OF_SPEED: Final = {
 }
 _SHOWN: Final = 40
 """Longest value in a warning."""
+_TRAINED: Final = ("data", "model", "training")
+"""Sections that say how to train."""
+_OF_THE_RUN: Final = ("N", "output_dir", "train_data_file", "test_data_file")
+"""Options whose defaults nobody means: the scan and the command say them."""
+_OURS: Final[Mapping[str, Any]] = {
+    item.name: item.default
+    for owner in (ModelConfig, TrainingConfig, ExecutionConfig)
+    for item in fields(owner)
+    if item.name not in _OF_THE_RUN
+}
 
 
 @dataclass(frozen=True)
@@ -72,8 +83,8 @@ class OptionFile:
             sentences.append(f"'{path}' holds options that have no effect here: {', '.join(self.left_out)}.")
         if of_results:
             sentences.append(
-                f"'{path}' says {', '.join(of_results)} of the reconstruction; give it to 'ptychopinn infer', or the "
-                "file to 'ptychopinn ptycho-train'."
+                f"'{path}' says {', '.join(of_results)} of the reconstruction; give the file to 'ptychopinn "
+                "ptycho-inference --config', or to 'ptychopinn ptycho-train --do_stitching --config'."
             )
         if sentences:
             warnings.warn(f"{' '.join(sentences)} {_PAGE} says of each option why.", UserWarning, stacklevel=2)
@@ -92,10 +103,23 @@ def read_option_file(path: str | Path) -> OptionFile:
         FileNotFoundError: the file does not exist.
         ConfigError: it cannot be read, an option is unknown, has an invalid value, or is refused.
     """
-    content = read_content(path)
-    if is_option_sets(content, Path(path)):
-        return translated_sets(sections_of(content))
-    return translated_flat(content)
+    found = laid_out(read_content(path), is_json=Path(path).suffix.lower() == ".json")
+    if not found.sections:
+        return translated_flat(found.core)
+    theirs = translated_sets(found.sections, is_whole=found.is_torch)
+    if not found.core:
+        return theirs
+    core, stated = translated_flat(found.core), translated_sets(found.sections).options
+    for name, value in core.options.items():
+        if stated.get(name, value) != value and name != "backend":
+            raise ConfigError(
+                f"{name} is given twice, as {value!r} and by the option sets as {stated[name]!r}. Keep one of them."
+            )
+    # Single options of the sets do not make a file one of PyTorch.
+    options = {name: value for name, value in theirs.options.items() if found.is_torch or name != "backend"}
+    return OptionFile(
+        {**options, **core.options}, {**theirs.results, **core.results}, found.is_torch, theirs.left_out + core.left_out
+    )
 
 
 def read_content(path: str | Path) -> dict[str, Any]:
@@ -123,71 +147,6 @@ def read_content(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"'{file}' must hold an object of sections. Write {{\"data\": {{...}}, ...}}.")
     return content
-
-
-def section_name(name: str) -> str:
-    """Return the section that a key of a file means: 'data', 'data_config' and 'DataConfig' are one.
-
-    Args:
-        name: the key.
-
-    Returns:
-        Name of the section, or the key where it is none.
-    """
-    short = name.removesuffix("_config").removesuffix("Config").lower()
-    return short if short in SETS else name
-
-
-def is_option_sets(content: Mapping[str, Any], path: Path | None = None) -> bool:
-    """Return whether a file holds the option sets of PyTorch.
-
-    Args:
-        content: of the file.
-        path: of the file; one in JSON with nothing but sections that both have counts as theirs.
-
-    Returns:
-        True for sections with options of PyTorch, or such options without sections.
-    """
-    names = {str(name): section_name(str(name)) for name in content}
-    if content and all(section in SETS for section in names.values()):
-        own = all(name in SECTIONS for name in names)
-        inner = [str(option) for value in content.values() if isinstance(value, dict) for option in value]
-        is_json = path is not None and path.suffix.lower() == ".json"
-        return not own or is_json or not all(is_option(option) or option in FLAT for option in inner)
-    if any(isinstance(value, dict) for value in content.values()):
-        return False
-    known = {name for fates in TORCH.values() for name in fates}
-    foreign = [name for name in names if not is_option(name) and name not in FLAT]
-    return bool(foreign) and all(name in known for name in foreign)
-
-
-def sections_of(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return option sets by section, also where a file has none and an option is in the first set that knows it.
-
-    Args:
-        content: of a file that `is_option_sets`.
-
-    Returns:
-        Section -> option -> value.
-
-    Raises:
-        ConfigError: a section or an option is unknown.
-    """
-    sections: dict[str, dict[str, Any]] = {}
-    for name, value in content.items():
-        section = section_name(str(name))
-        if section in SETS:
-            if not isinstance(value, dict):
-                raise ConfigError(
-                    f'{name} = {value!r}, but a file must hold an object of sections. Write {{"data": {{...}}, ...}}.'
-                )
-            sections.setdefault(section, {}).update(value)
-            continue
-        home = next((section for section, fates in TORCH.items() if name in fates), None)
-        if home is None:
-            raise ConfigError(f"'{name}' is not a section of option sets.{nearest_name(str(name), SETS)} See {_PAGE}.")
-        sections.setdefault(home, {})[str(name)] = value
-    return sections
 
 
 def known_options(section: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -231,11 +190,12 @@ def _parted(rest: Mapping[str, Any], fates: Mapping[str, Fate]) -> list[str]:
     return sorted(left_out, key=lambda text: " = " not in text)
 
 
-def translated_sets(sections: Mapping[str, Mapping[str, Any]]) -> OptionFile:
-    """Translate option sets of PyTorch, as far as they are given.
+def translated_sets(sections: Mapping[str, Mapping[str, Any]], *, is_whole: bool = False) -> OptionFile:
+    """Translate option sets of PyTorch.
 
     Args:
         sections: section -> option -> value, of any branch.
+        is_whole: they are all that says how to train, so that options left out have the defaults they have there.
 
     Returns:
         What they say.
@@ -255,11 +215,29 @@ def translated_sets(sections: Mapping[str, Mapping[str, Any]]) -> OptionFile:
         left_out += _parted(rest, TORCH[section])
     if sections.get("datagen"):
         left_out += [f"{name} (for 'ptychopinn simulate')" for name in given["datagen"]]
-    changed_first = sorted(left_out, key=lambda text: " = " not in text)
-    return OptionFile(_training_of(given), _results_of(given["inference"]), True, tuple(changed_first))
+    refuse_arrays(given["model"])
+    whole = given
+    if is_whole and any(sections.get(section) for section in _TRAINED):
+        whole = {**given, **{name: {**option_sets.default_options(SETS[name]), **given[name]} for name in _TRAINED}}
+    check_group_size(given, whole["data"])
+    options, notes = _training_of(given)
+    if whole is not given:
+        options = {**_differing(_training_of(whole)[0]), **options}
+    changed_first = sorted(left_out + notes, key=lambda text: " = " not in text)
+    return OptionFile(options, _results_of(given["inference"]), True, tuple(changed_first))
 
 
-def _training_of(given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _differing(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options whose values are not the defaults here, and the network, which a preset would choose."""
+    return {
+        name: value
+        for name, value in options.items()
+        if name in _OURS and (name == "architecture" or value != _OURS[name])
+    }
+
+
+def _training_of(given: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """Return options of a training, and what could be taken only in part, for a warning."""
     data, model, training = given["data"], given["model"], given["training"]
     options = {
         **model_fields(data, model),
@@ -271,17 +249,21 @@ def _training_of(given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         options["gridsize"] = gridsize(data["grid_size"])
     if options.get("nphotons") == option_sets.DataConfig.nphotons:
         del options["nphotons"]
-    if options.get("accelerator") == option_sets.TrainingConfig.device:
-        options["accelerator"] = "auto"
+    if options.get("nll_weight") == 0:
+        # Without the likelihood, what is left of their loss is the error of the amplitudes.
+        options |= {"mae_weight": 1.0, "torch_loss_mode": "poisson"}
     # These change the time a run takes and no result; the defaults there are slower here.
     for name, usual in _OF_SPEED.items():
         if options.get(name) == usual:
             del options[name]
     if data.get("measurement_domain") == "normalized_amplitude":
-        options["measurement"] = "amplitudes"
+        options["measurement"] = "normalized_amplitude"
     if training.get("training_directories"):
         options["scans"] = list(training["training_directories"])
-    return {name: value for name, value in options.items() if value is not None}
+    notes = bring_to_possible(options)
+    if options.get("accelerator") == option_sets.TrainingConfig.device:
+        options["accelerator"] = "auto"
+    return {name: value for name, value in options.items() if value is not None}, notes
 
 
 def _results_of(inference: Mapping[str, Any]) -> dict[str, Any]:
@@ -320,6 +302,7 @@ def translated_flat(content: Mapping[str, Any]) -> OptionFile:
     taken |= _renamed(foreign, taken)
     if "logger_backend" in taken and taken["logger_backend"] is None:
         taken["logger_backend"] = "none"
+    take_clip_of_zero(taken)
     rest = {name: value for name, value in foreign.items() if name in FLAT and not FLAT[name].becomes}
     left_out = tuple(_parted(rest, FLAT))
     return OptionFile(taken, _results_of_flat(foreign), False, left_out)

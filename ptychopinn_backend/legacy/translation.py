@@ -86,10 +86,9 @@ def model_fields(data: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str,
         found["probe_mask"] = _has_mask(model.get("probe_mask")) or model.get("probe_mask_tensor") is not None
     if "use_shared_decoder" in model:
         found["shared_decoder"] = model["use_shared_decoder"]
-    fraction = model.get("decoder_last_c_outer_fraction", ModelConfig.decoder_last_c_outer_fraction)
-    if fraction != ModelConfig.decoder_last_c_outer_fraction:
+    if "decoder_last_c_outer_fraction" in model:
         maps = LAST_DECODER_MAPS * found.get("n_filters_scale", config.ModelConfig.n_filters_scale)
-        found["border_maps"] = min(max(1, round(fraction * maps)), maps - 1)
+        found["border_maps"] = min(max(1, round(model["decoder_last_c_outer_fraction"] * maps)), maps - 1)
     return found
 
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 from ptychopinn_backend.config.checks import require_non_negative_integer, require_positive_integer
 from ptychopinn_backend.data.simulation.spec import SimulationConfig
 from ptychopinn_backend.errors import ConfigError, nearest_name
-from ptychopinn_backend.legacy.option_files import read_content, section_name
+from ptychopinn_backend.legacy.option_files import read_content
+from ptychopinn_backend.legacy.option_layout import section_name
 from ptychopinn_backend.legacy.result_options import core_simulation_plan, is_core_simulation
 from ptychopinn_backend.torch_configs import load_option_sets, to_simulation_plan
 

@@ -106,6 +106,21 @@ def test_the_loader_splits_groups(scan: RawData) -> None:
     np.testing.assert_array_equal(np.concatenate([train.X, test.X]), whole.X)
 
 
+def test_the_loader_keeps_objects_and_bad_pixels(scan: RawData) -> None:
+    bad = np.zeros((32, 32), bool)
+    bad[3, 4] = True
+    two = replace(scan, scan_index=np.repeat([0, 7], 15).astype(np.int32), bad_pixels=bad)
+    grouped = two.generate_grouped_data(32, K=6, nsamples=20, seed=0, gridsize=2)
+    loaded = legacy.loader.load(lambda: grouped, scan.probeGuess, None, False)
+    expected = two.scan_index[loaded.nn_indices]
+    assert set(loaded.object_index.tolist()) == {0, 7}
+    assert (expected == loaded.object_index[:, np.newaxis]).all()
+    np.testing.assert_array_equal(loaded.scans[0].valid_pixels == 0, bad)
+    assert (loaded.X[:, 3, 4] == 0).all()
+    with pytest.raises(DataError, match=r"object_index has shape \(3,\)"):
+        legacy.loader.load(lambda: {**grouped, "object_index": [0, 0, 0]}, scan.probeGuess, None, False)
+
+
 def test_what_the_loader_cannot_use_is_refused(scan: RawData) -> None:
     grouped = scan.generate_grouped_data(32, nsamples=10, seed=0, gridsize=1)
     load = legacy.loader.load

@@ -14,6 +14,7 @@ from ptychopinn_backend.cli import main
 
 from ..archive.foreign import keras_models, torch_models
 from ..archive.foreign.keras_models import KerasVariant
+from ..archive.foreign.test_saved_model import members as saved_members
 from ..archive.foreign.torch_models import TorchVariant
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras")
@@ -22,6 +23,7 @@ SMALL = ("--backend", "pytorch", "--accelerator", "cpu", "--quiet")
 
 KINDS = {
     "keras": ("a TensorFlow archive of PtychoPINN", 812.5),
+    "saved model": ("a TensorFlow archive of PtychoPINN from before August 2025", 812.5),
     "torch": ("a PyTorch archive of PtychoPINN", 812.5),
     "checkpoint": ("a Lightning checkpoint of ptychopinn-torch", 10000.0),
 }
@@ -41,6 +43,11 @@ def old(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if kind == "keras":
         variant = KerasVariant(N=32, gridsize=2)
         members = keras_models.members(keras_models.build(variant), variant, tmp_path_factory.mktemp("x"))
+        keras_models.write(folder / "wts.h5.zip", members)
+        return folder
+    if kind == "saved model":
+        variant = KerasVariant(N=32, gridsize=2)
+        members = saved_members(keras_models.build(variant), variant, tmp_path_factory.mktemp("x"))
         keras_models.write(folder / "wts.h5.zip", members)
         return folder
     network = TorchVariant(N=32, gridsize=2)
@@ -108,7 +115,7 @@ def test_python_opens_it(kind: str, old: Path) -> None:
         trained, restored = load_inference_bundle(old, backend="pytorch")
         assert trained.model == model.config
         assert (restored["N"], restored["intensity_scale"]) == (32, KINDS[kind][1])
-        assert kind != "keras" or restored["probe"].shape == (32, 32, 1)
+        assert kind not in ("keras", "saved model") or restored["probe"].shape == (32, 32, 1)
         assert params.get("bigN") == 36
     finally:
         params.restore(before)

@@ -275,7 +275,7 @@ def test_sections_may_be_absent_or_end_in_config(tmp_path: Path) -> None:
         ("{", "is not valid JSON (Expecting property name"),
         ("[1]", "must hold an object of sections. Write {"),
         ('{"data": 3}', "must hold an object of sections. Write {"),
-        ('{"dat": {}}', "'dat' is not a section of option sets. Did you mean 'data'?"),
+        ('{"dat": {}}', "'dat' is not a section of option sets, nor an option. Did you mean 'data'?"),
         ('{"data": {"Nn": 64}}', "'Nn' is not an option of DataConfig. Did you mean 'N'?"),
         ('{"model": {"mode": "x"}}', "mode = 'x' is not one of 'Unsupervised', 'Supervised'."),
     ],

@@ -181,7 +181,9 @@ def test_translation_of_one_model_option(name: str, row: tuple[Any, str, Any]) -
         translated = to_model_config(replace(DataConfig(), **{name: value}), ModelConfig())
     else:
         translated = to_model_config(DataConfig(), replace(ModelConfig(), **{name: value}))
-    assert translated == replace(to_model_config(DataConfig(), ModelConfig()), **{target: expected})
+    # An eighth of the maps makes the border.
+    border = {"border_maps": 4} if name == "n_filters_scale" else {}
+    assert translated == replace(to_model_config(DataConfig(), ModelConfig()), **{target: expected, **border})
 
 
 def test_stages_decide_on_the_epochs() -> None:

@@ -190,6 +190,7 @@ def test_params_cfg_equals_direct_construction() -> None:
             probe_mask=True,
             probe_scale=2.0,
             cbam_encoder=True,
+            border_maps=8,
         ),
         train_data_file=Path("train.npz"),
         test_data_file=Path("test.npz"),

@@ -11,7 +11,7 @@ from ptychopinn_backend.physics.object_patches import extract_patches
 
 KEYS = {
     "diffraction", "X_full", "Y", "nn_indices", "coords_nn", "coords_offsets", "coords_relative", "coords_start_nn",
-    "coords_start_offsets", "coords_start_relative", "objectGuess",
+    "coords_start_offsets", "coords_start_relative", "objectGuess", "object_index", "bad_pixels",
 }  # fmt: skip
 
 

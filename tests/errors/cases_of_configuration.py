@@ -70,6 +70,24 @@ CASES = (
         text("options.json", '{"data_config": {"grid_sise": [2, 2]}}'),
     ),
     Case(
+        "An option file holds a mask as an array",
+        (*TRAIN, "--config", "options.json"),
+        "the mask on the probe is a circle here",
+        text("options.json", '{"model_config": {"probe_mask_tensor": [[1.0, 0.0], [0.0, 1.0]]}}'),
+    ),
+    Case(
+        "An option file states two group sizes",
+        (*TRAIN, "--config", "options.json"),
+        "C_model = 1 contradicts grid_size = (2, 2)",
+        text("options.json", '{"data_config": {"grid_size": [2, 2]}, "model_config": {"C_model": 1}}'),
+    ),
+    Case(
+        "An option file says the same in two ways",
+        (*TRAIN, "--config", "options.json"),
+        "nepochs is given twice",
+        text("options.json", '{"training_config": {"epochs": 3, "device": "cpu"}, "nepochs": 4}'),
+    ),
+    Case(
         "An option file is no JSON",
         (*TRAIN, "--config", "options.json"),
         "is not valid JSON",

@@ -86,6 +86,13 @@ CASES = (
     _warned("The phase of the probe is lost", CONVERT, "probe is real", probeGuess=np.abs),
     _warned("The probe has another scale", CONVERT, "The probe holds", probeGuess=lambda old: old * 100),
     _warned("The object is a stack", CONVERT, "one object plane", objectGuess=np.ones((2, 40, 40))),
+    _warned(
+        "scan\\_index may number objects or points",
+        CONVERT,
+        "The numbers alone do not tell",
+        _metadata=None,
+        scan_index=np.arange(24) // 3,
+    ),
     _warned("The metadata are no JSON", CONVERT, "not JSON text", _metadata="{broken"),
     Case(
         "Half of the positions are interpolated",

@@ -9,8 +9,11 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any, Final
+
+from ptychopinn_backend.legacy.option_files import OptionFile, read_option_file
 
 FULL_LIST: Final = Path(__file__).parents[3] / "shared" / "legacy" / "option_fields.json"
 COPY: Final = Path(__file__).parent / "option_fields.json"
@@ -60,6 +63,19 @@ def value_of(default: str) -> Any:
     text = wrapped[1] if wrapped else default
     value = _CALLS[text] if text in _CALLS else ast.literal_eval(text)
     return list(value) if isinstance(value, tuple) else value
+
+
+def written(folder: Path, content: Any, name: str = "options.json") -> Path:
+    file = folder / name
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return file
+
+
+def read_quietly(path: Path) -> OptionFile:
+    """Read a file and let it warn, which is not what is tested."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return read_option_file(path)
 
 
 if __name__ == "__main__":

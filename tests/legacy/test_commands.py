@@ -19,10 +19,8 @@ import pytest
 from ptychopinn_backend.archive import read_archive
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.cli.launchers import install_launchers, remove_launchers
-from ptychopinn_backend.cli.legacy_flags import LegacyCall, inference_words, read_call, training_words
 from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.errors import ConfigError
-from ptychopinn_backend.legacy.option_files import read_option_file
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
 
 pytestmark = pytest.mark.filterwarnings("default:.* that have no effect here:UserWarning")
@@ -124,57 +122,18 @@ def test_the_log_holds_details_and_the_terminal_does_not(trained: Path) -> None:
     assert not [item for item in logging.getLogger("ptychopinn_backend").handlers if hasattr(item, "baseFilename")]
 
 
-def words_of(*words: str) -> list[str]:
-    return training_words(read_call(["--train_data_file", "a.npz", *words], read_option_file))[4:]
-
-
-PLAIN = ["--preset", "legacy", "--calibrate", "never"]
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        ("--nepochs 5 --gridsize 2 --batch_size 4", ["--epochs", "5", "--gridsize", "2", "--batch-size", "4"]),
-        ("--nepochs=5", ["--epochs", "5"]),
-        ("--n_images 64", ["--groups", "64"]),
-        ("--n_images 64 --n_groups 32", ["--groups", "32"]),
-        ("--neighbor_count 7 --nphotons 1e6", ["--neighbors", "7", "--photons", "1000000.0"]),
-        ("--sequential_sampling", ["--set", "sequential_sampling=true"]),
-        ("--probe_trainable False", ["--set", "probe_trainable=false"]),
-        ("--backend pytorch --architecture fno", ["--backend", "pytorch", "--architecture", "fno"]),
-        ("--n_subsample 10 --subsample_seed 3", ["--set", "n_subsample=10", "--set", "subsample_seed=3"]),
-        ("--torch-accelerator cpu --torch-learning-rate 1e-4", ["--accelerator", "cpu", "--learning-rate", "0.0001"]),
-        ("--torch-scheduler WarmupCosine", ["--set", "scheduler=WarmupCosine"]),
-        ("--torch-logger none --torch-deterministic", ["--set", "logger_backend=none", "--set", "deterministic=true"]),
-        ("--torch-plateau-min-lr 1e-6", ["--set", "plateau_min_lr=1.0e-06"]),
-        ("--torch-recon-log-fixed-indices 0 5 9", ["--set", "recon_log_fixed_indices=[0, 5, 9]"]),
-        ("--torch-recon-log-fixed-indices 3", ["--set", "recon_log_fixed_indices=[3]"]),
-        (
-            "--torch-accumulate-grad-batches 2 --torch-num-workers 0",
-            ["--set", "accum_steps=2", "--set", "num_workers=0"],
-        ),
-        ("--max_epochs 3 --no-deterministic", ["--epochs", "3", "--set", "deterministic=false"]),
-        (
-            "--disable-checkpointing --early-stop-patience 4",
-            ["--set", "enable_checkpointing=false", "--set", "early_stop_patience=4"],
-        ),
-        ("--torch-loss-mode mae", ["--set", "torch_loss_mode=mae"]),
-        ("--probe-mask --probe-mask-diameter 20", ["--set", "probe_mask=true", "--set", "probe_mask_diameter=20"]),
-        ("--measurement-domain normalized_amplitude", ["--measurement", "amplitudes"]),
-    ],
-)
-def test_flags_of_the_original(flags: str, expected: list[str]) -> None:
-    found = words_of(*flags.split())
-    rest = [word for word in found if word not in PLAIN]
-    assert sorted(rest) == sorted(expected)
-
-
-def test_words_win_over_the_file_and_the_file_over_the_defaults(old_config: Path) -> None:
-    with pytest.warns(UserWarning, match="no effect here: data_source"):
-        found = words_of("--config", str(old_config), "--gridsize", "1", "--n_images", "9")
-    assert found[found.index("--gridsize") + 1] == "1"
-    assert found[found.index("--groups") + 1] == "9"
-    assert found[found.index("--epochs") + 1] == "1"
+def test_the_experiment_of_a_folder_is_stitched(
+    trained: Path, old_scan: Path, old_config: Path, tmp_path: Path
+) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for name in ("a.npz", "b.npz"):
+        (scans / name).write_bytes(old_scan.read_bytes())
+    words = ["--train_data_file", str(old_scan), "--test_data_file", str(scans), "--output_dir", str(tmp_path / "out")]
+    stitched = ["--do_stitching", "--experiment_number", "1", "--quiet", *CPU]
+    assert main(["ptycho-train", *words, "--config", str(old_config), *stitched]) == 0
+    made_of = Reconstruction.load_npz(tmp_path / "out" / "reconstruction.npz").info["inputs"]
+    assert "b.npz" in [Path(file["name"]).name for file in made_of]
 
 
 def test_json_option_sets_train(old_scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,19 +155,29 @@ def test_json_option_sets_train(old_scan: Path, tmp_path: Path, capsys: pytest.C
     words = ["train", str(old_scan), "-o", str(tmp_path / "again"), "--config", str(file), "--quiet"]
     assert main([*words, "--preset", "legacy", "--calibrate", "never"]) == 0
     said = capsys.readouterr().err
-    assert re.search(r"says crop_px = 16, window = 3, .*assembly = central of the reconstruction; give it to", said)
+    assert re.search(
+        r"says crop_px = 16, window = 3, .*assembly = central of the reconstruction; give the file to 'ptychopinn",
+        said,
+    )
 
 
-def call(*words: str) -> LegacyCall:
-    return read_call(words, read_option_file)
-
-
-def test_the_words_of_a_reconstruction() -> None:
-    asked = call("--n_images", "30", "--n_subsample", "20", "--subsample_seed", "4", "--patch-weighting", "uniform")
-    words = inference_words(asked, Path("m"), Path("s.npz"), Path("o"))
-    assert words[:5] == ["infer", "m", "s.npz", "-o", "o"]
-    expected = ["--calibrate", "never", "--groups", "30", "--subsample", "20", "--seed", "4", "--assembly", "central"]
-    assert sorted(words[5:]) == sorted(expected)
+def test_option_sets_of_the_amplitude_error_train(old_scan: Path, tmp_path: Path) -> None:
+    sets = {
+        "data_config": {"grid_size": [1, 1]},
+        "model_config": {"loss_function": "MAE", "n_filters_scale": 1},
+        "training_config": {"nll": False, "epochs": 1, "device": "cpu", "n_groups": 8},
+    }
+    file = tmp_path / "options.json"
+    file.write_text(json.dumps(sets))
+    words = ["--train_data_file", str(old_scan), "--output_dir", str(tmp_path / "out"), "--config", str(file)]
+    assert main(["ptycho-train", *words, "--quiet"]) == 0
+    content = read_archive(tmp_path / "out")
+    assert (content.training.mae_weight, content.training.nll_weight) == (1.0, 0.0)
+    assert (content.model.cbam_encoder, content.model.amp_activation, content.training.neighbor_count) == (
+        True,
+        "swish",
+        6,
+    )
 
 
 def test_points_are_left_out(trained: Path, old_scan: Path, tmp_path: Path) -> None:
@@ -217,33 +186,55 @@ def test_points_are_left_out(trained: Path, old_scan: Path, tmp_path: Path) -> N
     assert Reconstruction.load_npz(tmp_path / "reconstruction.npz").info["n_patterns"] == 20
 
 
-def test_a_run_of_mlflow_names_its_model() -> None:
-    run = "0123456789abcdef0123456789abcdef"
-    assert call("--run_id", run).command["model_path"] == f"runs:/{run}"
+PHOTONS = 2.5e4
 
 
-def test_flags_without_effect_are_named_once() -> None:
-    with pytest.warns(UserWarning, match="Flags without effect here") as warned:
-        call("--debug_dump", "--varpro-scaling", "--log-patch-stats")
-    (said,) = [str(item.message) for item in warned]
-    assert re.search(r"--debug_dump: what .*, --log_patch_stats = True.*--varpro_scaling", said)
+@pytest.fixture(scope="module")
+def normalised_scan(old_scan: Path) -> Path:
+    """The same scan, its amplitudes divided by a number that nobody remembers."""
+    with np.load(old_scan, allow_pickle=True) as members:
+        patterns = (np.sqrt(members["diffraction"]) / 37.3).astype(np.float32)
+        members = {**members, "diffraction": patterns}
+    file = old_scan.parent / "normalised.npz"
+    np.savez(file, **members)
+    return file
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["--nepoch", "3"], r"--nepoch is not a flag\. Did you mean 'nepochs'"),
-        (["scan.npz"], r"'scan\.npz' belongs to no flag\. Write --name value"),
-        (["--gridsize", "["], r"--gridsize \[ cannot be read as a value"),
-        (
-            ["--physics_forward_mode", "rectangular_scaled"],
-            "physics_forward_mode = 'rectangular_scaled' is not offered",
-        ),
-    ],
-)
-def test_wrong_flags(words: list[str], expected: str) -> None:
-    with pytest.raises(ConfigError, match=expected):
-        call(*words)
+def counted(folder: Path) -> float:
+    """Return the mean counts of the patterns that a reconstruction was made of."""
+    counts = Reconstruction.load_npz(folder / "reconstruction.npz").pattern_counts
+    assert counts is not None
+    return float(counts.mean())
+
+
+def test_photons_of_the_command_give_the_counts_of_normalised_patterns(
+    normalised_scan: Path, old_config: Path, tmp_path: Path
+) -> None:
+    scan, output = str(normalised_scan), str(tmp_path)
+    words = ["--train_data_file", scan, "--test_data_file", scan, "--output_dir", output, "--config", str(old_config)]
+    assert main(["ptycho-train", *words, "--nphotons", str(PHOTONS), "--do_stitching", "--quiet", *CPU]) == 0
+    assert counted(tmp_path) == pytest.approx(PHOTONS, rel=1e-4)
+    assert read_archive(tmp_path).training.nphotons == PHOTONS
+
+
+def test_photons_of_an_option_file_give_the_counts_of_normalised_patterns(
+    trained: Path, normalised_scan: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "old.yaml"
+    config.write_text(f"nphotons: {PHOTONS}\n")
+    words = ["--model_path", str(trained), "--test_data", str(normalised_scan), "--output_dir", str(tmp_path)]
+    assert main(["ptycho-inference", *words, "--config", str(config), "--quiet", *CPU]) == 0
+    assert counted(tmp_path) == pytest.approx(PHOTONS, rel=1e-4)
+
+
+def test_train_and_infer_are_told_the_photons_of_normalised_patterns(normalised_scan: Path, tmp_path: Path) -> None:
+    scan, device = str(normalised_scan), ["--backend", "pytorch", "--accelerator", "cpu", "-q"]
+    told = ["--nphotons", str(PHOTONS), "--calibrate", "never"]
+    small = ["--preset", "legacy", "--epochs", "1", "--filters-scale", "1", "--groups", "8"]
+    assert main(["train", scan, "-o", str(tmp_path / "model"), *told, *small, *device]) == 0
+    assert read_archive(tmp_path / "model").training.nphotons == pytest.approx(PHOTONS, rel=1e-4)
+    assert main(["infer", str(tmp_path / "model"), scan, "-o", str(tmp_path / "result"), *told, *device]) == 0
+    assert counted(tmp_path / "result") == pytest.approx(PHOTONS, rel=1e-4)
 
 
 @pytest.mark.parametrize(

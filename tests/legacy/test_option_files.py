@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from ptychopinn_backend.cli import main
 from ptychopinn_backend.config.yaml_file import is_option, run_config
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.legacy.option_fates import CORE, FLAT, TORCH, Fate
-from ptychopinn_backend.legacy.option_files import OptionFile, read_option_file
-from ptychopinn_backend.runs.simulation_plan import read_plan
+from ptychopinn_backend.legacy.option_files import read_option_file
 from ptychopinn_backend.torch_configs import (
     DataConfig,
-    DatagenConfig,
     InferenceConfig,
     load_option_sets,
     to_inference_config,
     to_model_config,
     to_reconstruct_options,
-    to_simulation_plan,
 )
 
-from .option_fields import FULL_LIST, SECTIONS, known_fields, listed_fields
+from .option_fields import FULL_LIST, SECTIONS, known_fields, listed_fields, read_quietly, written
 from .option_table import BEGIN, END, PAGE, fate_of, table
 
 FIELDS = known_fields()
@@ -41,19 +35,6 @@ FLAT_FIELDS = [
     if option != "model"
 ]
 WITHOUT_DEFAULT = {"model_path": "wts.h5.zip", "test_data_file": "scan.npz"}
-
-
-def written(folder: Path, content: Any, name: str = "options.json") -> Path:
-    file = folder / name
-    file.write_text(json.dumps(content), encoding="utf-8")
-    return file
-
-
-def read_quietly(path: Path) -> OptionFile:
-    """Read a file and let it warn, which is not what is tested."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return read_option_file(path)
 
 
 @pytest.mark.skipif(not FULL_LIST.is_file(), reason="the full list of options is not at hand")
@@ -87,7 +68,7 @@ def test_every_option_of_pytorch_loads_with_its_default(name: str, option: str, 
             assert not [text for text in found.left_out if not text.endswith("(for 'ptychopinn simulate')")]
         else:
             assert found.left_out == (option,)
-            assert not set(found.options) - {"backend"}
+            assert set(found.options) <= {"backend", *THEIRS}
         sets = load_quietly(file)
         assert sets._fields == tuple(SECTIONS.values())
 
@@ -143,9 +124,19 @@ def test_a_whole_dump_is_read_with_one_warning(tmp_path: Path) -> None:
     assert run_config({name: value for name, value in found.options.items() if name != "n_groups"})
 
 
+THEIRS = {
+    "architecture": "cnn",
+    "gridsize": 2,
+    "neighbor_count": 6,
+    "amp_activation": "silu",
+    "cbam_encoder": True,
+    "border_maps": 8,
+    "intensity_scale_trainable": False,
+}
+"""What options that such a file leaves out are there, where it is something else here."""
 TRANSLATED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"data": {"grid_size": [3, 3], "N": 128, "K": 9}}, {"gridsize": 3, "N": 128, "neighbor_count": 9}),
-    ({"data": {"measurement_domain": "normalized_amplitude"}}, {"measurement": "amplitudes"}),
+    ({"data": {"measurement_domain": "normalized_amplitude"}}, {"measurement": "normalized_amplitude"}),
     ({"data": {"measurement_domain": "count_intensity", "nphotons": 1e5}}, {}),
     ({"data": {"nphotons": 1e6}}, {"nphotons": 1e6}),
     ({"model": {"mode": "Supervised", "architecture": "unet"}}, {"model_type": "supervised", "architecture": "cnn"}),
@@ -167,10 +158,36 @@ TRANSLATED: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"model": {"decoder_last_c_outer_fraction": 0.01, "mode": "Supervised"}},
         {"border_maps": 1, "model_type": "supervised"},
     ),
-    ({"model": {"decoder_last_c_outer_fraction": 0.125, "use_shared_decoder": False}}, {"shared_decoder": False}),
+    (
+        {"model": {"decoder_last_c_outer_fraction": 0.125, "use_shared_decoder": False}},
+        {"border_maps": 8, "shared_decoder": False},
+    ),
+    ({"model": {"n_filters_scale": 1}}, {"n_filters_scale": 1}),
+    ({"data_config": {"N": 64}, "training_config": {"epochs": 2}}, {"N": 64, "nepochs": 2}),
+    ({"data_config": {"N": 64}, "epochs": 3, "notes": ""}, {"N": 64, "nepochs": 3}),
+    (
+        {"data_config": {"N": 64}, "nepochs": 3, "execution": {"num_workers": 2}},
+        {"N": 64, "nepochs": 3, "num_workers": 2},
+    ),
+    (
+        {"data": {"grid_size": [1, 1]}, "training": {"nepochs": 3, "epochs_fine_tune": 1}},
+        {"gridsize": 1, "nepochs": 3, "epochs_fine_tune": 1},
+    ),
+    (
+        {"training": {"batch_size": 24, "gradient_clip_val": 0.0, "device": "cuda:0"}},
+        {"batch_size": 16, "accelerator": "auto"},
+    ),
+    ({"training": {"device": "cuda:1", "gradient_clip_val": 0}}, {"accelerator": "auto"}),
     ({"model": {"max_hidden_channels": 64, "resnet_width": 48}}, {"max_hidden_channels": 64, "resnet_width": 48}),
     ({"model": {"loss_function": "MAE"}, "training": {"torch_loss_mode": "poisson"}}, {"torch_loss_mode": "mae"}),
-    ({"training": {"epochs": 3, "nll": False}}, {"nepochs": 3, "nll_weight": 0.0}),
+    (
+        {"training": {"epochs": 3, "nll": False}},
+        {"nepochs": 3, "nll_weight": 0.0, "mae_weight": 1.0, "torch_loss_mode": "poisson"},
+    ),
+    (
+        {"model": {"loss_function": "MAE"}, "training": {"nll": False}},
+        {"nll_weight": 0.0, "mae_weight": 1.0, "torch_loss_mode": "poisson"},
+    ),
     (
         {"training": {"epochs": 50, "stage_1_epochs": 2, "stage_3_epochs": 1}},
         {"nepochs": 3, "stage_1_epochs": 2, "stage_3_epochs": 1},
@@ -189,7 +206,6 @@ TRANSLATED: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"accelerator": "cpu", "devices": 2, "strategy": "ddp"},
     ),
     ({"training": {"training_directories": ["a", "b"]}}, {"scans": ["a", "b"]}),
-    ({"inference": {"batch_size": 32}}, {"inference_batch_size": 32}),
     # Without sections, an option is in the first set that knows it.
     ({"epochs": 4, "grid_size": [2, 2], "batch_size": 8}, {"nepochs": 4, "gridsize": 2, "batch_size": 8}),
 ]
@@ -197,8 +213,12 @@ TRANSLATED: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("content", "expected"), TRANSLATED)
 def test_translation_of_option_sets(content: dict[str, Any], expected: dict[str, Any], tmp_path: Path) -> None:
-    found = read_option_file(written(tmp_path, content))
-    assert dict(found.options) == {"backend": "pytorch", **expected}
+    found = read_quietly(written(tmp_path, content))
+    theirs = dict(THEIRS)
+    if expected.get("n_filters_scale") == 1:
+        del theirs["border_maps"]  # an eighth of 32 maps is what it is here
+    assert dict(found.options) == {"backend": "pytorch", **theirs, **expected}
+    run_config(found.options)
 
 
 FLAT_FILES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
@@ -282,82 +302,3 @@ def test_the_experiment_is_a_file_of_the_folder(tmp_path: Path) -> None:
         to_inference_config(
             model, DataConfig(), InferenceConfig(experiment_number=1), {**given, "test_data_file": scans / "a.npz"}
         )
-
-
-def test_what_is_simulated() -> None:
-    plan = to_simulation_plan(
-        DataConfig(N=32, nphotons=1e4),
-        DatagenConfig(
-            objects_per_probe=2, diff_per_object=16, image_size=(64, 96), probe_paths=["p.npz"], beamstop_diameter=3
-        ),
-    )
-    assert plan == {
-        "size": 32,
-        "photons": 1e4,
-        "patterns": 16,
-        "object": "dead_leaves",
-        "step_px": pytest.approx((32 * 64 / 16) ** 0.5),
-        "beam_stop_px": 3,
-        "scans": [{"name": "probe_000", "probe": "file", "probe_file": "p.npz", "repeat": 2}],
-    }
-    with pytest.raises(ConfigError, match=r"image_size = \(32, 96\) leaves a scan no room for patches of 32 x 32"):
-        to_simulation_plan(DataConfig(N=32), DatagenConfig(image_size=(32, 96)))
-
-
-SIMULATIONS: list[tuple[dict[str, Any], str]] = [
-    (
-        {
-            "data": {"N": 32, "nphotons": 1e4},
-            "datagen": {"diff_per_object": 8, "image_size": [64, 64], "objects_per_probe": 2},
-        },
-        "scan_000_001.npz",
-    ),
-    (
-        {
-            "N": 32,
-            "seed": 3,
-            "object": {
-                "kind": "dead_leaves",
-                "diffractions_per_object": 8,
-                "image_size": [64, 64],
-                "objects_per_probe": 1,
-            },
-            "probe": {"source": "ideal", "mask_diameter": 12},
-            "scan": {"kind": "grid", "offset": 6, "grid_size": [1, 1]},
-            "detector": {"photons_per_pattern": 1e4, "beamstop_diameter": None},
-        },
-        "scan_000.npz",
-    ),
-]
-
-
-@pytest.mark.parametrize(("content", "name"), SIMULATIONS)
-def test_simulations_of_existing_configurations(content: dict[str, Any], name: str, tmp_path: Path) -> None:
-    file = written(tmp_path, content)
-    assert main(["simulate", "-o", str(tmp_path / "scans"), "--config", str(file)]) == 0
-    with np.load(tmp_path / "scans" / name) as scan:
-        assert scan["diff3d"].shape == (8, 32, 32)
-    spec = read_plan(file, {})[0][0].spec
-    assert (spec.photons, spec.beam_stop_px) == (1e4, 4.0 if "datagen" in content else 0.0)
-    if "scan" in content:
-        assert (spec.scan, spec.step_px, spec.probe_diameter_px) == ("raster", 6, 12)
-        # set_phi is False, as it is by default: an object without a phase.
-        assert (spec.phase_min_rad, spec.phase_max_rad) == (0.0, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ({"object": {"kind": "natural_patch"}}, "object.kind = 'natural_patch' is not one of 'lines'"),
-        ({"object": {"kind": "lines", "size": 3}}, "'size' is not an option of SyntheticObjectConfig"),
-        ({"probe": {"transform_pipeline": "smooth"}}, "probe.transform_pipeline = 'smooth' is not offered"),
-        ({"scan": {"test_groups": 3}}, "scan.test_groups = 3 is not offered: a scan for training and one for testing"),
-        ({"scan": {}, "N": "64"}, "N = '64' must be a whole number above 0"),
-        ({"object": {"image_size": 64}}, "image_size = 64 must be two numbers"),
-        ({"object": {"diffractions_per_object": []}}, "diffractions_per_object = [] must be a whole number"),
-        ({"scan": {}, "photons": 3}, "'photons' is not an option of SimulationConfig"),
-    ],
-)
-def test_refused_simulations(content: dict[str, Any], words: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=re.escape(words)):
-        read_plan(written(tmp_path, content), {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +11,39 @@ from ptychodus.model import ModelCore
 
 from ptychopinn_backend.archive import is_foreign, read_archive
 
-from ..archive.foreign import keras_models
+from ..archive.foreign import keras_models, torch_models
 from ..archive.foreign.keras_models import KerasVariant
+from ..archive.foreign.test_saved_model import members as saved_members
+from ..archive.foreign.torch_models import TorchVariant
 from .scenes import decide_nothing, make_input, product_in
 from .window import Window
 
 LEGACY = Path(__file__).parents[3] / "shared" / "legacy"
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras")
-def test_a_model_of_the_original_is_loaded_infers_and_is_saved(host: ModelCore, tmp_path: Path) -> None:
+def keras_archive(folder: Path) -> Path:
     variant = KerasVariant(N=32, gridsize=2)
-    old = keras_models.write(
-        tmp_path / "old.h5.zip", keras_models.members(keras_models.build(variant), variant, tmp_path)
-    )
+    return keras_models.write(folder / "old.h5.zip", keras_models.members(keras_models.build(variant), variant, folder))
+
+
+def checkpoint(folder: Path) -> Path:
+    variant = TorchVariant(N=32, gridsize=2)
+    file = folder / "last.ckpt"
+    file.write_bytes(torch_models.checkpoint(torch_models.build(variant), variant))
+    return file
+
+
+def saved_model(folder: Path) -> Path:
+    variant = KerasVariant(N=32, gridsize=2)
+    return keras_models.write(folder / "old.h5.zip", saved_members(keras_models.build(variant), variant, folder))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning:keras")
+@pytest.mark.parametrize("written", [keras_archive, checkpoint, saved_model])
+def test_a_model_of_the_original_is_loaded_infers_and_is_saved(
+    host: ModelCore, tmp_path: Path, written: Callable[[Path], Path]
+) -> None:
+    old = written(tmp_path)
     parameters, _ = make_input(step_px=12.0)
     decide_nothing(host)
     product = product_in(host, parameters, tmp_path)

@@ -92,6 +92,11 @@ NETWORK = {
         ("PtychoPINNTorchTraining", {"device": "cpu"}, {"Accelerator": "cpu"}),
         ("PtychoPINNTorchModel", {"loss_function": "MAE"}, {"MAEWeight": 1.0, "NLLWeight": 0.0}),
         (
+            "PtychoPINNTorchTraining",
+            {"use_negative_log_likelihood_loss": False},
+            {"MAEWeight": 1.0, "NLLWeight": 0.0},
+        ),
+        (
             "PtychoPINNTorchModel",
             {"num_filters_scale": 1, "object_big": False},
             {"NumFiltersScale": 1, "ObjectBig": False},
@@ -141,6 +146,10 @@ def test_ours_win_where_they_were_changed(tmp_path: Path) -> None:
         ("PtychoPINNTorchData", {"grid_size_x": 3}, "not taken over: grid_size = (2, 3) is not square"),
         ("PtychoPINNTorchTraining", {"visible_gpu_indices": "1"}, "= 1 of PtychoPINN-Torch: set CUDA_VISIBLE_DEVICES"),
         ("PtychoPINNTorchData", {"x_lower_bound": 0.2}, "without effect here: x_bounds = (0.2, 0.9)"),
+        ("PtychoPINNTorchData", {"num_channels": 9}, "not taken over: C = 9 contradicts grid_size = (2, 2)"),
+        ("PtychoPINNTorchModel", {"use_shared_decoder": True}, "no settings here: shared_decoder = True (False stays)"),
+        ("PtychoPINNTorchModel", {"decoder_last_c_outer_fraction": 0.25}, "border_maps = 16 (4 stays)"),
+        ("PtychoPINNTorchTraining", {"batch_size": 24}, "batch_size = 24 (a power of two is needed; 16 is taken)"),
     ],
 )
 def test_what_cannot_be_taken_over_is_said(

@@ -10,9 +10,9 @@ from ptychopinn_backend.archive.content import ArchiveContent
 from ptychopinn_backend.archive.foreign.keras_graph import KerasGraph, KerasLayer
 from ptychopinn_backend.archive.foreign.keras_network import KerasNetwork, read_network
 from ptychopinn_backend.archive.foreign.parameters import (
+    intensity_scale,
     legacy_snapshot,
     model_options,
-    positive_number,
     read_parameters,
     training_config,
 )
@@ -46,9 +46,7 @@ def read_keras_archive(container: zipfile.ZipFile) -> ArchiveContent:
         network = read_network(KerasGraph(read_member(keras, "config.json")))
         arrays = load_arrays(read_member(keras, "model.weights.h5"))
         saved = _saved_with(read_member(keras, "metadata.json"))
-    scale = positive_number(stored, "intensity_scale")
-    if scale is None:
-        raise DamagedArchiveError(f"its {_PARAMETERS} does not tell the intensity scale")
+    scale = intensity_scale(container, stored)
     model = _model(network, stored)
     weights = {
         f"{role}/{part}": _weight(arrays, layer, index)

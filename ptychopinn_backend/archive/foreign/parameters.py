@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import warnings
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
 from typing import Any, Final
 
+from ptychopinn_backend.archive.container import read_member
+from ptychopinn_backend.archive.kinds import MODEL_FOLDER
+from ptychopinn_backend.archive.weights import root_number
 from ptychopinn_backend.arrays import AnyArray
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.checks import is_number
@@ -25,6 +29,9 @@ _LONGEST_TEXT: Final = 4096
 _TENSOR: Final = GlobalName("tensorflow.python.framework.ops", "convert_to_tensor")
 _ARRAY_OF_DILL: Final = GlobalName("dill._dill", "_create_array")
 _PATHS: Final = tuple(GlobalName(module, "PosixPath") for module in ("pathlib", "pathlib._local"))
+_SCALE: Final = "intensity_scale"
+_ATTRIBUTED: Final = f"{MODEL_FOLDER}/model.h5"
+"""Member whose root has the scale as an attribute."""
 _NOT_TAKEN_OVER: Final = ("model", "n_images", "backend")
 """Fields of `TrainingConfig` that a stored value must not set: another name of n_groups, and who trains on."""
 _OF_THE_PROBE: Final = (
@@ -73,7 +80,29 @@ def plain_values(found: Mapping[Any, Any]) -> dict[str, Any]:
     return values
 
 
+def intensity_scale(container: zipfile.ZipFile, stored: Mapping[str, Any]) -> float:
+    """Return the scale of a TensorFlow archive: of its parameters, else of the attribute that Keras files had for it.
+
+    Args:
+        container: from `open_container`.
+        stored: its parameters.
+
+    Returns:
+        The factor from far-field amplitude to counts.
+
+    Raises:
+        DamagedArchiveError: neither tells a number above zero.
+    """
+    scale = positive_number(stored, _SCALE)
+    if scale is None and _ATTRIBUTED in container.namelist():
+        scale = positive_number({_SCALE: root_number(read_member(container, _ATTRIBUTED), _SCALE)}, _SCALE)
+    if scale is None:
+        raise DamagedArchiveError(f"neither its params.dill nor its {_ATTRIBUTED} tells the intensity scale")
+    return scale
+
+
 def _plain(value: Any) -> Any:
+    value = _of_numpy(value)
     if isinstance(value, Record) and value.made_by in _PATHS:
         return "/".join(map(str, value.args)).replace("//", "/", 1)[:_LONGEST_TEXT]
     plain = plain_value(value, _LONGEST_LIST)
@@ -91,13 +120,18 @@ def _is_plain(value: Any) -> bool:
 
 
 def _probe(value: Any) -> AnyArray:
+    array = array_value(_of_numpy(value))
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def _of_numpy(value: Any) -> Any:
+    """Return an array as NumPy pickles it, where another program wraps it; anything else as it is."""
     # dill keeps an array as a call of its own; a tensor of TensorFlow is kept as the array it is made of.
     while isinstance(value, Record) and value.made_by == _TENSOR:
         value = value.args[0] if value.args else None
     if isinstance(value, Record) and value.made_by == _ARRAY_OF_DILL and len(value.args) > 2:
         value = Record(value.args[0], (), state=value.args[2])
-    array = array_value(value)
-    return array.astype(array.dtype.newbyteorder("="))
+    return value
 
 
 def legacy_snapshot(stored: Mapping[str, Any], backend: str) -> dict[str, Any]:
@@ -116,6 +150,8 @@ def legacy_snapshot(stored: Mapping[str, Any], backend: str) -> dict[str, Any]:
 def positive_number(stored: Mapping[str, Any], key: str) -> float | None:
     """Return a parameter that must be a number above zero, or None where it is none."""
     value: Any = stored.get(key)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     return float(value) if is_number(value) and value > 0 else None
 
 

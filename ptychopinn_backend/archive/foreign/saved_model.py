@@ -14,9 +14,9 @@ from typing import Any, Final
 from ptychopinn_backend.archive.container import read_member
 from ptychopinn_backend.archive.content import ArchiveContent
 from ptychopinn_backend.archive.foreign.parameters import (
+    intensity_scale,
     legacy_snapshot,
     model_options,
-    positive_number,
     read_parameters,
     training_config,
 )
@@ -48,9 +48,7 @@ def read_saved_model(container: zipfile.ZipFile) -> ArchiveContent:
         ArchiveError: it is damaged or unsafe, or holds another network; a subclass says which.
     """
     stored = read_parameters(read_member(container, _PARAMETERS), _PARAMETERS)
-    scale = positive_number(stored, "intensity_scale")
-    if scale is None:
-        raise DamagedArchiveError(f"its {_PARAMETERS} does not tell the intensity scale")
+    scale = intensity_scale(container, stored)
     indexes = [name for name in container.namelist() if name.startswith(f"{MODEL_FOLDER}/")]
     indexes = [name for name in indexes if name.endswith(CHECKPOINT_INDEX)]
     if len(indexes) != 1:

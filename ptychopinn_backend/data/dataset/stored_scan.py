@@ -29,7 +29,6 @@ from ptychopinn_backend.data.measurement import (
     restoring_factor,
     seen_measurement,
     stated_measurement,
-    stated_photons,
     to_amplitudes,
 )
 from ptychopinn_backend.data.raw_data import RawData
@@ -187,7 +186,8 @@ def _store_patterns(scan: ScanFile, path: Path, options: DatasetOptions) -> tupl
     """Write patterns while they are looked at; only where something is wrong with them are they written anew."""
     examiner = ScanExaminer(scan.facts, scan.n_patterns, scan.N)
     metadata = scan.facts["metadata"]
-    stated = stated_measurement(options.measurement or options.reading.measurement, metadata)
+    measurement = options.measurement or options.reading.measurement
+    stated = stated_measurement(measurement, metadata)
     once = _Storing(scan, path, stated or AMPLITUDES, scan.facts["bad_pixels"], PatternRepair.nothing(scan.N))
     photons = np.zeros(0)
     if stated in (COUNTS, AMPLITUDES):
@@ -200,9 +200,8 @@ def _store_patterns(scan: ScanFile, path: Path, options: DatasetOptions) -> tupl
         return _pieces(scan)
 
     values = examiner.impossible_values("diffraction", pieces)
-    kind = stated or seen_measurement(
-        values.applied(pieces()), examiner.good & ~values.bad_pixels, stated_photons(metadata)
-    )
+    good = examiner.good & ~values.bad_pixels
+    kind = stated or seen_measurement(values.applied(pieces()), good, measurement, metadata)
     are_counted = kind == COUNTS or bool(metadata.get("measured_as_counts", False))
     verdict = examiner.verdict(values, pieces, are_amplitudes=kind != COUNTS, are_counted=are_counted)
     if not len(photons) or verdict.repair.changes_values or verdict.repair.bad_pixels.any():

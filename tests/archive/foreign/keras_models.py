@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from ptychopinn_backend.arrays import Complex64Array, Float32Array
@@ -133,10 +134,19 @@ def members(model: Any, variant: KerasVariant, folder: Path) -> dict[str, bytes]
         "manifest.dill": pickle.dumps(manifest, 4),
         "diffraction_to_obj/custom_objects.dill": pickle.dumps({"ActivationLayer": os.mkdir}, 4),
         "diffraction_to_obj/model.keras": image,
+        "diffraction_to_obj/model.h5": attributed(variant.intensity_scale),
         "diffraction_to_obj/params.dill": pickle.dumps(parameters(variant), 4),
         "autoencoder/model.keras": image,
         "autoencoder/params.dill": pickle.dumps(parameters(variant), 4),
     }
+
+
+def attributed(scale: Any) -> bytes:
+    """Return an HDF5 file without data sets, whose root has the scale as an attribute."""
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
+        file.attrs["intensity_scale"] = scale
+    return image.getvalue()
 
 
 def parameters(variant: KerasVariant) -> dict[str, Any]:

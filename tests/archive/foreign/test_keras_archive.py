@@ -91,7 +91,11 @@ VARIANTS = {
     "without object_big, pad_object": KerasVariant(object_big=False, pad_object=False, gridsize=3),
     "N 128": KerasVariant(N=128, gridsize=2),
     "N 128 without pad_object": KerasVariant(N=128, pad_object=False),
+    "N 128 without object_big": KerasVariant(N=128, gridsize=2, object_big=False),
     "N 256": KerasVariant(N=256),
+    "N 256 without pad_object": KerasVariant(N=256, pad_object=False),
+    "N 32": KerasVariant(N=32),
+    "N 32, gridsize 3": KerasVariant(N=32, gridsize=3),
     "N 256, gridsize 3, without probe_big": KerasVariant(N=256, gridsize=3, probe_big=False),
 }
 
@@ -104,7 +108,7 @@ def test_every_variant_gives_the_numbers_of_keras(variant: KerasVariant, tmp_pat
     expected = keras_models.patches(model, patterns)
     assert expected.std() > 0.01
     # The weights of both backends are the same; tracing one takes seconds.
-    for backend in BACKENDS if variant.gridsize == 2 else BACKENDS[:1]:
+    for backend in BACKENDS if variant.gridsize == 2 or variant.N == 32 else BACKENDS[:1]:
         found = network_patches(archive, patterns, backend)
         np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0, err_msg=backend)
     content = read_archive(archive)
@@ -214,10 +218,41 @@ def test_layers_in_a_circle_end(with_graph: Callable[..., Path]) -> None:
         read_archive(with_graph(join))
 
 
-@pytest.mark.parametrize("scale", [float("nan"), -1.0, "many", None, 10**400])
+NO_SCALE: list[Any] = [float("nan"), -1.0, "many", None, 10**400, [1.0, 2.0]]
+
+
+@pytest.mark.parametrize("scale", NO_SCALE)
+def test_a_missing_scale_is_that_of_the_attribute(archived: Callable[..., Path], scale: object) -> None:
+    assert (
+        read_archive(archived({"intensity_scale": scale}, model__h5=keras_models.attributed(640.0))).intensity_scale
+        == 640.0
+    )
+
+
+@pytest.mark.parametrize("scale", NO_SCALE)
 def test_a_missing_scale_is_damage(archived: Callable[..., Path], scale: object) -> None:
-    with pytest.raises(DamagedArchiveError, match="does not tell the intensity scale"):
-        read_archive(archived({"intensity_scale": scale}))
+    for file in (b"", b"no HDF5", keras_models.attributed(-1.0), keras_models.attributed("many")):
+        with pytest.raises(DamagedArchiveError, match=r"neither its params\.dill nor its .* tells the intensity"):
+            read_archive(archived({"intensity_scale": scale}, model__h5=file))
+
+
+class Tensor:
+    """What TensorFlow makes of a tensor in a pickle."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __reduce__(self) -> Any:
+        import tensorflow as tf
+
+        return tf.constant(self.value).__reduce__()
+
+
+@pytest.mark.parametrize("value", [np.float32(640.0), np.array(640.0), np.array([640.0], np.float32)])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_scale_that_is_a_tensor_is_read(archived: Callable[..., Path], value: Any, wrapped: bool) -> None:
+    scale = Tensor(value) if wrapped else value
+    assert read_archive(archived({"intensity_scale": scale}, model__h5=b"")).intensity_scale == 640.0
 
 
 @pytest.mark.parametrize(

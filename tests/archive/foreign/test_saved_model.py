@@ -25,6 +25,7 @@ VARIANTS = {
     "padded, with border": DEFAULT,
     "without border": KerasVariant(N=32, n_filters_scale=2, probe_big=False),
     "whole patch": KerasVariant(N=32, gridsize=2, pad_object=False),
+    "gridsize 3": KerasVariant(N=32, gridsize=3),
     "N 128": KerasVariant(N=128),
 }
 

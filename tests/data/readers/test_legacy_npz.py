@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ptychopinn_backend.data.dataset import DatasetOptions, ScanDataset, create_
 from ptychopinn_backend.data.decisions import LOGGER
 from ptychopinn_backend.data.grouping import GroupingOptions
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.errors import DataError, ScanWarning
 
 N, POINTS = 32, 30
 Members = dict[str, Any]
@@ -85,7 +86,10 @@ def test_an_index_of_the_scan_points_is_one_object(
     np.testing.assert_array_equal(raw.point_index, np.arange(POINTS))
     np.testing.assert_array_equal(raw.select(np.array([3, 1])).point_index, [3, 1])
     assert set(dataset.object_index.tolist()) == {0}
-    assert "30 values for 30 scan points; they number the points, of one object. --scan-index objects" in said(caplog)
+    assert (
+        "30 values for 30 scan points; they are taken to number the points, of one object. --scan-index objects"
+        in said(caplog)
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,6 +106,27 @@ def test_few_numbers_that_repeat_are_objects(members: Members, index: Any, objec
     raw, _ = read({**members, "scan_index": index})
     assert len(raw.by_object()) == objects
     assert (raw.point_index is None) == (objects > 1 or not index.any())
+
+
+@pytest.mark.parametrize(
+    ("index", "taken", "other"),
+    [(np.arange(POINTS) // 3, "objects", "points"), (np.arange(POINTS) // 2, "points, of one object", "objects")],
+)
+def test_a_scan_index_that_leaves_its_meaning_open_is_warned_of(
+    members: Members, index: Any, taken: str, other: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "scan.npz"
+    np.savez(path, **members, scan_index=index)
+    words = (
+        rf"scan points; they are taken to number the {taken}\. .* State it with --scan-index {other} if that is wrong"
+    )
+    with pytest.warns(ScanWarning, match=words):
+        RawData.from_file(path)
+    with pytest.warns(ScanWarning, match=words):
+        create_dataset(path, tmp_path / "set", ModelConfig(N=N))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ScanWarning)
+        RawData.from_file(path, reading=Reading(scan_index=other))
 
 
 def test_what_scan_index_means_may_be_stated(members: Members, read: Read) -> None:
@@ -171,6 +196,46 @@ def test_a_grid_cache(members: Members, channels: int, read: Read, caplog: pytes
     assert "a grid cache" in said(caplog)
 
 
+def single_groups(members: Members, positions: str) -> Members:
+    """Return a grid cache of single patterns, whose positions have the given name."""
+    x, y = members["xcoords"], members["ycoords"]
+    return {
+        "diffraction": members["diffraction"][..., np.newaxis],
+        positions: np.stack([x, y], axis=1)[:, np.newaxis, :, np.newaxis],
+    }
+
+
+def test_a_grid_cache_with_true_positions_and_its_own_name_for_the_probe(members: Members, read: Read) -> None:
+    cache = {**single_groups(members, "coords_true"), "probe": members["probeGuess"]}
+    raw, _ = read({**cache, "coords_nominal": np.zeros((POINTS, 1, 2, 1))})
+    np.testing.assert_allclose(raw.positions_xy, np.stack([members["xcoords"], members["ycoords"]], axis=1))
+    np.testing.assert_array_equal(raw.probeGuess, members["probeGuess"])
+
+
+def test_a_grid_cache_without_a_probe_is_read_and_not_trained_on_from_disk(members: Members, tmp_path: Path) -> None:
+    path = tmp_path / "cache.npz"
+    np.savez(path, **single_groups(members, "coords_nominal"))
+    assert RawData.from_file(path).probeGuess is None
+    with pytest.raises(DataError, match=r"cache.npz has no probe; the physics needs one. Add probeGuess"):
+        create_dataset(path, tmp_path / "set", ModelConfig(N=N))
+
+
+def test_both_positions_in_metres_become_pixels(members: Members, read: Read, caplog: pytest.LogCaptureFixture) -> None:
+    moved = {axis: members[axis] + np.random.default_rng(5).normal(0, 1, POINTS) for axis in ("xcoords", "ycoords")}
+    start = {f"{axis}_start": (moved[axis] - 40) * PIXEL_M for axis in moved}
+    both = {**members, **{axis: (members[axis] - 40) * PIXEL_M for axis in moved}, **start}
+    with caplog.at_level(logging.INFO, LOGGER):
+        raw, _ = read(both, "--pixel-size", str(PIXEL_M), pixel_size_m=PIXEL_M)
+    assert "became pixels of 8 nm as stated" in said(caplog)
+    expected = np.stack([members["xcoords"], members["ycoords"]], axis=1)
+    np.testing.assert_allclose(raw.positions_xy - raw.positions_xy[0], expected - expected[0], atol=1e-6)
+    # Nominal positions stay as far from the others as they were.
+    assert raw.xcoords_start is not None
+    assert raw.ycoords_start is not None
+    np.testing.assert_allclose(raw.xcoords_start - raw.xcoords, moved["xcoords"] - members["xcoords"], atol=1e-6)
+    np.testing.assert_allclose(raw.ycoords_start - raw.ycoords, moved["ycoords"] - members["ycoords"], atol=1e-6)
+
+
 def test_patterns_with_a_last_axis_of_length_one(members: Members, read: Read) -> None:
     expected = np.sqrt(members["diffraction"].astype(float))
     raw, _ = read({**members, "diffraction": members["diffraction"][..., np.newaxis]})
@@ -194,12 +259,49 @@ def test_normalised_amplitudes_get_their_photons_back(
     np.testing.assert_allclose(by_domain.diff3d**2, counts, rtol=1e-4)
 
 
+@pytest.mark.parametrize("measurement", ["normalized_amplitude", "amplitudes"])
+def test_photons_of_the_file_hold_for_amplitudes_that_the_user_calls_so(
+    members: Members, measurement: str, read: Read
+) -> None:
+    counts = members["diffraction"].astype(np.float64)
+    photons = float(counts.sum(axis=(1, 2)).mean())
+    file = {
+        **members,
+        "diffraction": (np.sqrt(counts) / 37.3).astype(np.float32),
+        "_metadata": json.dumps({"physics": {"nphotons": photons, "wavelength": None}, "nphotons": None}),
+    }
+    raw, _ = read(file, "--measurement", measurement, measurement=measurement)
+    np.testing.assert_allclose(raw.diff3d**2, counts, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"measurement": "amplitudes", "nphotons": 1e9},
+        {"train": {"nphotons": 1e9}, "test": {"nphotons": 1e6}},
+        {"measurement_domain": "normalized_amplitude"},
+    ],
+    ids=["a file that knows its unit", "two numbers", "no number"],
+)
+def test_amplitudes_keep_their_unit_where_no_photons_are_told(
+    members: Members, described: dict[str, Any], read: Read
+) -> None:
+    patterns = (np.sqrt(members["diffraction"]) / 37.3).astype(np.float32)
+    file = {**members, "diffraction": patterns, "_metadata": json.dumps(described)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        raw, _ = read(file)
+    np.testing.assert_allclose(raw.diff3d, patterns, rtol=1e-6)
+
+
 @pytest.mark.parametrize("as_roots", [False, True])
 def test_photons_do_not_scale_what_is_counts_already(members: Members, as_roots: bool, read: Read) -> None:
     counts = members["diffraction"]
     patterns = np.sqrt(counts).astype(np.float32) if as_roots else counts
     raw, _ = read({**members, "diffraction": patterns, "_metadata": json.dumps({"nphotons": 1e9})})
     np.testing.assert_allclose(raw.diff3d**2, counts, rtol=1e-4)
+    stated, _ = read({**members, "diffraction": patterns}, "--nphotons", "1e9", nphotons=1e9)
+    np.testing.assert_allclose(stated.diff3d**2, counts, rtol=1e-4)
 
 
 PIXEL_M = 8e-9
