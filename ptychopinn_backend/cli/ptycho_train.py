@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Final
 
 import click
+
+_RESUME: Final = "--resume"
 
 
 @click.command(
@@ -19,7 +22,8 @@ def command(words: tuple[str, ...]) -> int:
 
     NAME is any field of ModelConfig and TrainingConfig, --torch-accelerator and the other --torch flags, --config FILE
     (YAML, or JSON option sets), --do_stitching, --quiet, --verbose, or --console-level. Flags of 'python -m
-    ptycho_torch.train' are known too. docs/migration.md lists what has no effect here.
+    ptycho_torch.train' are known too. docs/migration.md lists what has no effect here. --resume goes on from the last
+    checkpoint.
 
     Writes wts.h5.zip, history.csv, run.yaml and logs/debug.log into --output_dir (training_outputs), and with
     --do_stitching the reconstruction of --test_data_file, with reconstructed_amplitude.png and reconstructed_phase.png.
@@ -32,8 +36,8 @@ def command(words: tuple[str, ...]) -> int:
     from ptychopinn_backend.config import ARCHIVE_NAME
     from ptychopinn_backend.legacy.option_files import read_option_file
 
-    call = read_call(words, read_option_file)
-    asked = training_words(call)
+    call = read_call([word for word in words if word != _RESUME], read_option_file)
+    asked = [*training_words(call), *(word for word in words if word == _RESUME)]
     output, quiet = output_of(call, "training_outputs"), bool(call.command.get("quiet"))
     with debug_log(output, call.command):
         code = run_command(asked, quiet=quiet)
