@@ -76,7 +76,7 @@ class EpochProgress:
             else:
                 last = self.last
                 kept = "The epochs so far" if last is None else f"{last.epoch} of {last.n_epochs} epochs"
-                sentence = f"{kept} are kept in '{checkpoints}'; the same command with --resume goes on from there."
+                sentence = f"{kept} are kept in '{checkpoints}'. The same command with --resume goes on from there."
             raise type(interrupt)(sentence) from None
 
 

@@ -160,9 +160,9 @@ def require_resumable(folder: Path | None, backend: str, start: Path | None) -> 
                 f"Go on with that backend, or train without resuming."
             )
     aside = folder / _ASIDE
-    hint = f" Those that were moved aside lie in '{aside}'." if aside.is_dir() else ""
+    hint = f"Those moved aside lie in '{aside}'." if aside.is_dir() else "Check the folder if there should be one."
     warnings.warn(
-        f"'{folder}' holds no checkpoint to go on from: training starts at epoch 1.{hint}", UserWarning, stacklevel=3
+        f"'{folder}' holds no checkpoint to go on from: training starts at epoch 1. {hint}", UserWarning, stacklevel=3
     )
 
 

@@ -54,7 +54,10 @@ def test_without_a_checkpoint_it_says_that_it_starts_anew(
     scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(scan, tmp_path, 1, "--resume") == 0
-    words = f"Warning: '{tmp_path / 'checkpoints'}' holds no checkpoint to go on from: training starts at epoch 1.\n"
+    words = (
+        f"Warning: '{tmp_path / 'checkpoints'}' holds no checkpoint to go on from: training starts at epoch 1. "
+        "Check the folder if there should be one.\n"
+    )
     assert words in capsys.readouterr().err
 
 

@@ -30,7 +30,7 @@ def test_says_what_is_kept_and_goes_on(
     found, said = backend_server.train(scan_file, tmp_path, *train, meanwhile=asked)
     assert found == code
     kept = re.fullmatch(
-        rf"{re.escape(word)} (\d+) of 5000 epochs are kept in '{re.escape(str(checkpoints))}'; the same command with "
+        rf"{re.escape(word)} (\d+) of 5000 epochs are kept in '{re.escape(str(checkpoints))}'\. The same command with "
         r"--resume goes on from there\.",
         said[-1],
     )
