@@ -18,7 +18,7 @@ from ptychodus_plugin.training_folder import BEST_MODEL_FILE, CHECKPOINT_FOLDER,
 from ptychopinn_backend.checking.quick import warn_of_faults
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError, warnings_passed_to
-from ptychopinn_backend.evaluation import scan_r_factors
+from ptychopinn_backend.evaluation import scan_fit
 from ptychopinn_backend.files.training_lock import training_lock
 from ptychopinn_backend.runs.calibrating import NEVER, reconstruct_calibrated
 from ptychopinn_backend.runs.half_turn import warn_of_half_turns
@@ -26,6 +26,7 @@ from ptychopinn_backend.runs.planning import prepare
 from ptychopinn_backend.runs.scan_input import scan_input
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.runs.two_halves import half_data_resolution_px
+from ptychopinn_backend.runs.unfinished import warn_of_replaced
 from ptychopinn_backend.seam.child_process import ParentLink
 from ptychopinn_backend.seam.interface import EpochReport
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
@@ -101,18 +102,21 @@ def _judge(
     used = replace(scan, xcoords=places[:, 0], ycoords=places[:, 1], probeGuess=made.probe)
     rows = np.unique(np.linspace(0, scan.n_patterns - 1, min(scan.n_patterns, MOST_JUDGED)).astype(np.intp))
     try:
-        found, noise = scan_r_factors(made, used if len(rows) == scan.n_patterns else used.select(rows))
+        fit = scan_fit(made, used if len(rows) == scan.n_patterns else used.select(rows))
     except DataError as error:
         logger.info("The reconstruction is not judged: %s", error)
         return
     judged = Judged(
-        r_factor=found,
-        noise_r_factor=noise,
+        r_factor=fit.r_factor,
+        noise_r_factor=fit.poisson_floor_r_factor,
         r_free=made.info.get("r_free"),
         elapsed_s=made.info["elapsed_s"],
         polish_steps=made.info["polish_steps"],
         refined=places is not scan.positions_xy and not np.array_equal(places, scan.positions_xy),
         pixel_nm=1e9 * payload.parameters.product.object_.get_pixel_geometry().width_m,
+        deviance=fit.deviance,
+        noise_deviance=fit.poisson_deviance,
+        free_deviance=made.info.get("free_deviance"),
     )
     host.put(judged)
     if not payload.halves_resolution:
@@ -169,6 +173,7 @@ def _train(host: ParentLink) -> None:
         terms = ", ".join(f"{name} {value:.5g}" for name, value in report.losses.items())
         logger.info("Epoch %d of %d: %s", report.epoch, report.n_epochs, terms)
 
+    warn_of_replaced(output / MODEL_FILE)
     with training_lock(checkpoints, output):
         run.plan.write(output)
         model = run.train(on_epoch=on_epoch, checkpoint_folder=checkpoints, best_archive=best)

@@ -49,6 +49,12 @@ class Judged(NamedTuple):
     """Side of an object pixel."""
     resolution_px: float | None = None
     """To which even and odd patterns agree, half-period; None where that is not known (yet)."""
+    deviance: float | None = None
+    """Poisson deviance per pixel, which tells more than R where a pixel holds less than a photon."""
+    noise_deviance: float | None = None
+    """Of photon noise alone."""
+    free_deviance: float | None = None
+    """Of patterns that were held out; None where none was."""
 
 
 class Failed(NamedTuple):
@@ -67,6 +73,9 @@ def in_words(judged: Judged) -> str:
     """Return how good a reconstruction is as one line."""
     free = "" if judged.r_free is None else f", of held-out patterns {judged.r_free:.4f}"
     parts = [f"R {judged.r_factor:.4f}, of photon noise {judged.noise_r_factor:.4f}{free}"]
+    if judged.deviance is not None:
+        free = "" if judged.free_deviance is None else f", of held-out patterns {judged.free_deviance:.4g}"
+        parts.append(f"deviance per pixel {judged.deviance:.4g}, of photon noise {judged.noise_deviance:.4g}{free}")
     if judged.resolution_px is not None:
         parts.append(
             f"even and odd patterns agree to {judged.resolution_px:.2f} px = "

@@ -249,6 +249,27 @@ def warnings_passed_to(say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def warnings_about(where: object) -> Iterator[None]:
+    """Name what the warnings meanwhile concern, where they do not name it themselves.
+
+    Args:
+        where: for example the file of a scan, one of several.
+
+    Yields:
+        Nothing.
+    """
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        words = str(message)
+        before(words if str(where) in words else f"{where}: {words}", category, *place, **more)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
 def nearest_name(name: str, valid_names: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the valid name nearest to `name`, whatever its case, or '' when none is near."""
     by_lower_case = {valid.lower(): valid for valid in valid_names}

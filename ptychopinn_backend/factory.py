@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, cast
 from ptychopinn_backend.config import BACKENDS, INFERENCE_BACKENDS, ONNX
 from ptychopinn_backend.data.decisions import tell
 from ptychopinn_backend.errors import BackendUnavailableError, ConfigError, UnsupportedOptionError, nearest_name
+from ptychopinn_backend.seam.arguments import warn_of_unused_options
 from ptychopinn_backend.seam.interface import Backend, BackendSetup
 from ptychopinn_backend.seam.thread_policy import Look, threads_to_use, waiting_environment
 
@@ -249,5 +250,10 @@ def create_backend(name: str, setup: BackendSetup) -> Backend:
         ConfigError: unknown name.
         BackendUnavailableError: its framework is not installed.
         UnsupportedOptionError: an option the backend does not offer.
+
+    Warns:
+        UserWarning: an option that has no effect with this backend.
     """
-    return backend_class(name)(setup)
+    backend = backend_class(name)
+    warn_of_unused_options(setup.execution, name)
+    return backend(setup)

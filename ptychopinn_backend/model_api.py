@@ -21,6 +21,7 @@ from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.factory import resolve_backend
 from ptychopinn_backend.files.training_lock import training_lock
 from ptychopinn_backend.runs.calibrating import NEVER
+from ptychopinn_backend.runs.half_turn import warn_of_half_turns
 from ptychopinn_backend.runs.pace import within_minutes
 from ptychopinn_backend.runs.plan import RunPlan
 from ptychopinn_backend.runs.planning import PreparedRun, prepare
@@ -28,6 +29,7 @@ from ptychopinn_backend.runs.reconstruct import predict, reconstruct
 from ptychopinn_backend.runs.request import Layer, RunRequest, asked_options
 from ptychopinn_backend.runs.scan_input import AnyScan, Scans, listed, scan_input
 from ptychopinn_backend.runs.trained_model import TrainedModel
+from ptychopinn_backend.runs.unfinished import folder_to_resume
 from ptychopinn_backend.seam.interface import EpochCallback
 from ptychopinn_backend.seam.process_rank import is_first_process
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
@@ -113,8 +115,7 @@ class PtychoModel:
         """Train on one or several scans.
 
         Args:
-            npz: a scan file (NPZ, or HDF5 of Ptychodus), a folder of them, a `RawData`, or a list of those; or a data
-                set on disk: a `ScanDataset`, or its folder.
+            npz: a scan file, a folder of them, a `RawData`, or a list of those; or a data set, opened or by its folder.
             validation: scans to validate on, given in the same way; None keeps some groups for it.
             dataset: folder of a data set on disk. It is made from the files, or used if they made it before.
                 None takes scans into memory; if they need much of it, a data set is made in `checkpoint_folder`.
@@ -123,16 +124,18 @@ class PtychoModel:
             resume: go on from the last state in that folder.
             init: archive of either backend to start from; its network is used unless an option says otherwise.
             execution: run-time options.
-            **options: fields of `TrainingConfig` and `ExecutionConfig`, for example nepochs, batch_size,
-                learning_rate, seed, and inputs: `minutes` limits the time of the training, `calibrate` ('auto',
-                'always', 'never', the default) refines probe and positions first, `preset` replaces that of the
-                constructor. By default nphotons is the measured mean, and every scan point gives a group.
+            **options: fields of `TrainingConfig` and `ExecutionConfig`, for example nepochs, batch_size, and inputs:
+                `minutes` limits the time of the training, `calibrate` ('auto', 'always', 'never', the default) refines
+                probe and positions first, `preset` replaces that of the constructor. By default nphotons is measured,
+                and every scan point gives a group.
 
         Returns:
             This model, trained.
         """
         started_s = perf_counter()
         checkpoints = None if checkpoint_folder is None else Path(checkpoint_folder)
+        if resume:
+            folder_to_resume(checkpoints)
         layers = [
             Layer("train", {**given_options(options), "init": init}),
             Layer("ExecutionConfig", {} if execution is None else changed_options(execution)),
@@ -178,6 +181,7 @@ class PtychoModel:
             The reconstruction, or the patches (group, N, N, channel).
         """
         scan = _read(npz)
+        warn_of_half_turns([scan])
         if stitching:
             return reconstruct(self.trained, scan, **options)
         return predict(self.trained, scan, **options).patches

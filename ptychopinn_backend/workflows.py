@@ -12,7 +12,7 @@ import numpy as np
 from ptychopinn_backend import params
 from ptychopinn_backend.archive import read_archive
 from ptychopinn_backend.arrays import FloatArray
-from ptychopinn_backend.config import TrainingConfig
+from ptychopinn_backend.config import TrainingConfig, find_archive
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.containers import PtychoDataContainer
 from ptychopinn_backend.data.counted_scan import CountedScan
@@ -28,6 +28,7 @@ from ptychopinn_backend.runs.stitched_groups import CentralStitching, stitched_g
 from ptychopinn_backend.runs.train import fit_to_scans, measured_photons, train_scans, train_source
 from ptychopinn_backend.runs.trained_model import TrainedModel
 from ptychopinn_backend.runs.training_data import TrainingData, group_scans, grouped_in_memory, require_made_for
+from ptychopinn_backend.runs.unfinished import warn_of_newer_checkpoints
 from ptychopinn_backend.seam.epoch_log import write_history
 from ptychopinn_backend.seam.interface import EpochCallback
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
@@ -257,8 +258,12 @@ def load_inference_bundle(
     Returns:
         The model, whose `predict([X * intensity_scale, local_offsets])` gives the objects of groups, and the restored
         legacy parameters.
+
+    Warns:
+        UserWarning: a later training in the same folder did not come to its end.
     """
     content = read_archive(model_path)
+    warn_of_newer_checkpoints(find_archive(Path(model_path)))
     name = resolve_backend(explicit=backend, archive=content.opens_with or content.backend)
     model = TrainedModel.from_content(content, name, execution)
     params.restore(content.params)

@@ -130,6 +130,9 @@ def table_of(judged: Judged) -> str:
         ("of photon noise", f"{judged.noise_r_factor:.4f}", "Time, polish", how),
         ("of held-out patterns", free, "Probe and positions", "refined" if judged.refined else "as given"),
     ]
+    if judged.deviance is not None:
+        # Where a pixel holds less than a photon R is far above 0 whatever the object.
+        rows.append(("Deviance a pixel", f"{judged.deviance:.4g}", "of photon noise", f"{judged.noise_deviance:.4g}"))
     cells = (
         f"<tr><td>{first}</td><td><b>{one}</b>&nbsp;&nbsp;&nbsp;</td><td>{second}</td><td><b>{other}</b></td></tr>"
         for first, one, second, other in rows

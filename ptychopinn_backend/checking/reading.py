@@ -145,7 +145,7 @@ def _read(opened: OpenedScan, reading: Reading, memory_bytes: float) -> AsRead:
         return AsRead((*findings, _refusal(error, opened)), files=opened.files, format_name=opened.format_name)
     raw = RawData(**{**fields, "metadata": dict(opened.metadata)})
     notes = [Finding("reading", "metadata", "note", _sentence(text), "") for text in decisions(arrays, fields)]
-    own = tuple(replace(item, evidence=opened.in_its_words(item.evidence)) for item in raw.findings)
+    own = opened.findings_in_its_words(raw.findings)
     subject = Subject(replace(raw, findings=()), kept)
     if len(facts.unplaced):
         subject = subject.without(np.flatnonzero(np.isin(kept, facts.unplaced)))

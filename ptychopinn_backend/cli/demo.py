@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ptychopinn_backend.cli.options import backend_option, quiet_option
+from ptychopinn_backend.cli.progress import EpochProgress, nothing_kept
 from ptychopinn_backend.files.atomic_file import atomic_file
 
 ROWS = (
@@ -19,6 +20,8 @@ ROWS = (
     ("FRC half-bit", "frc_half_bit_px", "{:.2f} px"),
     ("R-factor", "r_factor", "{:.3f}"),
     ("R of noise alone", "poisson_floor_r_factor", "{:.3f}"),
+    ("deviance per pixel", "deviance", "{:.4g}"),
+    ("deviance of noise", "poisson_deviance", "{:.4g}"),
     ("training", "training_s", "{:.1f} s"),
     ("inference", "inference_s", "{:.1f} s"),
 )
@@ -37,6 +40,7 @@ ROWS = (
     help="Reconstruct from all, a quarter and an eighth of the positions, beside a classical solver.",
 )
 @quiet_option
+@nothing_kept()
 def command(
     output: Path,
     backend: str | None,
@@ -53,7 +57,6 @@ def command(
 
         sparse_demo(output, backend, epochs, patterns, seed, quiet=quiet)
         return
-    from ptychopinn_backend.cli.progress import EpochProgress
     from ptychopinn_backend.config.presets import PRESETS
     from ptychopinn_backend.data.raw_data import RawData
     from ptychopinn_backend.data.simulation import SimulationConfig, simulate

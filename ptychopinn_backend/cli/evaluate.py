@@ -24,6 +24,7 @@ ROWS: Final = (
     ("r_free", "  of held-out patterns (R-free)", "{:.4f}"),
     ("deviance", "deviance per pixel", "{:.4g}"),
     ("poisson_deviance", "  of photon noise alone", "{:.4g}"),
+    ("free_deviance", "  of held-out patterns", "{:.4g}"),
     ("amplitude_psnr_db", "amplitude PSNR", "{:.2f} dB"),
     ("amplitude_ssim", "amplitude SSIM", "{:.4f}"),
     ("amplitude_mae", "amplitude MAE", "{:.4g}"),

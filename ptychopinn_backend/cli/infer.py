@@ -128,18 +128,21 @@ def command(
 
 
 def _reconstruct_one(job: InferenceJob, scan: Path, output: Path, *, quiet: bool) -> int:
-    from ptychopinn_backend.cli.inference_jobs import reconstruct_scan
+    from ptychopinn_backend.cli.inference_jobs import other_probes, reconstruct_scan
     from ptychopinn_backend.cli.progress import group_progress
-    from ptychopinn_backend.runs.probe_choice import OWN
     from ptychopinn_backend.runs.trained_model import TrainedModel
 
     model = TrainedModel.load(job.archive, job.backend, job.execution, to_predict=True)
     probes: set[str] = set()
     written = reconstruct_scan(model, scan, output, job, group_progress(quiet=quiet), probes.add)
     if not quiet:
-        how = "" if probes == {OWN} else f", with the probe {', '.join(sorted(probes))}"
+        how = _with_probe(other_probes(probes))
         click.echo(f"Reconstructed with {model.backend_name}{how}: {', '.join(str(path) for path in written)}")
     return 0
+
+
+def _with_probe(probe: str) -> str:
+    return f", with the probe {probe}" if probe else ""
 
 
 def _report(outcomes: Iterable[Outcome], count: int, *, quiet: bool) -> int:
@@ -149,7 +152,7 @@ def _report(outcomes: Iterable[Outcome], count: int, *, quiet: bool) -> int:
         if outcome.failure:
             failed.append(outcome)
         if not quiet:
-            result = "failed" if outcome.failure else str(outcome.written[0].parent)
+            result = "failed" if outcome.failure else f"{outcome.written[0].parent}{_with_probe(outcome.probe)}"
             click.echo(f"[{number}/{count}] {outcome.scan}: {result}", err=True)
     for outcome in failed:
         click.echo(f"Error: {outcome.scan}: {outcome.failure}", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from ptychopinn_backend.config import find_archive
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.reading import Reading
-from ptychopinn_backend.errors import DataError, PtychoPINNError, sentence_of
+from ptychopinn_backend.errors import DataError, PtychoPINNError, sentence_of, warnings_about
 from ptychopinn_backend.runs.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -57,6 +57,8 @@ class Outcome(NamedTuple):
     """Why it failed, in one sentence."""
     of_the_machine: bool = False
     """It failed for want of disk or memory, not by what the file holds."""
+    probe: str = ""
+    """Which probe was used, where it is not the scan's own."""
 
 
 def reconstruct_scan(
@@ -116,6 +118,20 @@ def reconstruct_scan(
     return written
 
 
+def other_probes(origins: Collection[str]) -> str:
+    """Return the origins of the probes that were used, empty where all are the scan's own.
+
+    Args:
+        origins: of one or several objects, see `runs.probe_choice`.
+
+    Returns:
+        Words, for example 'refined in training'.
+    """
+    from ptychopinn_backend.runs.probe_choice import OWN
+
+    return "" if set(origins) <= {OWN} else ", ".join(sorted(origins))
+
+
 def output_folders(scans: Sequence[Path], output: Path) -> dict[Path, Path]:
     """Return where the results of each scan go: below `output`, by its path from the folder all scans share.
 
@@ -155,8 +171,13 @@ def attempt_scan(model: TrainedModel, scan: Path, folder: Path, job: InferenceJo
     Returns:
         What became of it.
     """
+    from ptychopinn_backend.data.dataset.scan_files import shown_path
+
+    probes: set[str] = set()
     try:
-        return Outcome(scan, reconstruct_scan(model, scan, folder, job))
+        with warnings_about(shown_path(scan)):
+            written = reconstruct_scan(model, scan, folder, job, tell_probe=probes.add)
+        return Outcome(scan, written, probe=other_probes(probes))
     except FAILURES as error:
         machine = isinstance(error, OSError | MemoryError) and not isinstance(error, FileNotFoundError)
         return Outcome(scan, [], sentence_of(error), machine)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ptychopinn_backend.cli.options import quiet_option
+from ptychopinn_backend.cli.progress import EpochProgress, nothing_kept
 
 
 @click.command(name="parity-report")
@@ -22,6 +23,7 @@ from ptychopinn_backend.cli.options import quiet_option
 @click.option("--size", type=int, default=64, show_default=True, help="Pattern side of the simulated scan.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @quiet_option
+@nothing_kept()
 def command(
     scan: Path | None,
     output: Path,
@@ -39,7 +41,6 @@ def command(
 
     Writes parity_report.md, .json and .png. Exit code 3 when a difference exceeds its limit.
     """
-    from ptychopinn_backend.cli.progress import EpochProgress
     from ptychopinn_backend.config import ModelConfig, TrainingConfig
     from ptychopinn_backend.config.execution import ExecutionConfig
     from ptychopinn_backend.data.raw_data import RawData

@@ -12,7 +12,7 @@ import click
 from tqdm import tqdm
 
 from ptychopinn_backend.config import ARCHIVE_NAME
-from ptychopinn_backend.runs.unfinished import CHECKPOINT_FOLDER, last_checkpoint
+from ptychopinn_backend.runs.unfinished import CHECKPOINT_FOLDER, last_checkpoint, warn_of_replaced
 from ptychopinn_backend.seam.interface import EpochReport
 
 if TYPE_CHECKING:
@@ -76,8 +76,21 @@ class EpochProgress:
             else:
                 last = self.last
                 kept = "The epochs so far" if last is None else f"{last.epoch} of {last.n_epochs} epochs"
-                sentence = f"{kept} are kept in '{checkpoints}'; the same command with --resume goes on from there."
+                sentence = f"{kept} are kept in '{checkpoints}'. The same command with --resume goes on from there."
             raise type(interrupt)(sentence) from None
+
+
+@contextmanager
+def nothing_kept() -> Iterator[None]:
+    """Say with an interrupt that it leaves nothing to go on from.
+
+    Yields:
+        Nothing.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise type(interrupt)("Nothing is kept to go on from; run the command again.") from None
 
 
 def _time(seconds: float) -> str:
@@ -99,10 +112,10 @@ def trained_in_folder(run: PreparedRun, *, resume: bool, quiet: bool, verb: str)
     from ptychopinn_backend.seam.process_rank import is_first_process
 
     output = run.plan.training.output_dir
-    if not resume and not quiet and (output / ARCHIVE_NAME).is_file():
-        click.echo(f"'{output / ARCHIVE_NAME}' of an earlier training will be replaced.", err=True)
     checkpoints, is_first = output / CHECKPOINT_FOLDER, is_first_process(run.plan.execution)
     kept = checkpoints if run.plan.execution.enable_checkpointing else None
+    if is_first and (not resume or last_checkpoint(checkpoints) is None):
+        warn_of_replaced(output / ARCHIVE_NAME)
     progress = EpochProgress(run.plan.training.total_epochs, quiet=quiet)
     with progress.kept_in(kept), training_lock(checkpoints if is_first else None, output):
         if is_first:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Final
 
 import click
+
+_RESUME: Final = "--resume"
 
 
 @click.command(
@@ -19,7 +22,8 @@ def command(words: tuple[str, ...]) -> int:
 
     NAME is any field of ModelConfig and TrainingConfig, --torch-accelerator and the other --torch flags, --config FILE
     (YAML, or JSON option sets), --do_stitching, --quiet, --verbose, or --console-level. Flags of 'python -m
-    ptycho_torch.train' are known too. docs/migration.md lists what has no effect here.
+    ptycho_torch.train' are known too. docs/migration.md lists what has no effect here. --resume goes on from the last
+    checkpoint.
 
     Writes wts.h5.zip, history.csv, run.yaml and logs/debug.log into --output_dir (training_outputs), and with
     --do_stitching the reconstruction of --test_data_file, with reconstructed_amplitude.png and reconstructed_phase.png.
@@ -39,8 +43,8 @@ def command(words: tuple[str, ...]) -> int:
     from ptychopinn_backend.legacy.option_files import read_option_file
     from ptychopinn_backend.legacy.result_options import scan_of_experiment
 
-    call = read_call(words, read_option_file)
-    asked = training_words(call)
+    call = read_call([word for word in words if word != _RESUME], read_option_file)
+    asked = [*training_words(call), *(word for word in words if word == _RESUME)]
     test, number = call.options.get("test_data_file"), call.results.get("experiment_number")
     stitches = bool(call.command.get("do_stitching"))
     warn_of_unused(call, trains=True, reconstructs=stitches and test is not None)

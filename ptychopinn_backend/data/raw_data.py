@@ -69,6 +69,11 @@ class RawData(ScanCalls):
     """What it was read from; none for arrays."""
 
     @property
+    def heading(self) -> str:
+        """What a message about this scan begins with: its file; empty for arrays."""
+        return f"{self.files[0]}: " if self.files else ""
+
+    @property
     def n_patterns(self) -> int:
         """Number of scan points."""
         return len(self.diff3d)
@@ -128,7 +133,7 @@ class RawData(ScanCalls):
             raise DataError(words if str(opened.path) in words else f"{opened.path}: {words}") from error
         tell((*opened.notes, *decisions(arrays, fields)), opened.path)
         raw = cls(**{**fields, "metadata": dict(opened.metadata), "files": opened.files})
-        raw.findings = tuple(replace(item, evidence=opened.in_its_words(item.evidence)) for item in raw.findings)
+        raw.findings = opened.findings_in_its_words(raw.findings)
         warn_of(raw.findings, opened.path)
         logger.info("Read %d patterns of %d x %d pixels from %s.", raw.n_patterns, raw.N, raw.N, opened.path)
         return raw

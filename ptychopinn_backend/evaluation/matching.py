@@ -183,10 +183,11 @@ def _by_positions(reconstruction: Reconstruction, raw: RawData, positions: Float
         parts = {stated: parts[stated], **parts}
     counts = reconstruction.pattern_counts
     if counts is not None:
-        for part in parts.values():
-            rows = _of_same_counts(part, positions, counts)
-            if rows is not None:
-                return MatchedScan(_chosen(part, rows, positions))
+        for find in (_of_same_counts, _of_refined_positions):
+            for part in parts.values():
+                rows = find(part, positions, counts)
+                if rows is not None:
+                    return MatchedScan(_chosen(part, rows, positions))
     found = {
         index: rows for index, part in parts.items() if (rows := _nearest(part.positions_xy, positions)) is not None
     }
@@ -228,13 +229,27 @@ def _of_same_counts(part: RawData, positions: Float64Array, counts: Float64Array
     there = count_photons(part.diff3d)
     if len(there) == len(counts) and np.mean(_close(there, counts)) > 0.5:
         return np.arange(len(there))
-    to_px = SAME_POSITION_PX / SAME_COUNTS
-    with np.errstate(divide="ignore"):
-        features, wanted = (
-            np.column_stack([place, to_px * np.log(np.maximum(light, 1e-9))])
-            for place, light in ((part.positions_xy, there), (positions, counts))
-        )
-    return _nearest(features, wanted)
+    return _nearest(_features(part.positions_xy, there), _features(positions, counts))
+
+
+def _of_refined_positions(part: RawData, positions: Float64Array, counts: Float64Array) -> IntArray | None:
+    """Return the rows of some patterns with these counts, at positions from which those asked for were refined."""
+    given, there = part.positions_xy, count_photons(part.diff3d)
+    # As near as this, positions only tell patterns of the same counts apart.
+    to_near = SAME_POSITION_PX / max(float(np.ptp(np.concatenate([given, positions]), axis=0).max()), 1.0)
+    wanted, shift = _features(to_near * positions, counts), np.zeros(2)
+    # As a whole they may have moved further than to the next pattern of the same counts.
+    for _ in range(2):
+        rows = _nearest(_features(to_near * (given + shift), there), wanted)
+        if rows is None:
+            return None
+        shift = np.median(positions - given[rows], axis=0)
+    return rows if _are_refined(given[rows], positions) else None
+
+
+def _features(places: FloatArray, counts: FloatArray) -> Float64Array:
+    """Return (pattern, 3) of positions and counts, in which the same ones are nearer than `SAME_POSITION_PX`."""
+    return np.column_stack([places, SAME_POSITION_PX / SAME_COUNTS * np.log(np.maximum(counts, 1e-9))])
 
 
 def _nearest(features: FloatArray, wanted: FloatArray) -> IntArray | None:

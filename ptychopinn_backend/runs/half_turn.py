@@ -6,12 +6,22 @@ Centres of mass show every other wrong orientation, but not this one.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
+from ptychopinn_backend.data.dataset.scan_files import stored_scans
+from ptychopinn_backend.data.dataset.whole_scan import without_patterns
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError, ScanWarning
-from ptychopinn_backend.runs.orientation import AS_GIVEN, Orientation, OrientationSearch, search_orientation
+from ptychopinn_backend.runs.orientation import (
+    AS_GIVEN,
+    Orientation,
+    OrientationSearch,
+    points_to_try,
+    search_orientation,
+)
 
 HALF_TURN: Final = Orientation(swap_xy=False, negate_x=True, negate_y=True)
 _LEAST_GAIN: Final = 0.05
@@ -39,12 +49,30 @@ def warn_of_half_turns(scans: Iterable[RawData]) -> None:
         if search.best == HALF_TURN and search.is_clear and search.margin >= _LEAST_GAIN:
             found = search.r_factors
             warnings.warn(
-                f"The patterns fit the positions better with both x and y negated (R {found[HALF_TURN]:.3f} instead of "
-                f"{found[AS_GIVEN]:.3f} on {search.n_patterns} patterns). Check the signs of the positions, or of the "
-                "probe's curvature; 'ptychopinn check' tries all ways.",
+                f"{scan.heading}The patterns fit the positions better with both x and y negated (R "
+                f"{found[HALF_TURN]:.3f} instead of {found[AS_GIVEN]:.3f} on {search.n_patterns} patterns). Check the "
+                "signs of the positions, or of the probe's curvature; 'ptychopinn check' tries all ways.",
                 ScanWarning,
                 stacklevel=2,
             )
+
+
+def middles_of(folder: Path) -> Iterator[RawData]:
+    """Yield the middle of every scan of a data set, which is all that a search looks at.
+
+    Args:
+        folder: of the data set.
+
+    Yields:
+        Scans of few patterns.
+
+    Raises:
+        DataError: the data set is damaged.
+    """
+    for stored in stored_scans(folder):
+        whole = without_patterns(stored)
+        points = points_to_try(whole)
+        yield replace(whole.select(points), diff3d=stored.patterns[points], files=(stored.shown_path,))
 
 
 def half_turn_search(scan: RawData) -> OrientationSearch:

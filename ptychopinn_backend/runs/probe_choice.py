@@ -82,7 +82,7 @@ def choose_probe(model: TrainedModel, scan: RawData) -> ProbeChoice:
     if choice.origin == REFINED:
         logger.info("%s", choice.words)
     elif choice.words:
-        warnings.warn(choice.words, UserWarning, stacklevel=3)
+        warnings.warn(f"{scan.heading}{choice.words}", UserWarning, stacklevel=3)
     return choice
 
 

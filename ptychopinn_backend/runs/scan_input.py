@@ -23,9 +23,9 @@ from ptychopinn_backend.data.dataset.sources import (
     read_scan_file,
 )
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.errors import ConfigError, DataError, warnings_about
 from ptychopinn_backend.runs.calibrating import ALWAYS, NEVER, calibrated_for_training
-from ptychopinn_backend.runs.half_turn import warn_of_half_turns
+from ptychopinn_backend.runs.half_turn import middles_of, warn_of_half_turns
 from ptychopinn_backend.runs.held_out_groups import without_held_out
 from ptychopinn_backend.runs.training_data import TrainingData, group_scans, group_scans_on_disk
 
@@ -170,7 +170,7 @@ class _OnDisk:
         self._validation, self._reading = _paths_of(validation), reading
 
     def group(self, config: TrainingConfig, seed: int, *, every_point: bool) -> TrainingData:
-        return group_scans_on_disk(
+        data = group_scans_on_disk(
             [scan.path for scan in self.sizes],
             self.dataset,
             config,
@@ -179,12 +179,15 @@ class _OnDisk:
             every_point=every_point,
             reading=self._reading,
         )
+        warn_of_half_turns(middles_of(self.dataset))
+        return data
 
 
 class _WholeDataset:
     calibrate = NEVER
 
     def __init__(self, dataset: ScanDataset, validation: Scans | None, reading: Reading) -> None:
+        warn_of_half_turns(middles_of(dataset.folder))
         self.sizes = [dataset]
         self.fixed = {"N": dataset.N, "gridsize": round(dataset.channels**0.5)}
         self.dataset = dataset.folder
@@ -236,7 +239,9 @@ def read_all(scans: Scans | None, reading: Reading = ASK_THE_FILE) -> list[RawDa
         if isinstance(item, RawData):
             read.append(item)
         else:
-            read += [RawData.from_file(path, reading=reading) for path in list_sources(item, reading)]
+            for path in list_sources(item, reading):
+                with warnings_about(path):
+                    read.append(RawData.from_file(path, reading=reading))
     return read
 
 

@@ -25,9 +25,14 @@ from ptychopinn_backend.runs.logged_model import LoggedModel
 from ptychopinn_backend.runs.reconstruction_log import ReconstructionLog, picture_log
 from ptychopinn_backend.runs.trained_model import TrainedModel, legacy_snapshot
 from ptychopinn_backend.runs.training_data import fit_to_data, group_scans, with_length_of_epochs
-from ptychopinn_backend.runs.unfinished import require_resumable, warn_of_nothing_to_train
+from ptychopinn_backend.runs.unfinished import (
+    note_epochs,
+    require_resumable,
+    set_unfinished_aside,
+    warn_of_nothing_to_train,
+)
 from ptychopinn_backend.runs.warm_start import StartArchive, start_from
-from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, EpochReport
+from ptychopinn_backend.seam.interface import Backend, BackendSetup, EpochCallback, EpochReport, TrainingResult
 from ptychopinn_backend.seam.process_rank import is_distributed, is_first_process
 from ptychopinn_backend.seam.training_run import BestEpoch, loss_keys
 
@@ -194,8 +199,8 @@ def train_locked(
     Returns:
         The trained model.
     """
-    if resume and checkpoint_folder is not None:
-        require_resumable(checkpoint_folder, config.backend)
+    if resume:
+        require_resumable(checkpoint_folder, config.backend, None if start is None else start.path)
     if config.target_photon_fraction > 0:
         training = _with_split_photons(training, config.target_photon_fraction, execution.seed)
     computing = untrained_backend(training, config, execution, log_folder)
@@ -209,13 +214,14 @@ def train_locked(
     logged = LoggedModel(model, logs, _with_pictures(model, training, logs, on_epoch))
     judge = FreeFitJudge(model, held_out, logged)
     # The other processes of a training must not wait for the one that judges.
-    told = _Told(judge if held_out and not is_distributed(execution) else logged)
+    on_epoch = judge if held_out and not is_distributed(execution) else logged
+    ours = checkpoint_folder if is_first_process(execution) else None
+    told = _Told(on_epoch, ours, keeps=execution.enable_checkpointing)
+    if not resume:
+        told.set_aside()
     with freed_memory_kept():
         result = computing.fit(training, validation, on_epoch=told, checkpoint_folder=checkpoint_folder, resume=resume)
-    done = len(result.history.get("loss", ()))
-    logger.info("Training ended after %d epochs: %s.", done, result.stop_reason)
-    if checkpoint_folder is not None and told.epochs == 0 and is_first_process(execution):
-        warn_of_nothing_to_train(checkpoint_folder, config.total_epochs, done, result.stop_reason)
+    done = told.close(result, config.total_epochs)
     judge.keep_best()
     model.history = result.history | judge.history(done)
     logged.keep_model()
@@ -242,15 +248,31 @@ def untrained_backend(
 
 
 class _Told:
-    """Counts the epochs that a training reports."""
+    """Passes epochs on, counts them, and notes beside the checkpoints how far the training came."""
 
-    def __init__(self, on_epoch: EpochCallback | None) -> None:
-        self._on_epoch = on_epoch
-        self.epochs = 0
+    def __init__(self, on_epoch: EpochCallback | None, folder: Path | None, *, keeps: bool) -> None:
+        self._on_epoch, self._folder, self._keeps = on_epoch, folder, keeps
+        self._epochs = 0
+
+    def set_aside(self) -> None:
+        if self._folder is not None and self._keeps:
+            set_unfinished_aside(self._folder)
 
     def __call__(self, report: EpochReport) -> bool | None:
-        self.epochs += 1
+        self._epochs += 1
+        if self._folder is not None and self._keeps:
+            note_epochs(self._folder, report.epoch, report.n_epochs)
         return None if self._on_epoch is None else self._on_epoch(report)
+
+    def close(self, result: TrainingResult, n_epochs: int) -> int:
+        """Note why the training ended, and return the number of its epochs."""
+        done = len(result.history.get("loss", ()))
+        logger.info("Training ended after %d epochs: %s.", done, result.stop_reason)
+        if self._folder is not None and self._keeps:
+            note_epochs(self._folder, done, n_epochs, result.stop_reason)
+        if self._folder is not None and self._epochs == 0:
+            warn_of_nothing_to_train(self._folder, n_epochs, done, result.stop_reason)
+        return done
 
 
 def _with_best_archive(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ptychopinn_backend.arrays import require_shape
 from ptychopinn_backend.config import BACKENDS, INFERENCE_BACKENDS, ONNX, ModelConfig
+from ptychopinn_backend.config.execution import ExecutionConfig, changed_options
 from ptychopinn_backend.config.generators import CNN_OPTION_BACKENDS, backends_of, generators_of, offers
 from ptychopinn_backend.errors import DataError, UnsupportedOptionError
 from ptychopinn_backend.groups import GroupBatch, GroupSource
@@ -15,6 +19,15 @@ from ptychopinn_backend.physics.losses import LossWeights
 
 if TYPE_CHECKING:
     from ptychopinn_backend.seam.interface import BackendSetup
+
+UNUSED_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "tensorflow": ("pin_memory", "persistent_workers"),
+        "pytorch": (),
+        ONNX: ("compile_model", "devices", "num_nodes", "strategy"),
+    }
+)
+"""Backend -> run-time options it neither uses nor refuses, those of a training apart where it only predicts."""
 
 
 def require_fitting_source(source: GroupSource, setup: BackendSetup, *, only_patches: bool = False) -> None:
@@ -111,3 +124,19 @@ def require_offered(model: ModelConfig, backend: str) -> None:
                     f"{name} = True is not offered by the {backend} backend (it is by "
                     f"{', '.join(having_it)}). Set {name} to False, or choose another backend."
                 )
+
+
+def warn_of_unused_options(execution: ExecutionConfig, backend: str) -> None:
+    """Warn of run-time options that a backend neither uses nor refuses.
+
+    Args:
+        execution: the options.
+        backend: 'tensorflow', 'pytorch' or 'onnx'.
+    """
+    for name, value in changed_options(execution).items():
+        if name in UNUSED_OPTIONS[backend]:
+            warnings.warn(
+                f"{name} = {value!r} has no effect with the {backend} backend. Leave it out.",
+                UserWarning,
+                stacklevel=3,
+            )

@@ -30,7 +30,7 @@ GRACE_SECONDS: Final = 10.0
 _LOOK_S: Final = 0.2
 """How often the end of the other process, and a request to stop, are looked for."""
 _SHORT_LOOK_S: Final = 0.01
-_UNGUARDED: Final = 78
+UNGUARDED: Final = 78
 """Exit code of a child that comes to the starting of children while it imports the program."""
 _KILL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)
 
@@ -51,7 +51,7 @@ class ChildProcess:
         """
         # Python says so of a child that still runs the program it was started from, for the sake of its names.
         if getattr(multiprocessing.current_process(), "_inheriting", False):
-            raise SystemExit(_UNGUARDED)
+            raise SystemExit(UNGUARDED)
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         level = logging.getLogger().getEffectiveLevel() if logs else None
@@ -196,10 +196,10 @@ class ChildProcess:
             raise self._death() from None
 
     def _death(self) -> PtychoPINNError:
-        if self.exit_code == _UNGUARDED:
+        if self.exit_code == UNGUARDED:
             return ConfigError(
                 "A computing process runs this script from its beginning, and comes to the same call there. Put the "
-                "script's calls below the line if __name__ == '__main__':"
+                "line if __name__ == '__main__': above the script's calls."
             )
         return ChildDiedError(self.exit_code)
 

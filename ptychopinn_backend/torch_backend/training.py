@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ptychopinn_backend.groups import GroupSource
 from ptychopinn_backend.seam.interface import BackendSetup, EpochCallback, TrainingResult
+from ptychopinn_backend.seam.process_rank import is_first_process
 from ptychopinn_backend.seam.progress import TrainingProgress
 from ptychopinn_backend.seam.training_run import remove_earlier_run, run_fingerprint
 from ptychopinn_backend.torch_backend.checkpoints import CHECKPOINT_PATTERNS, LAST_CHECKPOINT, read_checkpoint
@@ -61,7 +62,7 @@ def train(
     if last is not None:
         state = read_checkpoint(last, fingerprint)
         progress.restore(last, state.get("progress"), state.get("best_weights"))
-    elif checkpoint_folder is not None and setup.execution.enable_checkpointing:
+    elif checkpoint_folder is not None and setup.execution.enable_checkpointing and is_first_process(setup.execution):
         remove_earlier_run(checkpoint_folder, CHECKPOINT_PATTERNS)
     if not progress.is_over:
         # What fsdp splits over devices cannot be put together again in place.

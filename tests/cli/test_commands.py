@@ -60,7 +60,12 @@ def test_evaluate_prints_a_table_or_json(folder: Path, capsys: pytest.CaptureFix
         str(folder / "scan.npz"),
     ]
     assert main(["evaluate", *arguments]) == 0
-    assert "R-factor" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "R-factor" in table
+    lines = table.splitlines()
+    after = next(number for number, line in enumerate(lines) if "deviance per pixel" in line)
+    assert "of photon noise alone" in lines[after + 1]
+    assert "of held-out patterns" in lines[after + 2]
     assert main(["evaluate", *arguments, "--json"]) == 0
     numbers = json.loads(capsys.readouterr().out)
     assert 0 < numbers["r_factor"] < 1

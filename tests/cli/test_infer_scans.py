@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +141,20 @@ def test_folders_follow_the_paths_of_the_scans(tmp_path: Path) -> None:
     assert [str(folder) for folder in folders.values()] == ["out/a/scan", "out/b/scan.npz", "out/b/scan.h5", "out/c"]
     with pytest.raises(DataError, match="is named twice"):
         output_folders([tmp_path / "c.npz", tmp_path / "a" / ".." / "c.npz"], Path("out"))
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_warnings_and_probes_of_several_scans_name_the_scan(
+    processes: str, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    scans = [tmp_path / f"{name}.npz" for name in "ab"]
+    for scan in scans:
+        raw = RawData.from_file(folder / "scans" / scan.name)
+        replace(raw, probeGuess=None, objectGuess=None).to_file(scan)
+    shown = ["--processes", processes, "--polish", "0", "--calibrate", "never"]
+    assert infer(folder, tmp_path / "out", *shown, "--scans", *map(str, scans)) == 0
+    said = capfd.readouterr().err
+    for scan in scans:
+        assert said.count(f"Warning: {scan}: The scan has no probe (probeGuess); that of the archive is used") == 1
+        assert f"{scan}: {tmp_path / 'out' / scan.stem}, with the probe of the archive\n" in said

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ptychopinn_backend import PtychoModel
 from ptychopinn_backend.archive import read_archive
 from ptychopinn_backend.cli import main
 from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.runs.train import train_scans
+from ptychopinn_backend.seam.interface import EpochReport
 
 QUICK = ("--architecture", "cnn", "--filters-scale", "1", "--accelerator", "cpu", "--seed", "1", "--quiet")
 
@@ -47,7 +54,10 @@ def test_without_a_checkpoint_it_says_that_it_starts_anew(
     scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(scan, tmp_path, 1, "--resume") == 0
-    words = f"Warning: '{tmp_path / 'checkpoints'}' holds no checkpoint to go on from: training starts at epoch 1.\n"
+    words = (
+        f"Warning: '{tmp_path / 'checkpoints'}' holds no checkpoint to go on from: training starts at epoch 1. "
+        "Check the folder if there should be one.\n"
+    )
     assert words in capsys.readouterr().err
 
 
@@ -100,3 +110,101 @@ def test_a_resumed_training_goes_on_after_its_last_epoch_and_keeps_the_better_mo
     first = best.read_bytes()
     assert run(3, resume=True) == [3]
     assert best.read_bytes() == first
+
+
+def trained_until(scan: Path, backend: str, *, last: int | None = None, **options: Any) -> list[int]:
+    """Train for five epochs, or until an interrupt in one of them, and return the epochs that were told of."""
+    seen: list[int] = []
+
+    def on_epoch(report: EpochReport) -> None:
+        seen.append(report.epoch)
+        if report.epoch == last:
+            raise KeyboardInterrupt
+
+    config = TrainingConfig(model=ModelConfig(N=32, n_filters_scale=1), nepochs=5, batch_size=4, n_groups=20)
+    with suppress(KeyboardInterrupt):
+        train_scans(
+            [RawData.from_file(scan)],
+            config,
+            ExecutionConfig(accelerator="cpu", seed=1),
+            backend=backend,
+            on_epoch=on_epoch,
+            **options,
+        )
+    return seen
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "tensorflow"])
+def test_what_an_interrupted_training_kept_is_moved_aside_with_a_warning_and_can_be_resumed(
+    backend: str, scan: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "checkpoints"
+    aside = folder / "earlier"
+    assert trained_until(scan, backend, last=3, checkpoint_folder=folder) == [1, 2, 3]
+    words = (
+        rf"'{folder}' holds 3 of 5 epochs of a training that was interrupted\. This one starts at epoch 1, and their "
+        rf"checkpoints are moved to '{aside}'\. To go on from these, move them back and resume \(--resume\)\."
+    )
+    with pytest.warns(UserWarning, match=words):
+        assert trained_until(scan, backend, last=2, checkpoint_folder=folder) == [1, 2]
+    with pytest.warns(UserWarning, match=r"moved to '.*earlier-2'"):
+        assert trained_until(scan, backend, checkpoint_folder=folder) == [1, 2, 3, 4, 5]
+    for path in aside.iterdir():
+        path.replace(folder / path.name)
+    resumed = trained_until(scan, backend, checkpoint_folder=folder, resume=True)
+    assert resumed in ([3, 4, 5], [4, 5])
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "tensorflow"])
+def test_a_training_that_came_to_its_end_is_followed_by_another_without_a_word(
+    backend: str, scan: Path, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        assert trained_until(scan, backend, checkpoint_folder=tmp_path) == [1, 2, 3, 4, 5]
+    assert not (tmp_path / "earlier").exists()
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_model_that_will_be_replaced_is_named_though_nothing_else_is_shown(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (
+        f"Warning: '{tmp_path / 'wts.h5.zip'}' of an earlier training will be replaced when this one ends. Choose "
+        "another output folder to keep both.\n"
+    )
+    assert train(scan, tmp_path, 1) == 0
+    assert capsys.readouterr().err == ""
+    assert train(scan, tmp_path, 1) == 0
+    assert capsys.readouterr().err == words
+    assert train(scan, tmp_path, 2, "--resume") == 0
+    assert capsys.readouterr().err == ""
+    shutil.rmtree(tmp_path / "checkpoints")
+    assert train(scan, tmp_path, 2, "--resume") == 0
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("train_it", ["train_scans", "PtychoModel"])
+def test_resuming_without_a_folder_is_refused(train_it: str, scan: Path) -> None:
+    words = r"resume = True goes on from a checkpoint, and no folder .* Give checkpoint_folder"
+    model = PtychoModel(N=32, backend="pytorch")
+    resumed = model.train if train_it == "PtychoModel" else partial(trained_until, backend="pytorch")
+    with pytest.raises(ConfigError, match=words):
+        resumed(scan, resume=True)
+
+
+def test_an_archive_that_a_checkpoint_wins_over_is_named(scan: Path, tmp_path: Path) -> None:
+    assert train(scan, tmp_path, 1) == 0
+    archive = tmp_path / "wts.h5.zip"
+    assert trained_until(scan, "pytorch", last=3, checkpoint_folder=tmp_path / "other") == [1, 2, 3]
+    words = rf"The weights of '{archive}' \(init\) are not used: training goes on from the checkpoint in"
+    with pytest.warns(UserWarning, match=words):
+        trained_until(scan, "pytorch", checkpoint_folder=tmp_path / "other", resume=True, init=archive)
+
+
+def test_the_flags_of_the_original_resume_too(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--train_data_file", str(scan), "--output_dir", str(tmp_path), "--backend", "pytorch", "--quiet"]
+    small = ["--n_filters_scale", "1", "--torch-accelerator", "cpu"]
+    assert main(["ptycho-train", *flags, *small, "--nepochs", "1"]) == 0
+    assert main(["ptycho-train", *flags, *small, "--nepochs", "2", "--resume"]) == 0
+    assert capsys.readouterr().err == ""
+    assert len(read_archive(tmp_path).history["loss"]) == 2

@@ -12,6 +12,7 @@ from ptychopinn_backend.config import ModelConfig, TrainingConfig
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.inputs import InputConfig
 from ptychopinn_backend.config.reading import Reading
+from ptychopinn_backend.seam.arguments import UNUSED_OPTIONS
 
 PACKAGE = Path(__file__).parents[2] / "ptychopinn_backend"
 READ_ELSEWHERE = {
@@ -25,12 +26,12 @@ READ_ELSEWHERE = {
 }
 
 
-def attributes_read() -> set[str]:
-    """Names of attributes in the package, but for what a configuration reads of itself to check it."""
+def attributes_read(without: tuple[str, ...] = ()) -> set[str]:
+    """Names of attributes in the package but some rooms, but for what a configuration reads of itself to check it."""
     found = set()
     for path in PACKAGE.rglob("*.py"):
         room = path.relative_to(PACKAGE).parts[0]
-        if room == "legacy":
+        if room in ("legacy", *without):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute):
@@ -44,6 +45,25 @@ def attributes_read() -> set[str]:
 def test_every_key_is_read(config: type) -> None:
     names = {item.name for item in fields(config)}
     assert names - attributes_read() - READ_ELSEWHERE == set()
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "pytorch"])
+def test_a_backend_reads_every_option_or_says_that_it_does_not(backend: str) -> None:
+    rooms = {"tensorflow": "tf_backend", "pytorch": "torch_backend", "onnx": "onnx_backend"}
+    read = attributes_read(tuple(room for name, room in rooms.items() if name != backend))
+    names = {item.name for item in fields(ExecutionConfig)}
+    assert names - read == set(UNUSED_OPTIONS[backend])
+
+
+def test_what_onnx_runtime_reads_of_the_options_of_a_prediction() -> None:
+    computing = {"accelerator", "precision", "deterministic", "compile_model", "devices", "num_nodes", "strategy"}
+    read = {
+        node.attr
+        for path in (PACKAGE / "onnx_backend").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    assert computing - read == set(UNUSED_OPTIONS["onnx"])
 
 
 def test_what_is_read_elsewhere_is_so() -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from tests.data.dataset.conftest import write_training_hdf5
+from tests.data.findings import planted
+
 from .workshop import SMALL, TRAIN, Case, cut, scan_with, text
 
 RUN = (*TRAIN, *SMALL)
@@ -38,6 +41,27 @@ def _second_scan() -> None:
     with np.load("scan.npz") as archive:
         arrays = {name: archive[name] for name in archive.files if name in ("xcoords", "ycoords", "_metadata")}
     np.savez("other.npz", diffraction=np.ones((24, 64, 64), np.float32), **arrays)  # type: ignore[arg-type]
+
+
+def _packed_by_an_absent_filter() -> None:
+    members = planted.members()
+    write_training_hdf5(Path("scan.h5"), members)
+    values = members["diffraction"]
+    packing = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    packing.set_chunk(values.shape)
+    packing.set_filter(305, h5py.h5z.FLAG_OPTIONAL)
+    with h5py.File("scan.h5", "a") as file:
+        del file["patterns"]
+        space, kind = h5py.h5s.create_simple(values.shape), h5py.h5t.py_create(values.dtype)
+        h5py.h5d.create(file.id, b"patterns", kind, space, packing).write_direct_chunk((0, 0, 0), values.tobytes())
+
+
+def _never_written() -> None:
+    members = planted.members()
+    write_training_hdf5(Path("scan.h5"), members)
+    with h5py.File("scan.h5", "a") as file:
+        del file["patterns"]
+        file.create_dataset("patterns", members["diffraction"].shape, np.uint16, chunks=(1, 32, 32))
 
 
 def _hdf5() -> None:
@@ -133,6 +157,18 @@ CASES = (
         scan_with(objectGuess=None),
     ),
     Case("An HDF5 file that is no training data", ("train", "scan.h5", *RUN[2:]), "scan.h5", _hdf5),
+    Case(
+        "An HDF5 file is packed with a filter that is not installed",
+        ("train", "scan.h5", *RUN[2:]),
+        "is packed with the HDF5 filter 305",
+        _packed_by_an_absent_filter,
+    ),
+    Case(
+        "No pattern of an HDF5 file was ever written",
+        ("train", "scan.h5", *RUN[2:]),
+        "none was ever written",
+        _never_written,
+    ),
     Case(
         "A damaged HDF5 file",
         ("train", "scan.h5", *RUN[2:]),

@@ -9,6 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from tests.data.dataset.conftest import write_training_hdf5
+from tests.data.findings import planted
 from tests.data.readers import writers
 
 from .workshop import Case, scan_with
@@ -75,6 +77,58 @@ def _warned(situation: str, words: tuple[str, ...], expected: str, **changes: An
     return Case(situation, words, expected, scan_with(**changes), exit_code=0)
 
 
+def _planted(**changes: Callable[[Any], Any]) -> Callable[[], None]:
+    """Return a spoiler that writes another scan, of 100 patterns of counts; changes are functions of all its arrays."""
+
+    def spoil() -> None:
+        arrays = planted.members()
+        np.savez("scan.npz", **(arrays | {name: change(arrays) for name, change in changes.items()}))
+
+    return spoil
+
+
+def _array(name: str, factor: float = 1.0) -> Callable[[Any], Any]:
+    return lambda arrays: factor * arrays[name]
+
+
+def _mirrored(name: str) -> Callable[[Any], Any]:
+    return lambda arrays: arrays[name].min() + arrays[name].max() - arrays[name]
+
+
+def _counts(change: Callable[[Any], None]) -> Callable[[Any], Any]:
+    def changed(arrays: Any) -> Any:
+        counts = arrays["diffraction"].astype(np.int64)
+        change(counts)
+        return counts
+
+    return changed
+
+
+def _dim(counts: Any) -> None:
+    counts[7] //= 1000
+
+
+def _hot_column(counts: Any) -> None:
+    counts[:, :, 3] += np.random.default_rng(0).poisson(60, counts.shape[:2])
+
+
+def _cube() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(20, 60, (2, 32))
+    np.savez("scan.npz", diffraction=rng.poisson(5.0, (32, 32, 32)), xcoords=x, ycoords=y)
+
+
+def _partly_written() -> None:
+    arrays = planted.members()
+    patterns = arrays["diffraction"]
+    write_training_hdf5(Path("scan.h5"), arrays)
+    with h5py.File("scan.h5", "a") as file:
+        del file["patterns"]
+        stored = file.create_dataset("patterns", patterns.shape, patterns.dtype, chunks=(1, *patterns.shape[1:]))
+        for index in np.setdiff1d(np.arange(len(patterns)), (3, 4, 20)):
+            stored[index] = patterns[index]
+
+
 CASES = (
     _warned("Rows of the detector hold 2\\*\\*32 - 1", INFER, "64 detector pixels", diffraction=_amplitudes(_gap)),
     _warned("One pixel of one pattern is hot", EVALUATE, "1 detector pixel", diffraction=_amplitudes(_one_pixel)),
@@ -108,5 +162,56 @@ CASES = (
         "neither",
         _metadata=None,
         diffraction=lambda old: old * 0.77,
+    ),
+    Case(
+        "Patterns of an HDF5 file that were never written",
+        ("convert", "scan.h5", "-o", "new.npz", "--quiet"),
+        "3, 4 and 20 are without",
+        _partly_written,
+        exit_code=0,
+    ),
+    Case(
+        "A pattern is almost without light",
+        CONVERT,
+        "almost without light",
+        _planted(diffraction=_counts(_dim)),
+        exit_code=0,
+    ),
+    Case(
+        "A column of the detector counts by itself",
+        CONVERT,
+        "along a whole row or column",
+        _planted(diffraction=_counts(_hot_column)),
+        exit_code=0,
+    ),
+    Case("Any axis of a cube may count the patterns", CONVERT, "their light does not tell", _cube, exit_code=0),
+    Case(
+        "x and y of the positions are exchanged",
+        CONVERT,
+        "fit the positions better with",
+        _planted(xcoords=_array("ycoords"), ycoords=_array("xcoords")),
+        exit_code=0,
+    ),
+    Case(
+        "x and y of the positions are both negated",
+        (*INFER, "--polish", "0", "--calibrate", "never"),
+        "both x and y negated",
+        _planted(xcoords=_mirrored("xcoords"), ycoords=_mirrored("ycoords")),
+        exit_code=0,
+        has_computed_numbers=True,
+    ),
+    Case(
+        "Nominal positions with exchanged axes",
+        CONVERT,
+        "nominal positions",
+        _planted(xcoords_start=_array("ycoords"), ycoords_start=_array("xcoords")),
+        exit_code=0,
+    ),
+    Case(
+        "The patterns overlap nowhere",
+        CONVERT,
+        "nothing overlaps",
+        _planted(xcoords=_array("xcoords", 60.0), ycoords=_array("ycoords", 60.0)),
+        exit_code=0,
     ),
 )

@@ -14,6 +14,7 @@ from . import (
     cases_of_configuration,
     cases_of_data,
     cases_of_formats,
+    cases_of_interruptions,
     cases_of_ptychodus,
     cases_of_warnings,
 )
@@ -27,6 +28,7 @@ AREAS: Final[Mapping[str, tuple[Case, ...]]] = {
     "Configuration": cases_of_configuration.CASES,
     "Archive": cases_of_archives.CASES,
     "Backend and training": cases_of_configuration.BACKEND_CASES,
+    "Interruptions, and going on": cases_of_interruptions.CASES,
     "Ptychodus": cases_of_ptychodus.CASES,
     "Commands, simulation and files": cases_of_commands.CASES,
 }
@@ -38,7 +40,8 @@ tests; the words are those the program prints after `Error:`, with `(...)` for w
 With exit code 0 they come after `Warning:`, and the result is written. From Python the same words come as an exception
 of `ptychopinn_backend.errors`, or as a warning; Ptychodus has them in its log.
 
-Exit codes: 0 success; 1 the machine failed (disk, memory, a process that died); 2 the input is bad; 130 interrupted.
+Exit codes: 0 success; 1 the machine failed (disk, memory, a process that died); 2 the input is bad; 130 interrupted;
+143 terminated by the system.
 """
 
 
@@ -57,7 +60,7 @@ def page(outcomes: Mapping[str, Mapping[str, Outcome]]) -> str:
         for case in cases:
             outcome = outcomes[area][case.situation]
             cells = (case.situation, *(_cell(part, case) for part in (outcome.problem, outcome.remedy)))
-            lines.append(f"| {' | '.join(cells)} | {outcome.exit_code if case.call is None else 'in the window'} |")
+            lines.append(f"| {' | '.join(cells)} | {outcome.exit_code if case.call is None else case.where} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -67,6 +70,7 @@ def _cell(words: str, case: Case) -> str:
         words = re.sub(r"\((?:[^()]|\([^()]*\))*\)", "(...)", words)
     if case.has_computed_numbers:
         words = re.sub(r"\d+\.\d+", "0.…", words)
+        words = re.sub(r"\d+ of 5000 epochs", "… of 5000 epochs", words)
     return re.sub(r"([|<>*_])", r"\\\1", words)
 
 

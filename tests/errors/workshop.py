@@ -51,7 +51,9 @@ class Case:
     has_foreign_words: bool = False
     """What stands in brackets comes from a library and differs between its versions."""
     has_computed_numbers: bool = False
-    """Its decimal fractions come from a trained network and differ between machines."""
+    """Its decimal fractions come from a trained network, or its epochs from a clock, and differ between machines."""
+    where: str = "in the window"
+    """Of a call: where its message is seen."""
 
 
 @dataclass(frozen=True)

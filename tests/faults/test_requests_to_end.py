@@ -30,7 +30,7 @@ def test_says_what_is_kept_and_goes_on(
     found, said = backend_server.train(scan_file, tmp_path, *train, meanwhile=asked)
     assert found == code
     kept = re.fullmatch(
-        rf"{re.escape(word)} (\d+) of 5000 epochs are kept in '{re.escape(str(checkpoints))}'; the same command with "
+        rf"{re.escape(word)} (\d+) of 5000 epochs are kept in '{re.escape(str(checkpoints))}'\. The same command with "
         r"--resume goes on from there\.",
         said[-1],
     )
@@ -67,3 +67,31 @@ def test_an_earlier_model_beside_newer_checkpoints(
     assert len(said) == 1
     assert "are newer than the model" in said[0]
     assert said[0].endswith("The earlier model is used. Resume that training, or delete the checkpoints.")
+
+
+def test_without_resuming_the_kept_epochs_are_moved_aside_and_named(
+    backend_server: BackendServer, scan_file: Path, tmp_path: Path
+) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    asked = killed_after(0.5, checkpoints / LAST[backend_server.backend], signal.SIGINT)
+    assert backend_server.train(scan_file, tmp_path, "--epochs", "5000", *MORE, meanwhile=asked)[0] == 130
+    code, said = backend_server.train(scan_file, tmp_path, "--epochs", "1", *MORE)
+    assert code == 0
+    words = (
+        rf"Warning: '{re.escape(str(checkpoints))}' holds \d+ of 5000 epochs of a training that was interrupted\. .*"
+    )
+    assert re.fullmatch(words, said[-1]), said
+    assert (checkpoints / "earlier" / LAST[backend_server.backend]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "begun"), [(["demo"], "scan.npz"), (["demo", "--sparse"], "scan_400.npz"), (["parity-report"], ".")]
+)
+def test_a_command_that_cannot_go_on_says_so(
+    words: list[str], begun: str, backend_server: BackendServer, tmp_path: Path
+) -> None:
+    options = [] if words == ["parity-report"] else ["--backend", backend_server.backend]
+    asked = killed_after(0.5, tmp_path / begun, signal.SIGINT)
+    command = [*words, "-o", str(tmp_path), "--epochs", "5000", "--quiet", *options]
+    code, said = backend_server.command(command, meanwhile=asked)
+    assert (code, said[-1]) == (130, "Interrupted. Nothing is kept to go on from; run the command again.")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread, imsave
 
+from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
 from ptychopinn_backend.errors import DataError
 from ptychopinn_backend.evaluation.figures import save_loss_figure, save_reconstruction_figure
 from ptychopinn_backend.files.pictures import drawn
@@ -161,3 +162,21 @@ def test_a_figure_of_an_earlier_result_does_not_stay_beside_a_new_one(tmp_path: 
     with pytest.warns(UserWarning, match=r"RuntimeError: latex is missing\)"):
         assert drawn(draw, figure) == []
     assert not figure.exists()
+
+
+@pytest.mark.slow
+def test_whole_commands_write_their_results_in_the_environment_of_a_notebook(tmp_path: Path) -> None:
+    simulate_scan(SimulationConfig(size=32, patterns=24, photons=1e4), seed=1).to_file(tmp_path / "scan.npz")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "module://no_such.backend_inline"}
+    command = [sys.executable, "-c", "import sys; from ptychopinn_backend.cli import main; sys.exit(main())"]
+    small = ["--backend", "pytorch", "--accelerator", "cpu", "--preset", "legacy", "--filters-scale", "1"]
+    for words in (
+        ["train", "scan.npz", "-o", "model", *small, "--epochs", "1", "--calibrate", "never", "--quiet"],
+        ["infer", "model", "scan.npz", "-o", "result", "--polish", "0", "--calibrate", "never", "--quiet"],
+    ):
+        done = subprocess.run(
+            [*command, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    for name in ("model/wts.h5.zip", "model/loss.png", "result/reconstruction.npz", "result/reconstruction.png"):
+        assert (tmp_path / name).is_file()

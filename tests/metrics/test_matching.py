@@ -116,6 +116,23 @@ def test_refined_positions_are_those_of_the_reconstruction(first: RawData) -> No
         assert r_of(found, wrong) == pytest.approx(scan_r_factors(found, first)[0], rel=1e-6)
 
 
+@pytest.mark.parametrize("photons", [1e5, 200.0])
+def test_refined_positions_of_a_part_are_those_of_the_reconstruction(photons: float) -> None:
+    scan = simulate_scan(replace(SMALL, patterns=100, photons=photons), seed=1)
+    part = scan.select(np.arange(3, 100, 2))
+    rng = np.random.default_rng(0)
+    # All are moved as a whole, scaled, and each by itself.
+    refined = 1.01 * part.positions_xy + 2.0 + rng.normal(0.0, 0.4, part.positions_xy.shape)
+    found = replace(perfect(part), positions_xy=refined)
+    matched = matched_scan(found, scan)
+    np.testing.assert_array_equal(matched.raw.diff3d, part.diff3d)
+    np.testing.assert_array_equal(matched.raw.positions_xy, refined)
+    assert matched.doubts == ()
+    other = simulate_scan(replace(SMALL, patterns=100, photons=photons), seed=5)
+    with pytest.raises(DataError, match="it is of another scan"):
+        matched_scan(found, other)
+
+
 @pytest.mark.parametrize("old", [True, False])
 @pytest.mark.parametrize("patterns", [30, 60])
 def test_another_scan_is_refused(old: bool, patterns: int, first: RawData) -> None:

@@ -100,11 +100,20 @@ def test_held_out_patterns_decide_on_the_polish(exact: ReconstructInput, model: 
     assert judged.polish_steps > 0
     assert judged.noise_r_factor < judged.r_factor < 0.5
     assert judged.r_free is not None
+    assert judged.noise_deviance is not None
+    assert judged.deviance is not None
+    assert judged.noise_deviance < judged.deviance
+    assert judged.free_deviance is not None
 
 
 def test_what_is_told_of_a_result_names_all_figures() -> None:
-    judged = Judged(0.1234, 0.05, 0.13, 2.5, 8, True, 8.0, 1.5)
+    judged = Judged(0.1234, 0.05, 0.13, 2.5, 8, True, 8.0, 1.5, 1.25, 1.002, 1.3)
     assert in_words(judged) == (
-        "R 0.1234, of photon noise 0.0500, of held-out patterns 0.1300; even and odd patterns agree to 1.50 px = "
-        "12 nm; 2.5 s, 8 steps of polish; with refined probe and positions."
+        "R 0.1234, of photon noise 0.0500, of held-out patterns 0.1300; deviance per pixel 1.25, of photon noise "
+        "1.002, of held-out patterns 1.3; even and odd patterns agree to 1.50 px = 12 nm; 2.5 s, 8 steps of polish; "
+        "with refined probe and positions."
+    )
+    plain = judged._replace(r_free=None, free_deviance=None, resolution_px=None, refined=False)
+    assert in_words(plain) == (
+        "R 0.1234, of photon noise 0.0500; deviance per pixel 1.25, of photon noise 1.002; 2.5 s, 8 steps of polish."
     )

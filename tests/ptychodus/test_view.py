@@ -187,7 +187,11 @@ def test_panel_shows_how_good_the_result_is(window: Window) -> None:
     assert all(word in panel.text() for word in ("0.1234", "0.0500", "0.1300", "2.5 s", "refined", "not measured"))
     window.form.notices.told.emit(judged._replace(resolution_px=1.5))
     assert "1.50 px = 12 nm" in panel.text()
-    window.form.notices.told.emit(judged._replace(elapsed_s=1234.5, resolution_px=12.34, pixel_nm=10.1))
+    window.form.notices.told.emit(
+        judged._replace(elapsed_s=1234.5, resolution_px=12.34, pixel_nm=10.1, deviance=123.4, noise_deviance=1.002)
+    )
+    assert "123.4" in panel.text()
+    assert "1.002" in panel.text()
     window.settle()
     assert panel.sizeHint().width() <= panel.width(), "the figures leave the panel"
     window.choose_algorithm("ptychopinn_supervised")

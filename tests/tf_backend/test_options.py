@@ -112,3 +112,14 @@ def test_start_up_messages_are_silenced_unless_the_user_decides(given: str | Non
     result = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"pin_memory": True}, {"persistent_workers": True, "num_workers": 1}],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_has_no_effect_is_named(options: dict[str, Any]) -> None:
+    name = next(iter(options))
+    with pytest.warns(UserWarning, match=f"{name} = True has no effect with the tensorflow backend. Leave it out."):
+        backend_for("tensorflow", source_for({}), **options)

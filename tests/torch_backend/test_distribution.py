@@ -110,7 +110,7 @@ def test_a_script_without_a_main_guard_is_refused_at_once(tmp_path: Path) -> Non
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1
     assert "ConfigError: A computing process runs this script from its beginning" in done.stderr
-    assert "Put the script's calls below the line if __name__ == '__main__':" in done.stderr
+    assert "Put the line if __name__ == '__main__': above the script's calls." in done.stderr
 
 
 def _setup(**options: Any) -> BackendSetup:

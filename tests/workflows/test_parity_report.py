@@ -24,7 +24,9 @@ def test_the_command_writes_table_numbers_and_figure(tmp_path: Path, capsys: pyt
     assert set(found["results"]) == {"tensorflow", "pytorch"}
     assert set(found["differences"]) == set(THRESHOLDS)
     assert (tmp_path / "parity_report.png").stat().st_size > 0
-    assert "| amplitude PSNR (dB) |" in (tmp_path / "parity_report.md").read_text()
+    page = (tmp_path / "parity_report.md").read_text()
+    assert all(f"| {name} |" in page for name in ("amplitude PSNR (dB)", "deviance per pixel"))
+    assert "| deviance of photon noise alone |" in page
 
 
 def test_a_difference_beyond_its_limit_fails_the_report() -> None:

@@ -167,4 +167,5 @@ def test_the_command_line_says_which_probe(
     assert said["own"].err == ""
     assert "with the probe refined in training" in said["evaluate own"].out
     assert "with the probe" not in said["other"].out
-    assert said["other"].err.startswith("Warning: The probe that training refined belongs to another instrument")
+    warned = f"Warning: {tmp_path}/other.npz: The probe that training refined belongs to another instrument"
+    assert said["other"].err.startswith(warned)

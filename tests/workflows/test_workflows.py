@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,15 @@ def test_a_saved_model_reconstructs_the_same_object(results: dict[str, Any], sca
     model, _ = load_inference_bundle(tmp_path)
     again = reconstruct(model, scan)
     np.testing.assert_array_equal(again.object, results["reconstruction"].object)
+
+
+def test_a_model_older_than_its_checkpoints_is_opened_with_a_warning(results: dict[str, Any], tmp_path: Path) -> None:
+    archive = results["model"].save(tmp_path / "wts.h5.zip")
+    os.utime(archive, (0, 0))
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    with pytest.warns(UserWarning, match=f"are newer than the model '{archive}'"):
+        load_inference_bundle(tmp_path)
 
 
 def test_object_times_probe_gives_the_measured_counts(results: dict[str, Any], scan: RawData) -> None:

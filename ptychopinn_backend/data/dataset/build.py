@@ -45,14 +45,14 @@ from ptychopinn_backend.data.findings import EXAMINATION
 from ptychopinn_backend.data.grouping import group_positions
 from ptychopinn_backend.data.pattern_size import misfit
 from ptychopinn_backend.data.raw_data import subsampled_points
-from ptychopinn_backend.errors import DataError, DataFileNotFoundError
+from ptychopinn_backend.errors import DataError, DataFileNotFoundError, warnings_about
 from ptychopinn_backend.files.atomic_file import TEMPORARY_PATTERN, atomic_file
 from ptychopinn_backend.files.npz import write_npz
 
 logger = logging.getLogger(__name__)
 
 LOCK_NAME: Final = ".lock"
-_KEPT: Final = "with object and metadata"
+_KEPT: Final = "with object, metadata and findings"
 """What data sets hold of a scan file; another text has those of an earlier version made again."""
 _BUILDING: Final = "building-"
 _OURS: Final = (_BUILDING, "patterns-", "groups-", ".")
@@ -171,6 +171,9 @@ def _build(
     if stored is None:
         _store_patterns(folder, files, wanted, options)
         stored = [open_stored_scan(patterns, index) for index in range(len(files))]
+    else:
+        for scan in stored:
+            scan.tell()
     rows = [_draw(scan, options) for scan in stored]
     # What cannot be assembled must not be described as whole.
     dataset = assemble(folder, stored, rows, model, wanted)
@@ -214,7 +217,8 @@ def _store_patterns(folder: Path, files: Sequence[Path], wanted: Description, op
     building.mkdir()
     try:
         for index, scan in enumerate(scans):
-            store_scan(scan, building, index, options)
+            with warnings_about(scan.path):
+                store_scan(scan, building, index, options)
         now = _describe(files, ModelConfig(**wanted.model), options)
         if now.patterns != wanted.patterns:
             raise DataError("A scan file changed while it was read. Create the data set when its files are complete.")
@@ -228,7 +232,8 @@ def _require_usable(scan: ScanFile, N: int) -> None:
     if scan.N != N:
         raise misfit(scan.N, N, f"{scan.path}: the patterns")
     if scan.facts["probeGuess"] is None:
-        raise DataError(f"{scan.path} has no probe; the physics needs one. Add probeGuess (mode, N, N) to the scan.")
+        remedy = scan.opened.in_its_words("Add probeGuess (mode, N, N) to the scan.")
+        raise DataError(f"{scan.path} has no probe; the physics needs one. {remedy}")
 
 
 def _draw(scan: StoredScan, options: DatasetOptions) -> IntArray:

@@ -184,6 +184,9 @@ def open_dataset(folder: str | Path, model: ModelConfig | None = None) -> ScanDa
     Raises:
         DataFileNotFoundError: no data set lies there.
         DataError: it is damaged, of a newer version, was made for another N or gridsize, or is rebuilt all the time.
+
+    Warns:
+        ScanWarning: what was found wrong with a scan when it was stored.
     """
     folder = Path(folder)
     for _ in range(_OPENINGS):
@@ -217,7 +220,10 @@ def _open_described(folder: Path, description: Description, model: ModelConfig |
         )
     stored = [open_stored_scan(description.patterns_folder(folder), index) for index in range(description.n_scans)]
     rows = _read_groups(description.groups_file(folder), [len(scan.xcoords) for scan in stored], model.channels)
-    return assemble(folder, stored, rows, model, description)
+    dataset = assemble(folder, stored, rows, model, description)
+    for scan in stored:
+        scan.tell()
+    return dataset
 
 
 def assemble(

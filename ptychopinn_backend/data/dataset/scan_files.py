@@ -10,7 +10,7 @@ from typing import Final
 from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.data.dataset.scan_dataset import read_description
 from ptychopinn_backend.data.dataset.sources import DESCRIPTION_NAME, list_sources
-from ptychopinn_backend.data.dataset.stored_scan import facts_path, open_stored_scan
+from ptychopinn_backend.data.dataset.stored_scan import StoredScan, facts_path, open_stored_scan
 from ptychopinn_backend.data.dataset.whole_scan import whole_scan
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ConfigError, DataError
@@ -39,6 +39,23 @@ def stored_scan_files(folder: Path) -> list[Path]:
     return [facts_path(description.patterns_folder(folder), index) for index in range(description.n_scans)]
 
 
+def stored_scans(folder: Path) -> list[StoredScan]:
+    """Return the scans of a data set.
+
+    Args:
+        folder: of the data set.
+
+    Returns:
+        The scans; patterns stay on disk.
+
+    Raises:
+        DataError: no data set lies there, or it is damaged.
+    """
+    description = read_description(folder)
+    patterns = description.patterns_folder(folder)
+    return [open_stored_scan(patterns, index) for index in range(description.n_scans)]
+
+
 def scan_files_of(sources: Iterable[Path], reading: Reading = ASK_THE_FILE) -> list[Path]:
     """Return the files of scans, those of data sets among them.
 
@@ -60,6 +77,22 @@ def scan_files_of(sources: Iterable[Path], reading: Reading = ASK_THE_FILE) -> l
         _require_nothing_stated(datasets[0], reading)
     stored = [file for path in datasets for file in stored_scan_files(path)]
     return [*(list_sources(files, reading) if files else []), *stored]
+
+
+def shown_path(path: Path) -> Path:
+    """Return the path by which messages name a scan.
+
+    Args:
+        path: as `scan_files_of` gives it.
+
+    Returns:
+        Of a scan in a data set the name of the file it came from, in that folder.
+
+    Raises:
+        DataError: the data set is damaged.
+    """
+    index = _index_of(path)
+    return path if index is None else open_stored_scan(path.parent, index).shown_path
 
 
 def named_paths(files: Iterable[Path]) -> list[Path]:

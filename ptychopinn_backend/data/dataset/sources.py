@@ -13,6 +13,7 @@ import numpy as np
 
 from ptychopinn_backend.arrays import Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
+from ptychopinn_backend.data.findings.layout import is_axis_open, unclear_axis
 from ptychopinn_backend.data.readers.array_source import stand_in
 from ptychopinn_backend.data.readers.door import open_scan
 from ptychopinn_backend.data.readers.halves import DATASET_DESCRIPTION, SUFFIXES, named_by_patterns, scan_files
@@ -26,6 +27,7 @@ DESCRIPTION_NAME: Final = DATASET_DESCRIPTION
 """The file that makes a folder a data set."""
 MEMORY_PART: Final = 1 / 4
 """Scans whose patterns together need more than this part of the machine's memory are trained on from disk."""
+_PATTERNS: Final = "diffraction"
 
 
 Sources = str | Path | Sequence[str | Path]
@@ -167,12 +169,17 @@ def read_scan_file(path: Path, reading: Reading = ASK_THE_FILE) -> ScanFile:
         DataError: it breaks the contract of specs/data.md.
     """
     opened = open_scan(path, reading)
+    metadata = opened.pattern_first()
     try:
-        facts, patterns = check_scan_facts(
-            {**opened.members, "diffraction": stand_in(opened.patterns)}, opened.metadata
-        )
+        facts, patterns = check_scan_facts({**opened.members, _PATTERNS: stand_in(opened.patterns)}, metadata)
     except DataError as error:
-        raise DataError(f"{opened.path}: {error}") from error
+        raise DataError(f"{opened.path}: {opened.in_its_words(str(error))}") from error
+    facts["metadata"] = dict(opened.metadata)
+    found = facts["findings"]
+    if is_axis_open(opened.patterns.shape, len(patterns), metadata):
+        # Its reader has looked at the light, which does not tell.
+        found = (*found, unclear_axis(_PATTERNS, opened.patterns.shape))
+    facts["findings"] = opened.findings_in_its_words(found)
     return ScanFile(opened, facts, len(patterns), patterns.shape[1])
 
 

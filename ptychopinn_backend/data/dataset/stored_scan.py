@@ -17,7 +17,7 @@ from ptychopinn_backend.data.dataset.options import DatasetOptions
 from ptychopinn_backend.data.dataset.sources import ScanFile, stored_dtype
 from ptychopinn_backend.data.dataset.stored_rows import StoredRows, row_writer
 from ptychopinn_backend.data.decisions import tell
-from ptychopinn_backend.data.findings.finding import warn_of
+from ptychopinn_backend.data.findings.finding import Finding, warn_of
 from ptychopinn_backend.data.findings.repair import PatternRepair
 from ptychopinn_backend.data.findings.scan import ScanExaminer, Verdict
 from ptychopinn_backend.data.findings.survey import PatternSurvey
@@ -52,6 +52,7 @@ logger = logging.getLogger(__name__)
 _NEEDED: Final = ("xcoords", "ycoords", "scan_index", "probeGuess", "photons")
 _OPTIONAL: Final = ("xcoords_start", "ycoords_start", "bad_pixels", "point_index")
 _OBJECT: Final = "objectGuess"
+_OF_FINDING: Final = ("name", "part", "severity", "evidence", "remedy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +89,17 @@ class StoredScan:
     """What the file said of itself."""
     facts_file: Path | None = None
     """Where all but patterns and labels lies."""
+    findings: tuple[Finding, ...] = ()
+    """What was found wrong when it was stored, and what was done about it; without points and pixels."""
+
+    @property
+    def shown_path(self) -> Path:
+        """Path by which messages name it: the name of its file, in the folder of the data set."""
+        return Path(self.name) if self.facts_file is None else self.facts_file.parent.parent / self.name
+
+    def tell(self) -> None:
+        """Warn of what was found, as was done when it was stored."""
+        warn_of(self.findings, self.shown_path)
 
     def read_object(self) -> Complex64Array | None:
         """Return the object (H, W) the file came with, or None; it may be large, and a training does without."""
@@ -114,15 +126,18 @@ def store_scan(scan: ScanFile, folder: Path, index: int, options: DatasetOptions
         if options.with_labels:
             _store_labels(scan, _label_path(folder, index), verdict.kept)
     except DataError as error:
-        named = str(error) if str(scan.path) in str(error) else f"{scan.path}: {error}"
+        said = str(error)
+        named = said if str(scan.path) in said else f"{scan.path}: {scan.opened.in_its_words(said)}"
         raise DataError(named) from error
     tell((*scan.opened.notes, *decisions(scan.opened.members, scan.facts)), scan.path)
-    warn_of((*scan.facts["findings"], *verdict.findings), scan.path)
+    findings = (*scan.facts["findings"], *scan.opened.findings_in_its_words(verdict.findings))
+    warn_of(findings, scan.path)
     facts = {**scan.facts, "bad_pixels": scan.facts["bad_pixels"] if verdict.bad_pixels is None else verdict.bad_pixels}
     keep_points(facts, verdict.kept)
     members = {name: facts.get(name) for name in (*_NEEDED, *_OPTIONAL, _OBJECT)}
     members["photons"] = described.pop("photons")
     described["metadata"] = dict(scan.opened.metadata)
+    described["findings"] = [{name: getattr(item, name) for name in _OF_FINDING} for item in findings]
     members[METADATA_KEY] = np.array(json.dumps(described))
     write_npz(facts_path(folder, index), {name: values for name, values in members.items() if values is not None})
     logger.info("Stored %d patterns of %d x %d pixels from %s.", len(verdict.kept), scan.N, scan.N, scan.path)
@@ -167,9 +182,17 @@ def open_stored_scan(folder: Path, index: int) -> StoredScan:
         measured_as_counts=counted,
         # Data sets of an earlier version lack it.
         metadata=told if isinstance(told, dict) else {},
+        findings=_findings(described.get("findings")),
         facts_file=facts_path(folder, index),
         **facts,
     )
+
+
+def _findings(told: object) -> tuple[Finding, ...]:
+    """Return findings as they were described; data sets of an earlier version have none."""
+    found = [item for item in told if isinstance(item, dict)] if isinstance(told, list) else []
+    texts: list[dict[str, Any]] = [{name: str(item.get(name, "")) for name in _OF_FINDING} for item in found]
+    return tuple(Finding(**text) for text in texts)
 
 
 def _checked_facts(members: Mapping[str, AnyArray], shape: tuple[int, ...]) -> dict[str, Any]:

@@ -27,22 +27,42 @@ def whole_scan(stored: StoredScan) -> RawData:
 
     Raises:
         DataError: a file was altered since the data set was made.
+
+    Warns:
+        ScanWarning: what was found wrong with the scan when it was stored.
     """
+    stored.tell()
     labels = None if stored.labels is None else _read_all(stored.labels, np.empty(stored.labels.shape, np.complex64))
+    return replace(
+        without_patterns(stored),
+        diff3d=_read_all(stored.patterns, _room(stored.patterns.shape)),
+        objectGuess=stored.read_object(),
+        Y=labels,
+    )
+
+
+def without_patterns(stored: StoredScan) -> RawData:
+    """Return a scan of a data set without what is large: patterns, which are 0 and need no memory, object and labels.
+
+    Args:
+        stored: the scan.
+
+    Returns:
+        What its file said besides.
+    """
     return RawData(
         xcoords=stored.xcoords,
         ycoords=stored.ycoords,
-        diff3d=_read_all(stored.patterns, _room(stored.patterns.shape)),
+        diff3d=np.broadcast_to(np.float32(0), stored.patterns.shape),
         scan_index=stored.scan_index,
         point_index=stored.point_index,
         probeGuess=stored.probeGuess,
-        objectGuess=stored.read_object(),
-        Y=labels,
         bad_pixels=stored.bad_pixels,
         xcoords_start=stored.xcoords_start,
         ycoords_start=stored.ycoords_start,
         measured_as_counts=stored.measured_as_counts,
         metadata=dict(stored.metadata),
+        findings=stored.findings,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, IntArray
+from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.findings.layout import PATTERN_AXIS_KEY
 from ptychopinn_backend.data.readers.array_source import ArraySource
 
@@ -114,6 +115,11 @@ class OpenedScan:
         for ours, theirs in self.names.items():
             text = re.sub(rf"\b{ours}\b", theirs, text)
         return text
+
+    def findings_in_its_words(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+        """Return findings with the names the file has for what they are about."""
+        words = self.in_its_words
+        return tuple(replace(item, evidence=words(item.evidence), remedy=words(item.remedy)) for item in findings)
 
     def pattern_first(self) -> dict[str, Any]:
         """Return the metadata to check the scan with: only NPZ leave open which axis of a cube counts the patterns."""
