@@ -25,8 +25,8 @@ _JUMP: Final = 5.0
 _BESIDE: Final = 2.5
 """Distance within which a place lies beside another, in usual steps."""
 _MOST_JUMPS: Final = 3
-_UNEVEN: Final = 1.5
-"""Step in the worse direction over that to the nearest place from which on the two are told apart."""
+_UNEVEN: Final = 2.0
+"""Step in the worse direction over that in the better from which on they are two: places at random come near it."""
 _ENOUGH_PLACES: Final = 2000
 """Places, next to one another, that show the steps of a scan."""
 _UNLIKE: Final = 0.7
@@ -95,9 +95,8 @@ def thin_overlap(subject: Subject) -> Outcome:
     if traits.step_px == 0:
         return NOTHING
     across = _step_across_px(subject, traits)
-    is_uneven = across > _UNEVEN * traits.step_px
-    overlap = max(0.0, 1 - across / traits.probe_width_px) if is_uneven else traits.overlap
-    other = f", {across:.3g} px in the worse direction," if is_uneven else ""
+    overlap = traits.overlap if across is None else max(0.0, 1 - across / traits.probe_width_px)
+    other = "" if across is None else f", {across:.3g} px in the worse direction,"
     told = (
         f"Neighbours lie {traits.step_px:.3g} px apart{other} and nine tenths of the probe's light fill "
         f"{traits.probe_width_px:.3g} px: {overlap:.0%} overlap"
@@ -109,8 +108,8 @@ def thin_overlap(subject: Subject) -> Outcome:
     return Outcome((Finding("overlap", "positions", "warning", evidence, remedy),))
 
 
-def _step_across_px(subject: Subject, traits: ScanTraits) -> float:
-    """Return the step of a scan in the direction in which its places lie further apart, pixels; 0 on a line.
+def _step_across_px(subject: Subject, traits: ScanTraits) -> float | None:
+    """Return the step in the direction in which places lie further apart, pixels; None where it is like the other.
 
     Of three places with none between them, two lie as near as in the one direction, and the next distance is that of
     the other: the middle side of a triangle.
@@ -124,13 +123,14 @@ def _step_across_px(subject: Subject, traits: ScanTraits) -> float:
     _, first = np.unique(np.round(positions / (_SAME_PLACE * traits.probe_width_px)), axis=0, return_index=True)
     places = positions[first]
     if len(places) < _FEWEST:
-        return 0.0
+        return None
     try:
         corners = places[Delaunay(places).simplices]
-    except QhullError:
-        return 0.0
+    except QhullError:  # all of them on a line
+        return None
     sides = np.sort(np.hypot(*(corners - np.roll(corners, 1, axis=1)).T), axis=0)
-    return float(np.median(sides[1]))
+    nearer, across = np.median(sides[:2], axis=1).tolist()
+    return float(across) if across > _UNEVEN * nearer else None
 
 
 def jumps(subject: Subject) -> Outcome:

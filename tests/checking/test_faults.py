@@ -211,3 +211,13 @@ def simulated_turned(angle_deg: float, scan: Members) -> Members:
     positions = np.stack([x, y], axis=1)
     rates = scan_intensities(obj, (0.0, 0.0), probe, positions, "bilinear")
     return {**scan, "xcoords": x, "ycoords": y, "diffraction": np.random.default_rng(0).poisson(rates)}
+
+
+@pytest.mark.parametrize("kind", ["jittered", "spiral", "random"])
+def test_a_scan_that_is_the_same_in_all_directions_has_one_step(kind: str, tmp_path: Path) -> None:
+    scan = members_of(SimulationConfig(size=N, patterns=200, scan=kind, photons=1e5))
+    np.savez(tmp_path / "scan.npz", **{name: values for name, values in scan.items() if values is not None})
+    check = check_scan_file(tmp_path / "scan.npz", ASK_THE_FILE, with_orientation=False)
+    told = next(item for item in check.findings if item.name == "overlap")
+    assert told.severity == "note"
+    assert "worse direction" not in told.evidence
