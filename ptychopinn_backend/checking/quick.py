@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -14,9 +13,8 @@ from ptychopinn_backend.checking import beam, detector, frames, places
 from ptychopinn_backend.checking.subject import Outcome, Subject
 from ptychopinn_backend.data.counted_scan import CountedScan
 from ptychopinn_backend.data.dataset import ScanDataset
-from ptychopinn_backend.data.dataset.scan_files import stored_scan_files
 from ptychopinn_backend.data.dataset.sources import ScanFile
-from ptychopinn_backend.data.dataset.stored_scan import StoredScan, open_stored_scan
+from ptychopinn_backend.data.dataset.whole_scan import without_patterns
 from ptychopinn_backend.data.findings.finding import Finding, warn_of
 from ptychopinn_backend.data.raw_data import RawData
 
@@ -25,7 +23,7 @@ _SAMPLED: Final = 128
 _OF_DETECTOR: Final = (detector.corner, detector.off_centre, detector.unlit)
 _OF_POSITIONS: Final = (places.collinear, places.thin_overlap, places.jumps)
 _OF_PROBE: Final = (beam.wrapped, beam.pixel_size)
-_FIELDS: Final = ("xcoords", "ycoords", "scan_index", "probeGuess", "bad_pixels", "metadata")
+_FIELDS: Final = ("xcoords", "ycoords", "scan_index", "probeGuess", "bad_pixels")
 
 Step = Callable[[Subject], Outcome]
 
@@ -42,12 +40,12 @@ def warn_of_faults(scan: object) -> None:
     if isinstance(scan, RawData):
         warn_of(faults_of(scan), scan.files[0] if scan.files else None)
     elif isinstance(scan, ScanFile):
-        facts = {name: scan.facts[name] for name in _FIELDS if name != "metadata"}
-        warn_of(_without_patterns(facts | {"metadata": scan.opened.metadata}, scan.n_patterns, scan.N), scan.path)
+        none: AnyArray = np.broadcast_to(np.float32(0), (scan.n_patterns, scan.N, scan.N))
+        facts = {name: scan.facts[name] for name in _FIELDS}
+        warn_of(_of_positions_and_probe(RawData(diff3d=none, metadata=scan.opened.metadata, **facts)), scan.path)
     elif isinstance(scan, ScanDataset):
-        for stored in _stored(scan.folder):
-            facts = {name: getattr(stored, name) for name in _FIELDS}
-            warn_of(_without_patterns(facts, *stored.patterns.shape[:2]), scan.folder / stored.name)
+        for stored in scan.stored:
+            warn_of(_of_positions_and_probe(without_patterns(stored)), stored.shown_path)
 
 
 def faults_of(raw: RawData) -> list[Finding]:
@@ -69,11 +67,8 @@ def faults_of(raw: RawData) -> list[Finding]:
     return found
 
 
-def _without_patterns(facts: dict[str, Any], n_patterns: int, N: int) -> list[Finding]:
-    """Return what positions and probe alone show."""
-    none: AnyArray = np.broadcast_to(np.float32(0), (n_patterns, N, N))
-    raw = RawData(diff3d=none, **facts)
-    return _findings(Subject(raw, np.arange(n_patterns)), (*_OF_POSITIONS, *_OF_PROBE))
+def _of_positions_and_probe(raw: RawData) -> list[Finding]:
+    return _findings(Subject(raw, np.arange(raw.n_patterns)), (*_OF_POSITIONS, *_OF_PROBE))
 
 
 def _findings(subject: Subject, steps: Iterable[Step]) -> list[Finding]:
@@ -83,7 +78,3 @@ def _findings(subject: Subject, steps: Iterable[Step]) -> list[Finding]:
         found += [item for item in outcome.findings if item.severity != "note"]
         subject = outcome.mended or subject
     return found
-
-
-def _stored(folder: Path) -> list[StoredScan]:
-    return [open_stored_scan(file.parent, index) for index, file in enumerate(stored_scan_files(folder))]

@@ -8,10 +8,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
-from ptychopinn_backend.data.dataset.scan_files import stored_scans
+from ptychopinn_backend.data.dataset.stored_scan import StoredScan
 from ptychopinn_backend.data.dataset.whole_scan import without_patterns
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import DataError, ScanWarning
@@ -57,19 +56,19 @@ def warn_of_half_turns(scans: Iterable[RawData]) -> None:
             )
 
 
-def middles_of(folder: Path) -> Iterator[RawData]:
+def middles_of(scans: Iterable[StoredScan]) -> Iterator[RawData]:
     """Yield the middle of every scan of a data set, which is all that a search looks at.
 
     Args:
-        folder: of the data set.
+        scans: the scans as they lie on disk.
 
     Yields:
         Scans of few patterns.
 
     Raises:
-        DataError: the data set is damaged.
+        DataError: a file of the data set is damaged.
     """
-    for stored in stored_scans(folder):
+    for stored in scans:
         whole = without_patterns(stored)
         points = points_to_try(whole)
         yield replace(whole.select(points), diff3d=stored.patterns[points], files=(stored.shown_path,))

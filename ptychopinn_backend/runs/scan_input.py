@@ -16,6 +16,7 @@ from ptychopinn_backend.config.reading import ASK_THE_FILE, Reading
 from ptychopinn_backend.config.scan_traits import DescribedScan
 from ptychopinn_backend.data.counted_scan import CountedScan
 from ptychopinn_backend.data.dataset import ScanDataset, open_dataset
+from ptychopinn_backend.data.dataset.scan_files import stored_scans
 from ptychopinn_backend.data.dataset.sources import (
     DESCRIPTION_NAME,
     exceeds_memory_part,
@@ -179,7 +180,7 @@ class _OnDisk:
             every_point=every_point,
             reading=self._reading,
         )
-        warn_of_half_turns(middles_of(self.dataset))
+        warn_of_half_turns(middles_of(stored_scans(self.dataset)))
         return data
 
 
@@ -187,7 +188,7 @@ class _WholeDataset:
     calibrate = NEVER
 
     def __init__(self, dataset: ScanDataset, validation: Scans | None, reading: Reading) -> None:
-        warn_of_half_turns(middles_of(dataset.folder))
+        warn_of_half_turns(middles_of(dataset.stored))
         self.sizes = [dataset]
         self.fixed = {"N": dataset.N, "gridsize": round(dataset.channels**0.5)}
         self.dataset = dataset.folder

@@ -44,6 +44,8 @@ class ScanDataset(PtychoDataContainer):
     """Scan points of all scans."""
     mean_photons: float
     """Mean over all patterns of the sum of squared amplitudes."""
+    stored: tuple[StoredScan, ...]
+    """The scans as they lie on disk, in the order of `names`."""
 
     def scan(self, index: int) -> RawData:
         """Return one of the scans, to reconstruct it or to write it as an NPZ with `to_file`.
@@ -62,7 +64,7 @@ class ScanDataset(PtychoDataContainer):
                 f"Scan {index} is asked for; the data set {self.folder} holds {len(self.names)}, counted from 0. "
                 "Choose one of these."
             )
-        return whole_scan(open_stored_scan(read_description(self.folder).patterns_folder(self.folder), index))
+        return whole_scan(self.stored[index])
 
     @property
     def counts_in_light(self) -> float | None:
@@ -262,6 +264,7 @@ def assemble(
         names=tuple(scan.name for scan in stored),
         n_patterns=sum(sizes),
         mean_photons=float(np.average([scan.photons.mean() for scan in stored], weights=sizes)),
+        stored=tuple(stored),
     )
 
 
