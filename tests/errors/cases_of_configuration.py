@@ -78,7 +78,7 @@ CASES = (
     Case(
         "An option file states two group sizes",
         (*TRAIN, "--config", "options.json"),
-        "C_model = 1 contradicts grid_size = (2, 2)",
+        "C_model = 1 contradicts grid_size",
         text("options.json", '{"data_config": {"grid_size": [2, 2]}, "model_config": {"C_model": 1}}'),
     ),
     Case(
