@@ -12,7 +12,7 @@ from ptychopinn_backend.arrays import BoolArray, IntArray
 from ptychopinn_backend.data.findings.examination import Examiner
 from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.findings.orientation import points_to_follow, swapped_axes, swapped_nominal
-from ptychopinn_backend.data.findings.positions import far_points, position_scale
+from ptychopinn_backend.data.findings.positions import far_points, position_scale, wide_scan
 from ptychopinn_backend.data.findings.probe import lost_phase, probe_scale
 from ptychopinn_backend.data.findings.repair import PatternRepair, Pieces
 from ptychopinn_backend.data.findings.survey import PatternSurvey
@@ -56,7 +56,8 @@ class ScanExaminer:
         positions, index = (
             values[near] if len(self._far) else values for values in (self._positions, facts["scan_index"])
         )
-        found = [far, position_scale(positions, index, N)]
+        scale = position_scale(positions, index, N, facts.get("probeGuess"))
+        found = [far, wide_scan(positions, index, N) if scale is None else scale]
         if facts.get("xcoords_start") is not None:
             nominal = np.stack([facts["xcoords_start"], facts["ycoords_start"]], axis=1)
             found.append(swapped_nominal(positions, nominal[near]))
