@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ptychopinn_backend.arrays import BoolArray, IntArray
+from ptychopinn_backend.arrays import BoolArray, Float64Array, IntArray
 from ptychopinn_backend.data.findings.examination import Examiner
 from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.findings.orientation import points_to_follow, swapped_axes, swapped_nominal
@@ -104,14 +104,27 @@ class ScanExaminer:
         findings = [*self._findings, *examined.findings]
         good = self.good & ~repair.bad_pixels
         self._require_rest(repair, good)
-        if not np.any(repair.bad_pixels):
-            followed = ~np.isin(self.survey.followed, repair.left_out)
-            positions = self._positions[self.survey.followed[followed]]
-            findings += _there(swapped_axes(positions, self.survey.moments[followed, power - 1]))
+        followed, moments = self._followed(repair, pieces)
+        findings += _there(swapped_axes(self._positions[followed], moments[:, power - 1]))
         if probe is not None:
             findings += _there(lost_phase(probe, examined.sample, good))
             findings += _there(probe_scale(probe, examined.sample) if are_counted else None)
         return Verdict(repair, repair.kept(self._n_patterns), None if good.all() else ~good, tuple(findings))
+
+    def _followed(self, repair: PatternRepair, pieces: Pieces) -> tuple[IntArray, Float64Array]:
+        """Return followed patterns that stay (pattern,), and their moments (pattern, power, term) once mended."""
+        stays = ~np.isin(self.survey.followed, repair.left_out)
+        followed = self.survey.followed[stays]
+        if not (repair.bad_pixels.any() or len(repair.replaced)):
+            return followed, self.survey.moments[stays]
+        kept = repair.kept(self._n_patterns)
+        good = self.good & ~repair.bad_pixels
+        again = PatternSurvey(len(kept), len(good), good, np.searchsorted(kept, followed))
+        first = 0
+        for piece in repair.applied(pieces()):
+            again.look(piece, first)
+            first += len(piece)
+        return followed, again.moments
 
     def _require_rest(self, repair: PatternRepair, good: BoolArray) -> None:
         if len(repair.left_out) == self._n_patterns:

@@ -162,6 +162,26 @@ def test_axes_that_the_patterns_contradict(tmp_path: Path, turn: str) -> None:
     assert len(said) == 1
 
 
+@pytest.mark.parametrize("fault", ["hot pixel", "NaN", "gap", "cosmic rays"])
+def test_axes_are_looked_at_in_patterns_with_faults(tmp_path: Path, fault: str) -> None:
+    counts = simulated().counts.astype(np.float64)
+    if fault == "hot pixel":
+        counts[:, 3, 4] = 60_000
+    if fault == "NaN":
+        counts[:, 3, 4] = np.nan
+    if fault == "gap":
+        counts[:, 15:17] = 2**32 - 1
+    if fault == "cosmic rays":
+        counts[np.random.default_rng(0).random(counts.shape) < 1e-3] = 2**31
+    x, y = positions().T
+    words = "better with x and y exchanged"
+    for given, expected in (((x, y), 0), ((y, x), 1)):
+        np.savez(tmp_path / "scan.npz", **members(diffraction=counts, xcoords=given[0], ycoords=given[1]))
+        with pytest.warns(ScanWarning) as said:
+            RawData.from_file(tmp_path / "scan.npz")
+        assert sum(words in str(item.message) for item in said) == expected
+
+
 def test_the_axes_of_a_measured_scan(shared_folder: Path, tmp_path: Path) -> None:
     with np.load(shared_folder / "data" / "siemens_star.npz") as archive:
         arrays = {name: archive[name] for name in ("diff3d", "xcoords", "ycoords", "probeGuess")}
