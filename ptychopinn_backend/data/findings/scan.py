@@ -13,7 +13,7 @@ from ptychopinn_backend.data.findings.examination import Examiner
 from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.findings.orientation import points_to_follow, swapped_axes, swapped_nominal
 from ptychopinn_backend.data.findings.positions import far_points, position_scale, wide_scan
-from ptychopinn_backend.data.findings.probe import lost_phase, probe_scale
+from ptychopinn_backend.data.findings.probe import are_photons, lost_phase, probe_scale
 from ptychopinn_backend.data.findings.repair import PatternRepair, Pieces
 from ptychopinn_backend.data.findings.survey import PatternSurvey
 from ptychopinn_backend.data.findings.values import impossible_values
@@ -108,7 +108,8 @@ class ScanExaminer:
         findings += _there(swapped_axes(self._positions[followed], moments[:, power - 1]))
         if probe is not None:
             findings += _there(lost_phase(probe, examined.sample, good))
-            findings += _there(probe_scale(probe, examined.sample) if are_counted else None)
+            is_counted = are_counted or are_photons(examined.sample)
+            findings += _there(probe_scale(probe, examined.sample) if is_counted else None)
         return Verdict(repair, repair.kept(self._n_patterns), None if good.all() else ~good, tuple(findings))
 
     def _followed(self, repair: PatternRepair, pieces: Pieces) -> tuple[IntArray, Float64Array]:
