@@ -134,7 +134,7 @@ def _is_crowded(positions_xy: Float64Array, step: float) -> bool:
     span = float(np.ptp(positions_xy, axis=0).max())
     if span >= step * np.sqrt(len(positions_xy)):
         return False
-    return span < step * np.sqrt(len(np.unique(positions_xy, axis=0)))
+    return bool(span < step * np.sqrt(len(np.unique(positions_xy, axis=0))))
 
 
 def _are_dense(count: int, width: float, height: float, step: float) -> bool:

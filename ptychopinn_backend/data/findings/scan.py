@@ -99,7 +99,7 @@ class ScanExaminer:
             DataError: no pattern, or no pixel, is left.
         """
         probe, power = self._facts["probeGuess"], 2 if are_amplitudes else 1
-        examined = Examiner(self.survey, pieces, self.good, power, probe).examine(values)
+        examined = Examiner(self.survey, pieces, self.good, power, probe, self._positions).examine(values)
         repair = examined.repair.without(self._far)
         findings = [*self._findings, *examined.findings]
         good = self.good & ~repair.bad_pixels
