@@ -99,7 +99,7 @@ def scan_traits(scan: DescribedScan) -> ScanTraits | None:
     total = light.sum()
     if not (np.isfinite(total) and total > 0):
         return None
-    width = _width_px(light)
+    width = light_width_px(light)
     power = np.sum(np.abs(modes[0]) ** 2)
     return ScanTraits(
         N=scan.N,
@@ -142,8 +142,15 @@ def _steps(positions_xy: Float64Array, same_place_px: float) -> Float64Array:
     return np.asarray(nearest[np.isfinite(nearest)])
 
 
-def _width_px(light: Float64Array) -> float:
-    """Return the diameter of the circle around the centre of light (N, N) that holds nine tenths of it."""
+def light_width_px(light: Float64Array) -> float:
+    """Return how wide a probe is.
+
+    Args:
+        light: intensity (N, N), not zero everywhere.
+
+    Returns:
+        Diameter of the circle around the centre of light that holds nine tenths of it, pixels.
+    """
     total, axis = light.sum(), np.arange(len(light))
     row, column = (light.sum(axis=1) @ axis) / total, (light.sum(axis=0) @ axis) / total
     distance = np.hypot(axis[:, None] - row, axis[None, :] - column).ravel()

@@ -22,6 +22,7 @@ from ptychopinn_backend.physics.object_patches import (
     window_places,
 )
 from ptychopinn_backend.physics.scan_model import pattern_batches, scan_intensities
+from ptychopinn_backend.stitching.canvas import require_covered
 from ptychopinn_backend.stitching.weight import WeightSum, copy_shifted
 
 LIT_PHOTONS = 4.0
@@ -55,11 +56,14 @@ class ObjectFrame:
             The frame.
 
         Raises:
-            DataError: there is no position, or one is not finite.
+            DataError: there is no position, one is not finite, or they lie so far apart that nearly all stays empty.
         """
-        corners, _ = window_corners((0.0, 0.0), positions_xy, N)
-        if not len(corners):
+        require_shape("positions_xy", positions_xy, (None, 2), "(pattern, 2)")
+        if not len(positions_xy):
             raise DataError("0 positions span no object; at least one is needed. Check the scan.")
+        height, width = (np.ptp(positions_xy, axis=0)[::-1] + (N + 1)).tolist()
+        require_covered((height, width), positions_xy, N)
+        corners, _ = window_corners((0.0, 0.0), positions_xy, N)
         first = corners.min(axis=0)
         rows, columns = corners.max(axis=0) - first + N + 1
         return cls(shape=(int(rows), int(columns)), origin_rc=(float(-first[0]), float(-first[1])))
@@ -75,9 +79,13 @@ class ObjectFrame:
         Returns:
             The frame, of side M + 2 * c. Here c is the largest distance of a position from the mean along an axis,
             rounded up to an even number.
+
+        Raises:
+            DataError: positions lie so far apart that nearly all of the frame stays empty.
         """
         mean = positions_xy.mean(axis=0, dtype=np.float64)
         side = M + 2 * 2 * int(np.ceil(np.abs(positions_xy - mean).max() / 2))
+        require_covered((side, side), positions_xy, M)
         return cls(shape=(side, side), origin_rc=(side / 2 - float(mean[1]), side / 2 - float(mean[0])))
 
 

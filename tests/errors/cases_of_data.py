@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,6 +16,10 @@ from tests.data.findings import planted
 from .workshop import SMALL, TRAIN, Case, cut, scan_with, text
 
 RUN = (*TRAIN, *SMALL)
+
+
+def _in_halves(old: Any) -> Any:
+    return np.where(np.arange(len(old)) < 12, old, old + 1e5)
 
 
 def _bomb() -> None:
@@ -102,6 +107,12 @@ CASES = (
         "The patterns are Python objects", RUN, "never unpickled", scan_with(diffraction=lambda old: old.astype(object))
     ),
     Case("A position is infinite", RUN, "must be finite", scan_with(xcoords=np.array([np.inf] * 24))),
+    Case(
+        "The scan lies in two halves far apart",
+        ("infer", "model", "scan.npz", "-o", "out", "--quiet"),
+        "lie far from the rest",
+        scan_with(xcoords=_in_halves, ycoords=_in_halves),
+    ),
     Case("Positions are a table", RUN, "one number per scan point", scan_with(xcoords=np.ones((24, 2)))),
     Case(
         "Nominal positions for one axis only", RUN, "needs? both axes|need both", scan_with(xcoords_start=np.ones(24))

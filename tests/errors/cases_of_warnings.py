@@ -51,6 +51,14 @@ def _empty(patterns: Any) -> None:
     patterns[[0, 1, 20]] = 0
 
 
+def _attenuated(patterns: Any) -> None:
+    patterns[::2] *= 5
+
+
+def _half_written(patterns: Any) -> None:
+    patterns[[3, 4], :16] = 0
+
+
 def _clipped(patterns: Any) -> None:
     np.minimum(patterns, np.quantile(patterns, 0.99), out=patterns)
 
@@ -71,6 +79,10 @@ def _every_second_position() -> None:
 
 def _one_far(old: Any) -> Any:
     return np.where(np.arange(len(old)) == 4, 1e5, old)
+
+
+def _ten_times(old: Any) -> Any:
+    return old * 10
 
 
 def _warned(situation: str, words: tuple[str, ...], expected: str, **changes: Any) -> Case:
@@ -135,8 +147,11 @@ CASES = (
     _warned("A pattern holds NaN", CONVERT, "NaN, infinity or negative", diffraction=_amplitudes(_not_a_number)),
     _warned("A pattern is far too bright", CONVERT, "Pattern 7 is at least", diffraction=_amplitudes(_bright)),
     _warned("Patterns without a photon", INFER, "0, 1 and 20 are without", diffraction=_amplitudes(_empty)),
+    _warned("The exposure changes", CONVERT, "2 levels of brightness", diffraction=_amplitudes(_attenuated)),
+    _warned("Patterns are half written", CONVERT, "3 and 4 are 0 in a", diffraction=_amplitudes(_half_written)),
     _warned("Pixels are saturated", CONVERT, "saturated", diffraction=_amplitudes(_clipped)),
     _warned("One position lies far away", CONVERT, "Position 4 lies far", xcoords=_one_far, ycoords=_one_far),
+    _warned("The positions are in another unit", CONVERT, "nothing overlaps", xcoords=_ten_times, ycoords=_ten_times),
     _warned("The phase of the probe is lost", CONVERT, "probe is real", probeGuess=np.abs),
     _warned("The probe has another scale", CONVERT, "The probe holds", probeGuess=lambda old: old * 100),
     _warned("The object is a stack", CONVERT, "one object plane", objectGuess=np.ones((2, 40, 40))),

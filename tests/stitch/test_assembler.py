@@ -175,6 +175,14 @@ def test_messages_name_value_rule_and_remedy() -> None:
         central_weight(32, 40)
     with pytest.raises(DataError, match="0 positions span no object"):
         ObjectFrame.covering(np.zeros((0, 2)), N)
+    far = np.repeat([[0.0, 0.0], [2e5, 3e4]], (7, 1), axis=0)
+    for frame_of in (ObjectFrame.covering, ObjectFrame.centred):
+        with pytest.raises(
+            DataError, match=r"GiB\), of which .* position 7 lies far from the rest at x = 200000, y = 3"
+        ):
+            frame_of(far, N)
+    with pytest.raises(DataError, match="Correct the positions"):
+        ObjectFrame.covering(far * 1e290, N)
     with pytest.raises(DataError, match="weight has shape"):
         ObjectAssembler(frame, N, np.ones((N, 3), np.float32))
     with pytest.raises(DataError, match="patches has shape"):

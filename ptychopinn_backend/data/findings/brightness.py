@@ -15,8 +15,8 @@ _DARKER: Final = 10.0
 """Ratio of the darkest other pattern to a pattern that is too dark ..."""
 _MUCH_DARKER: Final = 50.0
 """... and of the usual one."""
-_FEWEST_PHOTONS: Final = 30.0
-_ODD_SHARE: Final = 0.2
+FEWEST_PHOTONS: Final = 30.0
+ODD_SHARE: Final = 0.2
 """More patterns than this part of the scan are no exception."""
 _BY_CHANCE: Final = 0.01
 _SATURATED: Final = 100.0
@@ -60,9 +60,9 @@ def odd_patterns(
     """
     order = np.argsort(totals)
     ordered = np.maximum(totals[order], unit)
-    few = max(1, int(_ODD_SHARE * n_patterns))
+    few = max(1, int(ODD_SHARE * n_patterns))
     none = points[:0]
-    if len(ordered) < 4 or usual < _FEWEST_PHOTONS * unit:
+    if len(ordered) < 4 or usual < FEWEST_PHOTONS * unit:
         return none, none
     steps = ordered[1:] / ordered[:-1]
     bright = np.flatnonzero((steps >= _BRIGHTER) & (ordered[1:] >= _BRIGHTER * usual))
@@ -75,13 +75,16 @@ def odd_patterns(
     )
 
 
-def described_patterns(bright: IntArray, dark: IntArray, empty: IntArray, factor: float) -> list[Finding]:
+def described_patterns(
+    bright: IntArray, dark: IntArray, empty: IntArray, unwritten: IntArray, factor: float
+) -> list[Finding]:
     """Return findings of patterns that are left out.
 
     Args:
         bright: too bright ones.
         dark: too dark ones.
         empty: those without a photon.
+        unwritten: those that are 0 in a block.
         factor: how many times as bright as usual the too bright ones are at least.
 
     Returns:
@@ -91,6 +94,12 @@ def described_patterns(bright: IntArray, dark: IntArray, empty: IntArray, factor
         ("hot-patterns", bright, f"at least {factor:.3g} times as bright as the others", "the beam or the detector"),
         ("dark-patterns", dark, "almost without light beside the others", "the shutter"),
         ("empty-patterns", empty, "without a photon", "whether they were ever written"),
+        (
+            "unwritten-patterns",
+            unwritten,
+            "0 in a whole block where the others have light",
+            "whether all of it was written",
+        ),
     )
     findings = []
     for name, points, what, cause in kinds:

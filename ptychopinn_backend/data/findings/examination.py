@@ -9,7 +9,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array, IntArray
+from ptychopinn_backend.config.scan_traits import light_width_px
+from ptychopinn_backend.data.findings.blocks import hot_blocks
 from ptychopinn_backend.data.findings.brightness import (
+    FEWEST_PHOTONS,
+    ODD_SHARE,
     dark_patterns,
     described_patterns,
     odd_patterns,
@@ -17,6 +21,14 @@ from ptychopinn_backend.data.findings.brightness import (
     totals_of,
 )
 from ptychopinn_backend.data.findings.finding import Finding
+from ptychopinn_backend.data.findings.levels import (
+    BRIGHTER,
+    Levels,
+    brighter_than_neighbours,
+    brightness_levels,
+    neighbours,
+    of_usual_brightness,
+)
 from ptychopinn_backend.data.findings.lines import hot_lines
 from ptychopinn_backend.data.findings.outliers import (
     OUT_OF_RANGE,
@@ -27,6 +39,7 @@ from ptychopinn_backend.data.findings.outliers import (
 )
 from ptychopinn_backend.data.findings.repair import REPEATED, REPEATED_SHARE, PatternRepair, Pieces, locate
 from ptychopinn_backend.data.findings.survey import PatternSurvey
+from ptychopinn_backend.data.findings.unwritten import surprise, unwritten_patterns
 from ptychopinn_backend.data.findings.values import are_impossible, described_repair
 from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS
 
@@ -34,6 +47,12 @@ _BRIGHT: Final = 2.5
 """Peaks this many times as high as usual may belong to a pattern that is too bright as a whole."""
 _FAINT: Final = 20.0
 """Peaks this many times lower than usual may belong to one that is too dark."""
+_MOST_DARK: Final = 256
+"""Patterns that are looked at for blocks without light, in any scan ..."""
+_DARK_ELEMENTS: Final = 2**22
+"""... and values of these at most."""
+_UNKNOWN_WIDTH: Final = 0.25
+"""Of a probe that is not given, in sides of a pattern; most are wider."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +81,8 @@ class Examiner:
     """2 where the patterns are amplitudes, else 1."""
     probe: Complex64Array | None
     """(mode, N, N), or None."""
+    positions_xy: Float64Array
+    """(pattern, 2), object pixels."""
 
     def examine(self, values: PatternRepair) -> Examined:
         """Examine the patterns.
@@ -78,18 +99,18 @@ class Examiner:
         sample = _Sample(self.survey.sample_points[chosen], raw, _counts(raw, good, self.power))
         if not sample.counts.any():
             return Examined(values, (), sample.counts)
-        usual = Proportion.of(sample.counts, self.probe, good, _photon(sample.counts))
-        hot, marked, usual = self._hot_in_sample(sample, good, usual)
+        alike = of_usual_brightness(sample.counts, _photon(sample.counts))
+        usual = Proportion.of(sample.counts[alike], self.probe, good, _photon(sample.counts[alike]))
+        hot, marked, usual = self._hot_in_sample(sample, alike, good, usual)
         lines = hot_lines(np.where(hot, 0, sample.counts).sum(axis=0), good & ~marked, usual.unit)
         marked = marked | lines
         good = good & ~marked
         usual_total = float(np.median(totals_of(np.where(hot | marked, 0, sample.counts))))
         looked = self._looked_at(values.left_out, good, usual, usual_total, everywhere=bool(marked.any()))
-        odd = self._odd_patterns(
-            values.left_out, sample._replace(counts=np.where(hot | marked, 0, sample.counts)), looked, usual
-        )
+        cleaned = sample._replace(counts=np.where(hot | marked, 0, sample.counts))
+        odd = self._odd_patterns(values.left_out, good, cleaned, looked, usual)
         left_out = np.union1d(values.left_out, odd.points)
-        pixels, largest = self._hot_pixels(left_out, good, usual, seen=bool(hot.any()))
+        pixels, largest = self._hot_pixels(odd.not_alike(left_out), good, usual, seen=bool(hot.any()))
         largest = max(largest, float(sample.counts[hot].max(initial=0.0)))
         bad = pixels.bad_pixels | marked
         shown = PatternRepair(bad & ~lines, left_out[:0], pixels.replaced)
@@ -106,12 +127,17 @@ class Examiner:
         return Examined(repair, tuple(findings), np.where(hot | ~is_good, 0, sample.counts)[kept])
 
     def _hot_in_sample(
-        self, sample: _Sample, good: BoolArray, usual: Proportion
+        self, sample: _Sample, alike: BoolArray, good: BoolArray, usual: Proportion
     ) -> tuple[BoolArray, BoolArray, Proportion]:
-        """Return hot values of the sample, pixels that are hot again and again, and the proportion with its peak."""
-        counts = sample.counts
+        """Return hot values of the sample, pixels that are hot again and again, and the proportion with its peak.
+
+        Only patterns of the usual brightness tell (`alike`): a photon of the others is another number.
+        """
+        counts, raw = sample.counts[alike], sample.raw[alike]
         stuck = stuck_pixels(counts, good, usual)
-        hot = np.broadcast_to(stuck, counts.shape) | limit_values(counts, sample.raw, good)
+        hot = np.broadcast_to(stuck, counts.shape) | limit_values(counts, raw, good)
+        blocks = hot_blocks(np.where(hot, 0, counts), self.probe, good & ~stuck, usual.unit)
+        hot = hot | blocks
         usual = usual.with_peak(counts, hot)
         hot = hot | out_of_proportion(np.where(hot, 0, counts), good, usual)
         if hot.any():
@@ -119,7 +145,10 @@ class Examiner:
             hot |= out_of_proportion(np.where(hot, 0, counts), good, usual)
         often = max(REPEATED, int(REPEATED_SHARE * len(counts)))
         # In a short scan chance decides; there the places are counted like all others.
-        return hot, np.asarray(hot.sum(axis=0) >= often) if len(counts) >= often else stuck, usual
+        marked = np.asarray(hot.sum(axis=0) >= often) if len(counts) >= often else stuck | blocks
+        everywhere = np.broadcast_to(marked, sample.counts.shape).copy()
+        everywhere[alike] = hot
+        return everywhere, marked, usual
 
     def _looked_at(
         self, left_out: IntArray, good: BoolArray, usual: Proportion, usual_total: float, *, everywhere: bool
@@ -143,7 +172,9 @@ class Examiner:
             totals[rows] = totals_of(counts)
         return _LookedAt(highest, totals)
 
-    def _odd_patterns(self, left_out: IntArray, sample: _Sample, looked: _LookedAt, usual: Proportion) -> _OddPatterns:
+    def _odd_patterns(
+        self, left_out: IntArray, good: BoolArray, sample: _Sample, looked: _LookedAt, usual: Proportion
+    ) -> _OddPatterns:
         """Return patterns that are left out for their brightness."""
         is_empty = looked.highest == 0
         is_empty[left_out] = False
@@ -155,15 +186,73 @@ class Examiner:
         known = np.flatnonzero(np.isfinite(totals))
         empty = dark_patterns(totals[known], np.flatnonzero(is_empty), len(totals), usual.unit)
         bright, dark = odd_patterns(totals[known], known, usual_total, len(totals), usual.unit)
-        return _OddPatterns(bright, dark, empty, max(usual_total, usual.unit))
+        levels = brightness_levels(totals, usual_total, usual.unit)
+        if levels is not None:
+            levels = brightness_levels(self._with_all(totals, good, is_empty), usual_total, usual.unit)
+        if levels is not None and levels.main is not None:
+            bright, dark = (np.union1d(*pair) for pair in zip((bright, dark), levels.beside_main(), strict=True))
+            usual_total, levels = levels.totals[levels.main], None
+        out = np.concatenate([left_out, bright, dark, empty])
+        if levels is None and usual_total >= FEWEST_PHOTONS * usual.unit:
+            bright = np.union1d(bright, self._bright_alone(totals, out, good, usual_total))
+        unwritten = self._unwritten(np.union1d(out, bright), sample, good, usual.unit)
+        return _OddPatterns(bright, dark, empty, unwritten, levels, max(usual_total, usual.unit))
+
+    def _with_all(self, totals: Float64Array, good: BoolArray, is_empty: BoolArray) -> Float64Array:
+        """Return the totals of all patterns with light (pattern,), those that are not known (NaN) among them."""
+        totals = totals.copy()
+        for rows, patterns in self._patterns(np.isnan(totals) & ~is_empty):
+            totals[rows] = totals_of(_counts(patterns, good, self.power))
+        return totals
+
+    def _bright_alone(self, totals: Float64Array, left_out: IntArray, good: BoolArray, usual_total: float) -> IntArray:
+        """Return patterns that are far brighter than those next to them; totals (pattern,) are NaN where not known."""
+        is_out = np.isin(np.arange(len(totals)), left_out)
+        points = np.flatnonzero((totals >= BRIGHTER * usual_total) & ~is_out)
+        if not 0 < len(points) <= ODD_SHARE * len(totals):
+            return points[:0]
+        side = len(self.good)
+        width = (
+            _UNKNOWN_WIDTH * side
+            if self.probe is None
+            else light_width_px(np.sum(np.abs(self.probe) ** 2, axis=0, dtype=np.float64))
+        )
+        near = neighbours(self.positions_xy, points, width)
+        asked = np.isnan(totals) & np.isin(np.arange(len(totals)), np.concatenate(near))
+        totals = np.where(is_out, np.nan, totals)
+        for rows, patterns in self._patterns(asked & ~is_out):
+            totals[rows] = totals_of(_counts(patterns, good, self.power))
+        return brighter_than_neighbours(totals, points, near, usual_total)
+
+    def _unwritten(self, left_out: IntArray, sample: _Sample, good: BoolArray, unit: float) -> IntArray:
+        """Return patterns that are 0 in a block where those of the sample have light."""
+        odd = surprise(self.survey.lit)
+        odd[left_out] = 0
+        usual = sample.counts[~np.isin(sample.points, left_out)]
+        if not len(usual):
+            return left_out[:0]
+        count = min(_MOST_DARK, max(1, _DARK_ELEMENTS // good.size))
+        asked = np.isin(np.arange(len(odd)), np.argsort(odd)[-count:]) & (odd > 0)
+        found = self._unwritten_among(asked, usual, good, unit)
+        if len(found):
+            # Where there are some there may be many.
+            asked = ~asked & (odd >= odd[found].min())
+            found = np.union1d(found, self._unwritten_among(asked, usual, good, unit))
+        return found
+
+    def _unwritten_among(self, asked: BoolArray, usual: Float64Array, good: BoolArray, unit: float) -> IntArray:
+        found: list[IntArray] = [np.zeros(0, np.int64)]
+        for rows, patterns in self._patterns(asked):
+            found.append(rows[unwritten_patterns(_counts(patterns, good, self.power), usual, unit)])
+        return np.concatenate(found)
 
     def _hot_pixels(
-        self, left_out: IntArray, good: BoolArray, usual: Proportion, *, seen: bool
+        self, not_looked_at: IntArray, good: BoolArray, usual: Proportion, *, seen: bool
     ) -> tuple[PatternRepair, float]:
         """Return what is done about hot values of the whole scan, and the largest of them in counts."""
         concerned = self._peaks() > OUT_OF_RANGE * usual.peak
         concerned[self.survey.sample_points] |= seen
-        concerned[left_out] = False
+        concerned[not_looked_at] = False
         largest = 0.0
 
         def wrong(patterns: AnyArray) -> BoolArray:
@@ -181,7 +270,8 @@ class Examiner:
         concerned = np.isin(np.arange(len(self.survey.highest)), bright)
         totals = [totals_of(_counts(patterns, good, self.power)) for _, patterns in self._patterns(concerned)]
         factor = min((float(part.min()) for part in totals), default=np.inf) / odd.usual_total
-        return described_patterns(bright, odd.dark, odd.empty, factor)
+        found = described_patterns(bright, odd.dark, odd.empty, odd.unwritten, factor)
+        return found if odd.levels is None else [*found, odd.levels.described()]
 
     def _peaks(self) -> Float64Array:
         highest = self.survey.highest
@@ -227,12 +317,19 @@ class _OddPatterns(NamedTuple):
     bright: IntArray
     dark: IntArray
     empty: IntArray
+    unwritten: IntArray
+    levels: Levels | None
+    """Of brightness, where none of them is left out."""
     usual_total: float
     """Counts of a pattern that is none of them."""
 
     @property
     def points(self) -> IntArray:
-        return np.concatenate([self.bright, self.dark, self.empty])
+        return np.concatenate([self.bright, self.dark, self.empty, self.unwritten])
+
+    def not_alike(self, left_out: IntArray) -> IntArray:
+        """Return patterns left out, and those of a brighter level: a photon of theirs is many of the others."""
+        return left_out if self.levels is None else np.union1d(left_out, self.levels.above(self.usual_total))
 
 
 def _counts(patterns: AnyArray, good: BoolArray, power: int) -> Float64Array:

@@ -15,6 +15,8 @@ PATTERN_AXIS_KEY: Final = "pattern_axis"
 """In the metadata: 0 or 2, where the file says it itself."""
 _CLEARER: Final = 1.5
 """Ratio of the unevenness of light along two axes from which on they are told apart."""
+_DARK: Final = 1e-3
+"""Part of the bright places along an axis below which there is no light."""
 
 
 def is_axis_open(shape: tuple[int, ...], n_positions: int, metadata: Mapping[str, Any]) -> bool:
@@ -85,7 +87,13 @@ def _light_along(cube: AnyArray, axis: int) -> Float64Array:
 
 
 def _unevenness(totals: Float64Array) -> float:
-    """Return the spread of the logarithm, of nine tenths of the values; single faulty ones do not count."""
-    low, high = np.quantile(totals, (0.1, 0.9))
-    floor = max(high, 1e-30) * 1e-6
-    return float(np.log(max(high, floor) / max(low, floor))) + 0.02
+    """Return the spread of the logarithm, of the middle values of those with light; faulty ones do not count.
+
+    Patterns may lack light, however many: never written, or behind a shutter. The rim of a detector lacks it as well,
+    and what lies further in is uneven enough.
+    """
+    lit = totals[totals > 0]
+    if not len(lit):
+        return 0.02
+    low, high = np.quantile(lit[lit > _DARK * np.quantile(lit, 0.9)], (0.1, 0.9))
+    return float(np.log(high / low)) + 0.02

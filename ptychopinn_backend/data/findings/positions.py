@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import Float64Array, IntArray
-from ptychopinn_backend.config.scan_traits import neighbour_step
+from ptychopinn_backend.arrays import Complex64Array, Float64Array, FloatArray, IntArray
+from ptychopinn_backend.config.scan_traits import light_width_px, neighbour_step
 from ptychopinn_backend.data.findings.finding import Finding, numbered
 from ptychopinn_backend.data.findings.points import distance_from_middle, points_by_object, some_of
 
@@ -16,10 +16,21 @@ _FAR_STEPS: Final = 20.0
 _FAR_SIDES: Final = 2.0
 """... if that is also more than this many sides of a pattern."""
 _FAR_SHARE: Final = 0.02
+_FAR_SHARE_OF_WASTE: Final = 0.2
+"""More positions may lie apart where the array of the object would be this many times as large with them:"""
+_WASTE: Final = 50.0
+FAR_REMEDY: Final = "Correct the positions, or leave those out."
+MOST_EMPTY_PX: Final = 2**27
+"""Pixels that an array may have though patches cover next to nothing of it: a gibibyte of complex numbers."""
+_LEAST_COVERED: Final = 0.01
 _FEWEST_POINTS: Final = 9
-_APART_SIDES: Final = 2.0
+_FEWEST_NEAR: Final = 4
+_APART_WIDTHS: Final = 2.0
+"""Neighbours this many widths of the probe apart share no light; a sparse scan leaves gaps, though smaller ones."""
 _SMALLEST_SPAN: Final = 1 / 16
 """Part of a pattern's side that a scan of many points covers at least."""
+_SMALLEST_STEP: Final = 0.01
+"""Of the width of the probe: hardly anybody measures a hundred patterns on it in a row."""
 
 
 def far_points(positions_xy: Float64Array, scan_index: IntArray, N: int) -> tuple[IntArray, Finding | None]:
@@ -36,7 +47,7 @@ def far_points(positions_xy: Float64Array, scan_index: IntArray, N: int) -> tupl
     far = [
         members[_apart(positions_xy[members], N)]
         for members in points_by_object(scan_index)
-        if len(members) >= _FEWEST_POINTS
+        if len(members) > _FEWEST_NEAR
     ]
     points = np.sort(np.concatenate(far)) if far else np.zeros(0, np.int64)
     if not len(points):
@@ -54,13 +65,35 @@ def far_points(positions_xy: Float64Array, scan_index: IntArray, N: int) -> tupl
     return points, Finding("far-positions", "positions", "warning", evidence, remedy, points=points)
 
 
-def position_scale(positions_xy: Float64Array, scan_index: IntArray, N: int) -> Finding | None:
+def wide_scan(positions_xy: Float64Array, scan_index: IntArray, N: int) -> Finding | None:
+    """Find objects whose array would be huge and stay empty, though no positions are few enough to be left out.
+
+    Args:
+        positions_xy: (pattern, 2), object pixels.
+        scan_index: object of every point (pattern,).
+        N: pattern side in pixels.
+
+    Returns:
+        The finding, or None.
+    """
+    for members in points_by_object(scan_index):
+        width, height = np.ptp(positions_xy[members], axis=0) + N
+        evidence = uncovered((float(height), float(width)), positions_xy[members], N)
+        if evidence is not None:
+            return Finding("far-positions", "positions", "error", evidence, FAR_REMEDY)
+    return None
+
+
+def position_scale(
+    positions_xy: Float64Array, scan_index: IntArray, N: int, probe: Complex64Array | None = None
+) -> Finding | None:
     """Find positions that are no object pixels, for example metres: all at one place, or nowhere near one another.
 
     Args:
         positions_xy: (pattern, 2).
         scan_index: object of every point (pattern,).
         N: pattern side in pixels.
+        probe: (mode, N, N), or None.
 
     Returns:
         The finding, or None.
@@ -70,20 +103,38 @@ def position_scale(positions_xy: Float64Array, scan_index: IntArray, N: int) -> 
         return None
     positions = positions_xy[members]
     width, height = np.ptp(positions, axis=0)
+    span = float(max(width, height))
+    lit = float(N / 2) if probe is None else light_width_px(np.sum(np.abs(probe) ** 2, axis=0, dtype=np.float64))
     remedy = "Positions are in object pixels: divide lengths by the width of such a pixel."
-    if max(width, height) < _SMALLEST_SPAN * N:
+    crowded = None
+    if span < _SMALLEST_SPAN * N:
+        crowded = f"hardly a part of one pattern of {N} x {N}"
+    elif _is_crowded(positions, _SMALLEST_STEP * lit):
+        crowded = f"so that neighbours lie less than a hundredth of the light's {lit:.3g} pixels apart"
+    if crowded is not None:
         evidence = (
-            f"The {len(members)} positions cover {width:.3g} x {height:.3g} pixels, hardly a part of one pattern of "
-            f"{N} x {N}: {_likely_unit(max(width, height))}."
+            f"The {len(members)} positions cover {width:.3g} x {height:.3g} pixels, {crowded}: {_likely_unit(span)}."
         )
         return Finding("position-scale", "positions", "warning", evidence, remedy)
-    if _are_dense(len(members), width, height, _APART_SIDES * N):
+    widest = N if probe is None else min(float(N), _APART_WIDTHS * lit)
+    if _are_dense(len(members), width, height, widest):
         return None
     step = neighbour_step(positions, np.zeros(len(positions), np.int64))
-    if step <= _APART_SIDES * N:
+    if step <= widest:
         return None
-    evidence = f"Neighbours lie {step:.4g} pixels apart, and a pattern covers {N} x {N}, so that nothing overlaps."
+    covered = (
+        f"a pattern covers {N} x {N}" if step > N else f"nine tenths of the probe's light fill {lit:.3g} of {N} x {N}"
+    )
+    evidence = f"Neighbours lie {step:.4g} pixels apart, and {covered}, so that nothing overlaps."
     return Finding("position-scale", "positions", "warning", evidence, remedy)
+
+
+def _is_crowded(positions_xy: Float64Array, step: float) -> bool:
+    """Return whether places, each counted once, lie nearer to one another than `step` on average."""
+    span = float(np.ptp(positions_xy, axis=0).max())
+    if span >= step * np.sqrt(len(positions_xy)):
+        return False
+    return bool(span < step * np.sqrt(len(np.unique(positions_xy, axis=0))))
 
 
 def _are_dense(count: int, width: float, height: float, step: float) -> bool:
@@ -101,8 +152,40 @@ def _apart(positions_xy: Float64Array, N: int) -> IntArray:
     """Return which positions lie apart, in groups too small to be a part of the scan on purpose."""
     none = np.zeros(0, np.int64)
     distance = distance_from_middle(positions_xy)
-    if distance.max() <= 2 * np.quantile(some_of(distance), 0.9) + _FAR_SIDES * N:
+    if distance.max() <= 2 * np.quantile(some_of(distance), 0.75) + _FAR_SIDES * N:
         return none
+    part_of = _parts(positions_xy, N)
+    count = len(positions_xy)
+    sizes = np.bincount(part_of)[part_of]
+    if count >= _FEWEST_POINTS:
+        few = max(1, int(_FAR_SHARE * count))
+        apart = np.flatnonzero(sizes <= few)
+        if 0 < len(apart) <= few:
+            return apart
+    few = int(_FAR_SHARE_OF_WASTE * count)
+    apart = np.flatnonzero(sizes <= few)
+    if not 0 < len(apart) <= few:
+        return none
+    near = np.delete(positions_xy, apart, axis=0)
+    return apart if canvas_px(positions_xy, N) > _WASTE * canvas_px(near, N) else none
+
+
+def canvas_px(positions_xy: Float64Array, N: int) -> float:
+    """Return how many pixels an array has that holds all patches.
+
+    Args:
+        positions_xy: (pattern, 2), object pixels.
+        N: pattern side in pixels.
+
+    Returns:
+        The area of the smallest rectangle.
+    """
+    width, height = np.ptp(positions_xy, axis=0) + N
+    return float(width) * float(height)
+
+
+def _parts(positions_xy: Float64Array, N: int) -> IntArray:
+    """Return to which part of the scan every position belongs (pattern,); parts lie far from one another."""
     # Only scans with a position far away need these.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -114,7 +197,36 @@ def _apart(positions_xy: Float64Array, N: int) -> IntArray:
     cells, cell_of = np.unique(np.floor(positions_xy / reach), axis=0, return_inverse=True)
     pairs = KDTree(cells).query_pairs(1.5, output_type="ndarray")
     joined = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(cells), len(cells)))
-    part_of = connected_components(joined, directed=False)[1][cell_of.ravel()]
-    few = max(1, int(_FAR_SHARE * len(positions_xy)))
-    apart = np.flatnonzero(np.bincount(part_of)[part_of] <= few)
-    return apart if len(apart) <= few else none
+    return np.asarray(connected_components(joined, directed=False)[1][cell_of.ravel()])
+
+
+def uncovered(shape: tuple[float, float], positions_xy: FloatArray, side: int) -> str | None:
+    """Return that positions far from one another make an array huge that stays empty.
+
+    Args:
+        shape: (row, column) lengths of the array.
+        positions_xy: (pattern, 2), object pixels.
+        side: of what is placed at each, pixels.
+
+    Returns:
+        A sentence that names the positions; None where the array is of a size that makes sense.
+    """
+    rows, columns = shape
+    if not rows * columns > MOST_EMPTY_PX or not np.isfinite(positions_xy).all():
+        return None
+    places = np.unique(np.floor(np.asarray(positions_xy, np.float64) / side), axis=0)
+    # A patch lies in four such cells at most.
+    share = 4 * float(side) ** 2 * len(places) / (rows * columns)
+    if share >= _LEAST_COVERED:
+        return None
+    # The lower of two middles: one of the positions, where these fall into two halves.
+    distance = np.abs(positions_xy - np.quantile(positions_xy, 0.5, axis=0, method="lower")).max(axis=1)
+    far = np.flatnonzero(distance > distance.max() / 2)
+    far = far if len(far) <= len(distance) / 2 else np.array([distance.argmax()])
+    x, y = positions_xy[far[0]]
+    one = len(far) == 1
+    return (
+        f"The positions span an object of {rows:.6g} x {columns:.6g} pixels ({rows * columns * 8 / 2**30:.3g} GiB), of "
+        f"which patterns cover less than {share:.1g}: {numbered('position', far)} lie{'s' * one} far from the rest"
+        f"{'' if one else ', the first'} at x = {x:g}, y = {y:g}."
+    )

@@ -19,10 +19,16 @@ _FAINTER: Final = 1e-3
 _FEWEST_PATTERNS: Final = 4
 _BORDER: Final = 0.5
 """Intensity at the border over the mean, above which a probe is no beam within its array."""
+_REAL: Final = 1 - 1e-6
+"""|sum P^2| over sum |P|^2, 1 for a real probe times any complex number."""
+_ROUNDING: Final = 5e-7
+"""Of squares of numbers in single precision, relative."""
+_LARGEST_TELLING: Final = 1e5
+"""Above, the rounding of a square does not tell whole numbers from others."""
 
 
 def lost_phase(probe: Complex64Array, sample: Float64Array, good: BoolArray) -> Finding | None:
-    """Find a probe of real numbers whose far field is not what the patterns show.
+    """Find a probe without a phase of its own whose far field is not what the patterns show.
 
     Args:
         probe: (mode, N, N).
@@ -32,9 +38,9 @@ def lost_phase(probe: Complex64Array, sample: Float64Array, good: BoolArray) -> 
     Returns:
         The finding, or None; a probe of a flat phase is real and right.
     """
-    if np.any(probe.imag) or len(sample) < _FEWEST_PATTERNS or not sample.any():
+    real = _without_constant_phase(probe)
+    if real is None or len(sample) < _FEWEST_PATTERNS or not sample.any():
         return None
-    real = probe.real.astype(np.float64)
     intensity = np.sum(real**2, axis=0)
     border = np.concatenate([intensity[0], intensity[-1], intensity[:, 0], intensity[:, -1]])
     if border.mean() > _BORDER * intensity.mean():
@@ -56,9 +62,35 @@ def lost_phase(probe: Complex64Array, sample: Float64Array, good: BoolArray) -> 
         "lost-phase",
         "probe",
         "warning",
-        f"The probe is real, and {why}: its phase seems to be lost.",
+        f"The probe {'has the same phase everywhere' if np.any(probe.imag) else 'is real'}, and {why}: its phase seems "
+        "to be lost.",
         "Store the probe as complex numbers.",
     )
+
+
+def _without_constant_phase(probe: Complex64Array) -> Float64Array | None:
+    """Return modes (mode, N, N) as real numbers, mostly positive; None where one of them is complex at heart."""
+    modes = probe.astype(np.complex128)
+    squares = np.sum(modes**2, axis=(1, 2))
+    power = np.sum(np.abs(modes) ** 2, axis=(1, 2))
+    if np.any(np.abs(squares) < _REAL * power):
+        return None
+    real = (modes * np.exp(-0.5j * np.angle(squares))[:, np.newaxis, np.newaxis]).real
+    mostly = np.sum(real * np.abs(real), axis=(1, 2))
+    return np.asarray(np.where(mostly < 0, -1.0, 1.0)[:, np.newaxis, np.newaxis] * real)
+
+
+def are_photons(sample: Float64Array) -> bool:
+    """Return whether numbers are counts of photons: whole but for the rounding of their roots.
+
+    Args:
+        sample: some patterns (pattern, N, N) as counts.
+
+    Returns:
+        False also where none of them tells.
+    """
+    telling = sample[(sample > 0) & (sample < _LARGEST_TELLING)]
+    return bool(len(telling)) and bool((np.abs(telling - np.rint(telling)) <= _ROUNDING * telling).all())
 
 
 def probe_scale(probe: Complex64Array, sample: Float64Array) -> Finding | None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ptychopinn_backend.arrays import BoolArray, IntArray
+from ptychopinn_backend.arrays import BoolArray, Float64Array, IntArray
 from ptychopinn_backend.data.findings.examination import Examiner
 from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.findings.orientation import points_to_follow, swapped_axes, swapped_nominal
-from ptychopinn_backend.data.findings.positions import far_points, position_scale
-from ptychopinn_backend.data.findings.probe import lost_phase, probe_scale
+from ptychopinn_backend.data.findings.positions import far_points, position_scale, wide_scan
+from ptychopinn_backend.data.findings.probe import are_photons, lost_phase, probe_scale
 from ptychopinn_backend.data.findings.repair import PatternRepair, Pieces
 from ptychopinn_backend.data.findings.survey import PatternSurvey
 from ptychopinn_backend.data.findings.values import impossible_values
@@ -56,7 +56,8 @@ class ScanExaminer:
         positions, index = (
             values[near] if len(self._far) else values for values in (self._positions, facts["scan_index"])
         )
-        found = [far, position_scale(positions, index, N)]
+        scale = position_scale(positions, index, N, facts.get("probeGuess"))
+        found = [far, wide_scan(positions, index, N) if scale is None else scale]
         if facts.get("xcoords_start") is not None:
             nominal = np.stack([facts["xcoords_start"], facts["ycoords_start"]], axis=1)
             found.append(swapped_nominal(positions, nominal[near]))
@@ -98,19 +99,33 @@ class ScanExaminer:
             DataError: no pattern, or no pixel, is left.
         """
         probe, power = self._facts["probeGuess"], 2 if are_amplitudes else 1
-        examined = Examiner(self.survey, pieces, self.good, power, probe).examine(values)
+        examined = Examiner(self.survey, pieces, self.good, power, probe, self._positions).examine(values)
         repair = examined.repair.without(self._far)
         findings = [*self._findings, *examined.findings]
         good = self.good & ~repair.bad_pixels
         self._require_rest(repair, good)
-        if not np.any(repair.bad_pixels):
-            followed = ~np.isin(self.survey.followed, repair.left_out)
-            positions = self._positions[self.survey.followed[followed]]
-            findings += _there(swapped_axes(positions, self.survey.moments[followed, power - 1]))
+        followed, moments = self._followed(repair, pieces)
+        findings += _there(swapped_axes(self._positions[followed], moments[:, power - 1]))
         if probe is not None:
             findings += _there(lost_phase(probe, examined.sample, good))
-            findings += _there(probe_scale(probe, examined.sample) if are_counted else None)
+            is_counted = are_counted or are_photons(examined.sample)
+            findings += _there(probe_scale(probe, examined.sample) if is_counted else None)
         return Verdict(repair, repair.kept(self._n_patterns), None if good.all() else ~good, tuple(findings))
+
+    def _followed(self, repair: PatternRepair, pieces: Pieces) -> tuple[IntArray, Float64Array]:
+        """Return followed patterns that stay (pattern,), and their moments (pattern, power, term) once mended."""
+        stays = ~np.isin(self.survey.followed, repair.left_out)
+        followed = self.survey.followed[stays]
+        if not (repair.bad_pixels.any() or len(repair.replaced)):
+            return followed, self.survey.moments[stays]
+        kept = repair.kept(self._n_patterns)
+        good = self.good & ~repair.bad_pixels
+        again = PatternSurvey(len(kept), len(good), good, np.searchsorted(kept, followed))
+        first = 0
+        for piece in repair.applied(pieces()):
+            again.look(piece, first)
+            first += len(piece)
+        return followed, again.moments
 
     def _require_rest(self, repair: PatternRepair, good: BoolArray) -> None:
         if len(repair.left_out) == self._n_patterns:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Float64Array, IntArray
+from ptychopinn_backend.data.findings.unwritten import lit_pixels, looked_at_rows
 from ptychopinn_backend.data.scaling import without_bad_pixels
 
 SAMPLE_VALUES: Final = 2**18
@@ -39,6 +40,9 @@ class PatternSurvey:
         """Largest value of every pattern; NaN where it holds one."""
         self.lowest: Float64Array = np.zeros(n_patterns)
         """Smallest value of every pattern; 0 for unsigned numbers."""
+        rows = len(range(N)[looked_at_rows(N)])
+        self.lit: AnyArray = np.zeros((n_patterns, rows, (N + 7) // 8), np.uint8)
+        """Where some rows of every pattern are above 0 (pattern, row, byte), see `lit_pixels`."""
         self.followed: IntArray = np.zeros(0, np.int64) if followed is None else followed
         """Patterns whose moments are kept (point,)."""
         self.moments: Float64Array = np.zeros((len(self.followed), 2, 3))
@@ -61,6 +65,7 @@ class PatternSurvey:
             piece = without_bad_pixels(piece, self._good)
         flat = piece.reshape(len(piece), -1)
         stop = first + len(piece)
+        self.lit[first:stop] = lit_pixels(piece)
         if piece.dtype.kind == "u":
             self.highest[first:stop] = flat.max(axis=1)
         else:

@@ -91,8 +91,8 @@ def mark(*place: Any) -> Callable[[AnyArray], None]:
     return set_true
 
 
-def times(factor: int, pattern: int) -> Callable[[AnyArray], None]:
-    """Return a change that makes a pattern brighter."""
+def times(factor: int, pattern: int | slice) -> Callable[[AnyArray], None]:
+    """Return a change that makes one or several patterns brighter."""
 
     def plant(patterns: AnyArray) -> None:
         patterns[pattern] *= factor
@@ -109,6 +109,25 @@ def noisy(mean: float, *place: Any) -> Callable[[AnyArray], None]:
     return plant
 
 
+def noise(mean: float, *place: Any) -> Callable[[AnyArray], None]:
+    """Return a change that puts counts around a mean at a place of (pattern, row, column)."""
+
+    def plant(patterns: AnyArray) -> None:
+        patterns[place] = np.random.default_rng(0).poisson(mean, patterns[place].shape)
+
+    return plant
+
+
+def divided_gap(patterns: AnyArray) -> None:
+    """Put a fill value that was divided by the beam current of every pattern."""
+    patterns[:, 14:17] = (2**32 - 1) / np.random.default_rng(0).uniform(0.8, 1.2, (len(patterns), 1, 1))
+
+
+def shut(patterns: AnyArray) -> None:
+    """Take nearly all light of a pattern away."""
+    patterns[12] = patterns[12] // 1000
+
+
 def several(*plants: Callable[[AnyArray], None]) -> Callable[[AnyArray], None]:
     """Return a change that makes several."""
 
@@ -121,6 +140,9 @@ def several(*plants: Callable[[AnyArray], None]) -> Callable[[AnyArray], None]:
 
 EVERY = slice(None)
 ROWS = slice(14, 16)
+THICK = slice(14, 17)
+CORNER = (slice(5), slice(5))
+BESIDE = (slice(20, 24), slice(6, 10))
 OUT_OF_PROPORTION = "64 detector pixels .rows 14 to 15, columns 0 to 31. hold values out of all proportion"
 IMPOSSIBLE = "hold NaN, infinity or negative numbers; they are taken as bad"
 GAPS = tuple(
@@ -162,6 +184,43 @@ FAULTS = (
         words=("Patterns 0, 1, 50, 70 and 99 are without a photon; they are left out",),
     ),
     Fault("more than half without a photon", "u4", put(0, slice(60)), left_out=tuple(range(60))),
+    Fault("a thick gap that counts", "u4", noise(1e5, EVERY, THICK), mark(THICK), words=("96 detector pixels",)),
+    Fault("a gap divided by the beam current", "f4", divided_gap, mark(THICK), words=("96 detector pixels",)),
+    Fault("columns that count", "u4", noise(1e5, EVERY, EVERY, slice(4, 9)), mark(EVERY, slice(4, 9))),
+    Fault("half a gap that counts", "u4", noise(1e5, EVERY, THICK, slice(12)), mark(THICK, slice(12))),
+    Fault("a corner that counts", "u4", noise(1e5, EVERY, *CORNER), mark(*CORNER), words=("25 detector pixels",)),
+    Fault("a corner as bright as the light", "u4", noise(5e3, EVERY, *CORNER), mark(*CORNER)),
+    Fault("a corner that counts at times", "u4", noise(1e5, slice(60, 100), *CORNER), mark(*CORNER)),
+    Fault("a place that counts", "u4", noise(1e5, EVERY, *BESIDE), mark(*BESIDE)),
+    Fault("a pattern behind the shutter", "u4", shut, left_out=(12,), words=("Pattern 12 is almost without light",)),
+    Fault(
+        "the attenuator was out",
+        "u8",
+        times(10000, slice(25)),
+        left_out=tuple(range(25)),
+        words=("25 patterns .0, 1, 2.* are at least .* times as bright as the others; they are left out",),
+    ),
+    Fault(
+        "patterns of every brightness",
+        "u8",
+        several(*(times(3**k, 10 * k) for k in range(2, 9))),
+        left_out=tuple(range(20, 90, 10)),
+        words=("Patterns 20, 30, 40, 50, 60, 70 and 80 are at least",),
+    ),
+    Fault(
+        "half of a pattern was never written",
+        "u4",
+        put(0, slice(5, 8), slice(16)),
+        left_out=(5, 6, 7),
+        words=("Patterns 5, 6 and 7 are 0 in a whole block where the others have light; they are left out",),
+    ),
+    Fault("a quarter was never written", "u4", put(0, [7, 50], slice(16, 32), slice(16)), left_out=(7, 50)),
+    Fault(
+        "a third of the scan is half written",
+        "u4",
+        put(0, slice(60, 90), EVERY, slice(16)),
+        left_out=tuple(range(60, 90)),
+    ),
     Fault(
         "several at once",
         "u4",

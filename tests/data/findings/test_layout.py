@@ -45,6 +45,15 @@ def test_faults_do_not_mislead() -> None:
     assert pattern_axis(np.moveaxis(counts, 0, 2)) == 2
 
 
+@pytest.mark.parametrize("empty", [slice(3, 9), slice(0, 20), [0, 7, 14, 21, 28]], ids=str)
+@pytest.mark.parametrize("left", [0.0, 1e-6])
+def test_patterns_without_light_do_not_mislead(empty: Any, left: float) -> None:
+    counts = simulate(SimulationConfig(size=32, patterns=32), 2).counts.astype(np.float64)
+    counts[empty] *= left
+    assert pattern_axis(counts) == 0
+    assert pattern_axis(np.moveaxis(counts, 0, 2)) == 2
+
+
 def test_noise_does_not_tell() -> None:
     assert pattern_axis(np.random.default_rng(0).poisson(5.0, (32, 32, 32))) is None
 

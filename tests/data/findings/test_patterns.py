@@ -138,6 +138,32 @@ def test_saturated_pixels_are_named_and_left_as_they_are(tmp_path: Path) -> None
     assert re.search(rf"pixels of a pattern on average stop at {limit} counts, .* they are saturated", said[0])
 
 
+@pytest.mark.parametrize("kind", ["two", "in turns", "three"])
+def test_levels_of_brightness_without_a_majority_are_named(tmp_path: Path, kind: str) -> None:
+    counts = simulated().counts.astype(np.uint64)
+    if kind == "two":
+        counts[:45] *= 10000
+    if kind == "in turns":
+        counts[::2] *= 20
+    if kind == "three":
+        counts[:33] *= 100
+        counts[33:66] *= 10000
+    np.savez(tmp_path / "scan.npz", **members(diffraction=counts))
+    raw, said = read(tmp_path / "scan.npz")
+    assert raw.n_patterns == POINTS
+    np.testing.assert_allclose(raw.diff3d**2, counts, rtol=1e-6)
+    found = [finding for finding in raw.findings if finding.name == "brightness-levels"]
+    assert len(found) == 1
+    words = {
+        "two": r"2 levels .* 55 patterns \(45, 46, .* about 2.* and 45 patterns \(0, 1, .* about 3.*e\+09 counts",
+        "in turns": r"2 levels .* 50 patterns \(1, 3, .* and 50 patterns \(0, 2, ",
+        "three": r"3 levels .* 34 patterns \(66, .* and 33 patterns \(0, .* and 33 patterns \(33, ",
+    }
+    assert re.search(words[kind], found[0].evidence), found[0].evidence
+    assert "Divide the counts of every pattern by its exposure" in found[0].remedy
+    assert not [line for line in said if "out of all proportion" in line]
+
+
 def test_few_photons_leave_some_patterns_empty_by_chance(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     faint = rng.binomial(simulated().counts.astype(np.int64), 3e-6)

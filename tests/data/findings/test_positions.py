@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ptychopinn_backend.config.scan_traits import neighbour_step
 from ptychopinn_backend.data.findings.orientation import ORIENTATIONS
-from ptychopinn_backend.data.findings.positions import far_points, position_scale
+from ptychopinn_backend.data.findings.positions import far_points, position_scale, wide_scan
 from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.errors import ScanWarning
 
@@ -48,6 +50,36 @@ def test_two_far_positions_are_named_together() -> None:
     assert str(finding).startswith("Positions 3 and 90 lie far from the rest, the first at x = 5000, y = 0, the others")
 
 
+@pytest.mark.parametrize(
+    ("far", "count"), [([5, 50, 90], POINTS), ([50, 51, 52, 53, 54], POINTS), (list(range(40, 60)), POINTS), ([3], 8)]
+)
+@pytest.mark.parametrize("both", [True, False])
+def test_several_positions_that_make_the_object_huge_are_left_out(far: list[int], count: int, both: bool) -> None:
+    xy = positions()[:count]
+    xy[far, 0] = 1e5 + np.arange(len(far))
+    if both:
+        xy[far, 1] = -3e5
+    points, finding = far_points(xy, ONE_OBJECT[:count], 32)
+    assert points.tolist() == far
+    assert finding is not None
+    assert "far from the rest" in finding.evidence
+    assert wide_scan(np.delete(xy, far, axis=0), ONE_OBJECT[: count - len(far)], 32) is None
+
+
+def test_a_scan_in_two_halves_that_no_array_holds_is_named(tmp_path: Path) -> None:
+    xy = positions()
+    xy[60:] += 1e5
+    assert far_points(xy, ONE_OBJECT, 32)[1] is None
+    np.savez(tmp_path / "scan.npz", **members(xcoords=xy[:, 0], ycoords=xy[:, 1]))
+    words = (
+        r"span an object of 100.* GiB\), of which patterns cover less than .*: 40 positions \(60, 61, .* lie far from"
+    )
+    with pytest.warns(ScanWarning, match=words):
+        RawData.from_file(tmp_path / "scan.npz")
+    index = (np.arange(POINTS) >= 60).astype(np.int32)
+    assert wide_scan(xy, index, 32) is None
+
+
 @pytest.mark.parametrize("kind", ["two fields", "a line", "repeated", "one far in each of many steps", "few"])
 def test_wide_scans_are_left_alone(kind: str) -> None:
     xy = positions()
@@ -70,7 +102,7 @@ def test_objects_of_a_file_may_lie_apart() -> None:
     xy[:10] += 1e5
     index = (np.arange(POINTS) < 10).astype(np.int32)
     assert far_points(xy, index, 32)[1] is None
-    assert far_points(xy[:12], index[:12] * 0, 32)[1] is None
+    assert far_points(xy[5:15], index[5:15] * 0, 32)[1] is None
 
 
 @pytest.mark.parametrize(
@@ -96,6 +128,31 @@ def test_dense_and_wide_scans_are_in_proportion(factor: float) -> None:
     assert position_scale(positions() * factor, ONE_OBJECT, 32) is None
 
 
+def test_the_probe_tells_that_nothing_overlaps() -> None:
+    probe = np.reshape(simulated().probe, (-1, 32, 32))
+    step = neighbour_step(positions(), ONE_OBJECT)
+    # More than the pattern; more than twice what the probe lights.
+    for apart, words in ((34.0, "a pattern covers 32 x 32"), (31.5, "nine tenths of the probe.s light fill")):
+        finding = position_scale(positions() * apart / step, ONE_OBJECT, 32, probe)
+        assert finding is not None
+        assert re.search(words, finding.evidence)
+    assert position_scale(positions() * 31.5 / step, ONE_OBJECT, 32, None) is None
+
+
+@pytest.mark.parametrize("with_probe", [True, False])
+def test_many_positions_within_a_few_pixels(with_probe: bool) -> None:
+    row, column = np.divmod(np.arange(1024), 32)
+    xy = np.stack([column, row], axis=1).astype(np.float64)
+    index = np.zeros(1024, np.int32)
+    probe = np.reshape(simulated().probe, (-1, 32, 32)) if with_probe else None
+    finding = position_scale(xy * 0.08, index, 32, probe)
+    assert finding is not None
+    assert "less than a hundredth of the light" in finding.evidence
+    assert position_scale(xy * 0.5, index, 32, probe) is None
+    # One place measured again and again is no wrong unit.
+    assert position_scale(np.repeat(xy[:4] * 2, 256, axis=0), index, 32, probe) is None
+
+
 @pytest.mark.parametrize("turn", [name for name in ORIENTATIONS if name != "as given"])
 def test_axes_that_the_patterns_contradict(tmp_path: Path, turn: str) -> None:
     turned = positions() @ np.asarray(ORIENTATIONS[turn])
@@ -103,6 +160,26 @@ def test_axes_that_the_patterns_contradict(tmp_path: Path, turn: str) -> None:
     with pytest.warns(ScanWarning, match=f"The patterns fit the positions better with {turn}: ") as said:
         RawData.from_file(tmp_path / "scan.npz")
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("fault", ["hot pixel", "NaN", "gap", "cosmic rays"])
+def test_axes_are_looked_at_in_patterns_with_faults(tmp_path: Path, fault: str) -> None:
+    counts = simulated().counts.astype(np.float64)
+    if fault == "hot pixel":
+        counts[:, 3, 4] = 60_000
+    if fault == "NaN":
+        counts[:, 3, 4] = np.nan
+    if fault == "gap":
+        counts[:, 15:17] = 2**32 - 1
+    if fault == "cosmic rays":
+        counts[np.random.default_rng(0).random(counts.shape) < 1e-3] = 2**31
+    x, y = positions().T
+    words = "better with x and y exchanged"
+    for given, expected in (((x, y), 0), ((y, x), 1)):
+        np.savez(tmp_path / "scan.npz", **members(diffraction=counts, xcoords=given[0], ycoords=given[1]))
+        with pytest.warns(ScanWarning) as said:
+            RawData.from_file(tmp_path / "scan.npz")
+        assert sum(words in str(item.message) for item in said) == expected
 
 
 def test_the_axes_of_a_measured_scan(shared_folder: Path, tmp_path: Path) -> None:

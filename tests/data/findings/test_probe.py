@@ -16,7 +16,7 @@ from ptychopinn_backend.errors import ScanWarning
 from .planted import members, simulated
 
 
-def read(probe: Any, patterns: Any = None, measurement: str = "counts", **metadata: Any) -> None:
+def read(probe: Any, patterns: Any = None, measurement: str | None = "counts", **metadata: Any) -> None:
     arrays = members()
     RawData.from_arrays(
         arrays["xcoords"],
@@ -33,6 +33,8 @@ def read(probe: Any, patterns: Any = None, measurement: str = "counts", **metada
     [
         (np.abs(simulated().probe), "The probe is real, and the patterns are .* times less peaked than its far field"),
         (np.abs(simulated().probe).astype(np.complex64), "its phase seems to be lost"),
+        (np.abs(simulated().probe) * np.exp(0.5j), "The probe has the same phase everywhere, and the patterns are"),
+        (-1j * np.abs(simulated().probe), "its phase seems to be lost"),
     ],
 )
 def test_a_probe_without_its_phase(probe: Any, words: str) -> None:
@@ -54,7 +56,8 @@ def test_a_flat_probe_is_real_and_right() -> None:
     assert not np.any(scan.probe.imag)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        RawData.from_arrays(x, y, scan.counts, scan.probe.real, measurement="counts")
+        for probe in (scan.probe.real, -scan.probe, scan.probe * np.exp(2.0j)):
+            RawData.from_arrays(x, y, scan.counts, probe, measurement="counts")
 
 
 @pytest.mark.parametrize("factor", [1e-3, 0.05, 50.0, 1e4])
@@ -78,3 +81,13 @@ def test_the_scale_of_amplitudes_without_a_unit_is_nobodys_business() -> None:
         read(simulated().probe, roots * 1e-4, "amplitudes")
     with pytest.warns(ScanWarning, match="The probe holds"):
         read(simulated().probe * 1e4, roots, "amplitudes", measured_as_counts=True)
+
+
+@pytest.mark.parametrize("measurement", ["amplitudes", None])
+def test_amplitudes_that_are_roots_of_photons_tell_the_scale(measurement: str | None) -> None:
+    roots = np.sqrt(simulated().counts).astype(np.float32)
+    with pytest.warns(ScanWarning, match="The probe holds .* photons and a pattern"):
+        read(simulated().probe * 1e3, roots, measurement)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read(simulated().probe, roots, measurement)

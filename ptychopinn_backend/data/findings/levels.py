@@ -1,0 +1,172 @@
+"""Patterns brighter than those around them, or of several levels of brightness, as a changed exposure leaves them.
+
+Neighbouring patterns of a scan share most of their light with the same part of the object, so that their totals follow
+one another; an exposure changes from one pattern to the next.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from ptychopinn_backend.arrays import BoolArray, Float64Array, IntArray
+from ptychopinn_backend.data.findings.brightness import FEWEST_PHOTONS, ODD_SHARE
+from ptychopinn_backend.data.findings.finding import Finding, numbered
+
+BRIGHTER: Final = 4.0
+"""Ratio to the usual pattern, and to those around it, from which on a pattern is too bright."""
+_NEAR: Final = 0.35
+"""Part of the width of the light within which patterns share most of it."""
+_NEIGHBOURS: Final = 8
+_FEWEST_NEIGHBOURS: Final = 2
+_APART: Final = 10.0
+"""Ratio between two levels; nothing lies in between."""
+_BRIGHT_PLACES: Final = 0.9
+"""Quantile of the pixels of a usual pattern from which on they are its bright places."""
+_FEW_PHOTONS: Final = 3.0
+_LEVEL_SHARE: Final = 0.05
+"""Fewer patterns than this part are no level of their own."""
+_MAJORITY: Final = 2 / 3
+"""Part of the patterns at one level from which on the others are left out ..."""
+_FAR_APART: Final = 50.0
+"""... if all differ from it by this factor."""
+
+
+def neighbours(positions_xy: Float64Array, points: IntArray, width_px: float) -> list[IntArray]:
+    """Return the scan points next to some, where these share most of their light.
+
+    Args:
+        positions_xy: (pattern, 2), pixels.
+        points: of which the neighbours are wanted (point,).
+        width_px: of the light.
+
+    Returns:
+        For each of them (neighbour,); fewer where the scan is sparse.
+    """
+    from scipy.spatial import KDTree
+
+    count = min(_NEIGHBOURS + 1, len(positions_xy))
+    near = np.asarray(KDTree(positions_xy).query(positions_xy[points], k=[*range(1, count + 1)])[1])
+    apart = np.hypot(*np.moveaxis(positions_xy[near] - positions_xy[points][:, np.newaxis], -1, 0))
+    is_near = (apart <= _NEAR * width_px) & (near != points[:, np.newaxis])
+    return [row[chosen] for row, chosen in zip(near, is_near, strict=True)]
+
+
+def brighter_than_neighbours(totals: Float64Array, points: IntArray, near: list[IntArray], usual: float) -> IntArray:
+    """Return patterns that are far brighter than usual and than most of those next to them.
+
+    Args:
+        totals: counts of patterns (pattern,), NaN where they are not known.
+        points: that may be too bright (point,).
+        near: the neighbours of each.
+        usual: counts of a pattern that is not odd.
+
+    Returns:
+        In rising order.
+    """
+    found = []
+    for point, beside in zip(points.tolist(), near, strict=True):
+        around = totals[beside]
+        around = around[np.isfinite(around)]
+        if len(around) >= _FEWEST_NEIGHBOURS and totals[point] >= BRIGHTER * max(usual, float(np.median(around))):
+            found.append(point)
+    return np.array(sorted(found), np.int64)
+
+
+def of_usual_brightness(counts: Float64Array, unit: float) -> BoolArray:
+    """Return which patterns are not of a far brighter or dimmer level, in which a photon is another number.
+
+    Args:
+        counts: some patterns (pattern, N, N), 0 at bad pixels.
+        unit: a photon, in the unit of the counts.
+
+    Returns:
+        (pattern,). Hot pixels do not matter: it is the median of the brightest places that is compared.
+    """
+    usual = np.median(counts, axis=0)
+    places = usual >= max(unit, float(np.quantile(usual, _BRIGHT_PLACES)))
+    light = np.median(counts[:, places], axis=1) if places.any() else np.zeros(0)
+    if not len(light):
+        return np.ones(len(counts), np.bool_)
+    middle = float(np.quantile(light, 0.5, method="lower"))
+    alike = light <= _APART * max(middle, _FEW_PHOTONS * unit)
+    return np.asarray(alike & (light * _APART >= middle) if middle >= FEWEST_PHOTONS * unit else alike)
+
+
+class Levels(NamedTuple):
+    """Levels of brightness, from the dimmest up."""
+
+    members: tuple[IntArray, ...]
+    """Patterns of each (pattern,)."""
+    totals: tuple[float, ...]
+    """Counts of a pattern of each."""
+
+    @property
+    def main(self) -> int | None:
+        """Which one most patterns have, so that the others are left out; None where that is not clear."""
+        sizes = [len(members) for members in self.members]
+        main = int(np.argmax(sizes))
+        ratios = [max(total, self.totals[main]) / min(total, self.totals[main]) for total in self.totals]
+        others = [ratio for level, ratio in enumerate(ratios) if level != main]
+        return main if sizes[main] >= _MAJORITY * sum(sizes) and min(others) >= _FAR_APART else None
+
+    def beside_main(self) -> tuple[IntArray, IntArray]:
+        """Return patterns brighter and dimmer than those of the main level."""
+        main = self.main or 0
+        none = [np.zeros(0, np.int64)]
+        return np.concatenate([*none, *self.members[main + 1 :]]), np.concatenate([*none, *self.members[:main]])
+
+    def above(self, total: float) -> IntArray:
+        """Return patterns of levels that are far brighter than a total."""
+        brighter = [part for part, level in zip(self.members, self.totals, strict=True) if level >= _APART * total]
+        return np.concatenate([np.zeros(0, np.int64), *brighter])
+
+    def described(self) -> Finding:
+        """Return the finding of levels of which none is left out."""
+        smallest = min(self.members, key=len)
+        words = " and ".join(
+            f"{numbered('pattern', members)} hold about {total:.3g} counts"
+            for members, total in zip(self.members, self.totals, strict=True)
+        )
+        evidence = (
+            f"The patterns come in {len(self.members)} levels of brightness with nothing in between, as an attenuator "
+            f"or another exposure leaves them: {words}."
+        )
+        remedy = "Divide the counts of every pattern by its exposure, or leave out all but one level."
+        return Finding("brightness-levels", "patterns", "warning", evidence, remedy, points=smallest)
+
+
+def brightness_levels(totals: Float64Array, usual: float, unit: float) -> Levels | None:
+    """Return the levels that the totals of patterns fall into.
+
+    Args:
+        totals: counts of patterns (pattern,), NaN where they are not known.
+        usual: counts of a pattern that is not odd.
+        unit: a photon, in the unit of the counts.
+
+    Returns:
+        At least two levels, each of a good part of the patterns and narrower than what lies between; else None.
+    """
+    if usual < FEWEST_PHOTONS * unit:
+        return None
+    known = np.flatnonzero(np.isfinite(totals))
+    ordered = known[np.argsort(totals[known])]
+    logs = np.log(np.maximum(totals[ordered], unit))
+    apart = np.log(_APART)
+    cuts = np.flatnonzero(np.diff(logs) >= apart) + 1
+    if not len(cuts):
+        return None
+    parts = np.split(np.arange(len(ordered)), cuts)
+    members, levels = [], []
+    for part in parts:
+        if len(part) < _LEVEL_SHARE * len(known):
+            continue
+        low, high = np.quantile(logs[part], (0.05, 0.95))
+        if high - low >= apart:
+            return None
+        members.append(np.sort(ordered[part]))
+        levels.append(float(np.exp(np.median(logs[part]))))
+    # Fewer beside one level are looked at one by one.
+    others = len(known) - max(map(len, members), default=0)
+    return Levels(tuple(members), tuple(levels)) if len(members) > 1 and others > ODD_SHARE * len(known) else None
