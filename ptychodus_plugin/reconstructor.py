@@ -186,7 +186,7 @@ class PtychoPINNReconstructor(TrainableReconstructor):
             model["gridsize"],
         )
         self._archive = file_path
-        self._settings.inference.model_path.set_value(file_path)
+        self._settings.parameter("Inference", "ModelPath").set_value(file_path)
         self._tell(ModelChanged())
 
     def save_model(self, file_path: Path) -> None:
