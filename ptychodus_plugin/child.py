@@ -49,7 +49,7 @@ def run_reconstruct(host: ParentLink) -> None:
 
 def _reconstruct(host: ParentLink) -> None:
     payload: ReconstructPayload = host.take()
-    model = TrainedModel.load(payload.archive, payload.backend, payload.execution, to_predict=True)
+    model = TrainedModel.load(payload.archive, execution=payload.execution, setting=payload.backend, to_predict=True)
     scan = raw_data_of(payload.parameters)
     warn_of_half_turns([scan])
     product = payload.parameters.product

@@ -184,16 +184,18 @@ class TrainedModel:
         backend: str | None = None,
         execution: ExecutionConfig | None = None,
         *,
+        setting: str | None = None,
         to_predict: bool = False,
     ) -> TrainedModel:
         """Open an archive of either backend.
 
         Args:
             path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
-            backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the archive, for whose
-                framework ONNX Runtime stands in where that is not installed.
+            backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the setting, then the archive,
+                for whose framework ONNX Runtime stands in where that is not installed.
             execution: run-time options; None takes the defaults. A seed other than the default takes the place of the
                 archive's, with which neighbours are drawn otherwise.
+            setting: backend that the settings of a program name.
             to_predict: build the network of `one_by_one` alone, with which reconstructions are made.
 
         Returns:
@@ -208,7 +210,7 @@ class TrainedModel:
         """
         content = read_archive(path)
         warn_of_newer_checkpoints(find_archive(Path(path)))
-        name = resolve_backend(explicit=backend, archive=content.opens_with or content.backend)
+        name = resolve_backend(backend, setting, content.opens_with or content.backend)
         if to_predict:
             content = replace(content, model=one_by_one_model(content.model))
         return cls.from_content(content, name, execution)
