@@ -30,6 +30,15 @@ class Chosen(NamedTuple):
     """Why 'auto' chose it; empty where it was named."""
 
 
+class FreeFits(NamedTuple):
+    """How a training explains patterns that it never saw, which it asks after some of its epochs."""
+
+    epochs: tuple[int, ...]
+    """Those epochs, counted from 1."""
+    r_free: tuple[float, ...]
+    """R of the held-out patterns after them."""
+
+
 class Judged(NamedTuple):
     """How good a reconstruction is; sent again when more is known."""
 
@@ -49,6 +58,10 @@ class Judged(NamedTuple):
     """Side of an object pixel."""
     resolution_px: float | None = None
     """To which even and odd patterns agree, half-period; None where that is not known (yet)."""
+
+
+class Begun(NamedTuple):
+    """A reconstruction begins; for the window."""
 
 
 class Failed(NamedTuple):
