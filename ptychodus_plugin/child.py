@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from ptychodus.api.reconstruct import ReconstructOutput, TrainOutput
 
-from ptychodus_plugin.messages import RECONSTRUCT_GOAL, Chosen, Goal, Judged, ModelSaved
+from ptychodus_plugin.messages import RECONSTRUCT_GOAL, Chosen, FreeFits, Goal, Judged, ModelSaved
 from ptychodus_plugin.payloads import ReconstructPayload, TrainPayload
 from ptychodus_plugin.product import drawable_losses, losses_of, object_frame, product_of, raw_data_of
 from ptychodus_plugin.product_checks import check_patterns
@@ -51,7 +51,7 @@ def run_reconstruct(host: ParentLink) -> None:
 
 def _reconstruct(host: ParentLink) -> None:
     payload: ReconstructPayload = host.take()
-    model = TrainedModel.load(payload.archive, payload.backend, payload.execution, to_predict=True)
+    model = TrainedModel.load(payload.archive, execution=payload.execution, setting=payload.backend, to_predict=True)
     scan = raw_data_of(payload.parameters)
     warn_of_faults(scan)
     warn_of_half_turns([scan])
@@ -133,7 +133,7 @@ def run_train(host: ParentLink) -> None:
     """Train one model; sends both loss curves after every epoch and the archive's path at the end.
 
     Args:
-        host: gives a `TrainPayload`, takes `Chosen`, `Goal`, `ModelSaved` and the host's `TrainOutput`.
+        host: gives a `TrainPayload`, takes `Chosen`, `Goal`, `ModelSaved`, `FreeFits` and the host's `TrainOutput`.
     """
     with warnings_passed_to(logger.warning):
         _train(host)
@@ -155,6 +155,7 @@ def _train(host: ParentLink) -> None:
     preset = run.plan.decision("preset")
     host.put(Chosen(str(preset.value), preset.why))
     history: dict[str, list[float]] = {}
+    fits: dict[int, float] = {}
     checkpoints = output / CHECKPOINT_FOLDER
     best = checkpoints / BEST_MODEL_FILE
 
@@ -170,6 +171,9 @@ def _train(host: ParentLink) -> None:
             host.put(Goal(report.n_epochs))
             host.put(ModelSaved(best))
         host.put(output)
+        if report.r_free is not None:
+            fits[report.epoch] = report.r_free
+            host.put(FreeFits(tuple(fits), tuple(fits.values())))
         terms = ", ".join(f"{name} {value:.5g}" for name, value in report.losses.items())
         logger.info("Epoch %d of %d: %s", report.epoch, report.n_epochs, terms)
 

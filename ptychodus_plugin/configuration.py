@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from ptychodus_plugin.inference_options import BY_EVIDENCE
@@ -20,8 +21,10 @@ from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.config.generators import uses_back_projection
 from ptychopinn_backend.config.inputs import CALIBRATE, InputConfig
 from ptychopinn_backend.config.presets import AUTO
+from ptychopinn_backend.data.readers.content import look_at
+from ptychopinn_backend.data.readers.own_files import is_scan_npz
 from ptychopinn_backend.errors import ConfigError, DataError
-from ptychopinn_backend.factory import DEFAULT_BACKEND, require_installed
+from ptychopinn_backend.factory import require_installed
 from ptychopinn_backend.runs.planning import draft
 from ptychopinn_backend.runs.request import Layer, RunRequest
 
@@ -31,11 +34,13 @@ TRAINING_FILES: Final = ("train_data.npz", "train_data.h5")
 HOST_FILES: Final = ("diffraction.h5", "product.h5")
 """All that a batch run of the host has, and all that it sends to another machine."""
 VALIDATION_FILES: Final = ("test_data.npz", "test_data.h5")
-DEFAULT_PHOTONS: Final = 1e6
-"""The host's default, which its own view never showed and every settings file holds: it stands for 'measure'."""
 SETTINGS: Final = "settings"
 """Who gave an option, in the plan of a training."""
 NEIGHBOR_CACHE_SUFFIX: Final = ".groups_cache.npz"
+_NO_LOGGER: Final[Mapping[str, Any]] = MappingProxyType({"logger_backend": "none"})
+"""The host shows the losses."""
+_NAMED: Final = 3
+"""Files that a message names."""
 
 
 def execution_config(settings: LibrarySettings, reconstructor: str) -> ExecutionConfig:
@@ -52,9 +57,7 @@ def execution_config(settings: LibrarySettings, reconstructor: str) -> Execution
         ConfigError: a value breaks its rule.
     """
     selection = settings.selection(reconstructor)
-    # A backend that only predicts may be chosen, and these options do not depend on it.
-    request = _request(selection, settings.values("execution", selection))
-    return draft(replace(request, backend=DEFAULT_BACKEND)).execution
+    return ExecutionConfig(**{**settings.values("execution", selection), **_NO_LOGGER})
 
 
 def training_config(settings: LibrarySettings, reconstructor: str) -> TrainingConfig:
@@ -99,8 +102,9 @@ def training_request(
         **settings.values("training", selection),
         **settings.values("execution", selection),
     }
-    if options.get("nphotons") == DEFAULT_PHOTONS:
-        del options["nphotons"]
+    if settings.is_default("Training", "NumPhotons"):
+        # The host never showed its default, and every settings file holds it: it stands for 'measure'.
+        options.pop("nphotons", None)
     return _request(selection, options, inputs, output)
 
 
@@ -109,8 +113,7 @@ def _request(
 ) -> RunRequest:
     require_choice("Preset", selection.preset, PRESET_CHOICES)
     preset = None if selection.preset == CUSTOM else selection.preset
-    # The host shows the losses, so no logger writes them.
-    fixed = Layer("reconstructor", {"model_type": selection.reconstructor, "logger_backend": "none"})
+    fixed = Layer("reconstructor", {"model_type": selection.reconstructor, **_NO_LOGGER})
     return RunRequest(
         given=(fixed,),
         inputs=replace(inputs or InputConfig(), preset=preset),
@@ -244,12 +247,28 @@ def train_payload(
     # Before the child calibrates a scan that cannot be trained on.
     require_installed(draft(request).training.backend)
     if source == FOLDER:
+        _tell_of_folder(training, wanted=settings.value("Training", "TrainOn") == FOLDER or parameters is None)
         return TrainPayload(request, output_path)
     check_product(parameters.product)
     shape = parameters.diffraction_patterns.shape
     check_patterns(shape, shape[-1], 1)
     logger.info("Training on the chosen product, %d patterns; the folder takes the model.", shape[0])
     return TrainPayload(request, output_path, parameters)
+
+
+def _tell_of_folder(training: Sequence[Path], *, wanted: bool) -> None:
+    names = ", ".join(path.name for path in training[:_NAMED])
+    if len(training) > _NAMED:
+        names += f" and {len(training) - _NAMED} more"
+    if wanted or training[0].name in (*TRAINING_FILES, *HOST_FILES):
+        logger.info("Training on %s in '%s'.", names, training[0].parent)
+        return
+    logger.warning(
+        "TrainOn = 'auto' trains on %s in '%s', and not on the chosen product. Set TrainOn to product for the "
+        "product, or to folder for these files.",
+        names,
+        training[0].parent,
+    )
 
 
 def _source(train_on: str, folder: Path, training: tuple[Path, ...], parameters: Any) -> str:
@@ -275,8 +294,8 @@ def training_files(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """Return the scans to train on and to validate on.
 
     Args:
-        folder: holds `train_data` and perhaps `test_data`, as NPZ or as the host's training HDF5; or any NPZ files,
-            which are all trained on except `test_data.npz`; or the host's `diffraction.h5` with `product.h5`.
+        folder: holds `train_data` and perhaps `test_data`, as NPZ or as the host's training HDF5; or any NPZ files of
+            scans, which are all trained on except `test_data.npz`; or the host's `diffraction.h5` with `product.h5`.
 
     Returns:
         (training files, validation files); the first is empty where there is nothing to train on, the second without
@@ -289,12 +308,18 @@ def training_files(folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     scans = tuple(
         path
         for path in sorted(folder.glob("*.npz"))
-        if path.name not in VALIDATION_FILES and not path.name.endswith(NEIGHBOR_CACHE_SUFFIX)
+        if path.name not in VALIDATION_FILES and not path.name.endswith(NEIGHBOR_CACHE_SUFFIX) and _may_be_scan(path)
     )
     if not scans and all((folder / name).is_file() for name in HOST_FILES):
         # The reader of the patterns finds the product beside them.
         scans = (folder / HOST_FILES[0],)
     return scans, validation
+
+
+def _may_be_scan(path: Path) -> bool:
+    """Return whether an NPZ is a scan, or damaged: a training leaves others in its folder."""
+    with look_at(path) as content:
+        return not content.npz_names or is_scan_npz(content)
 
 
 def _first_there(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:

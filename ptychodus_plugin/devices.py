@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
+import threading
 from collections.abc import Mapping
+from functools import partial
+from itertools import takewhile
 from typing import Final
 
 from ptychopinn_backend.errors import ConfigError
@@ -16,6 +20,8 @@ logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
 ALL: Final = "all"
 _VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
+_LONGEST_S: Final = 60.0
+"""A driver that hangs is not waited for any longer."""
 _found: dict[str, tuple[str, ...]] = {}
 
 
@@ -28,22 +34,34 @@ def list_devices(host: ParentLink) -> None:
     host.put(backend_class(host.receive()).device_names())
 
 
-def find_devices(backend: str) -> None:
+def find_devices(backend: str, longest_s: float = _LONGEST_S) -> None:
     """Ask a child for the devices of a framework, and keep the answer.
 
     Args:
         backend: 'tensorflow' or 'pytorch'.
+        longest_s: time it has to answer.
     """
     child = ChildProcess(list_devices)
+    # Python waits for its children when it ends, for one that hangs too.
+    end_at_exit = partial(child.end, grace_s=0.0)
+    atexit.register(end_at_exit)
+    enough = threading.Event()
+    timer = threading.Timer(longest_s, enough.set)
+    timer.daemon = True
+    timer.start()
     try:
         child.send(backend)
-        _found[backend] = child.receive() or ()
+        _found[backend] = child.receive(enough) or ()
+        if enough.is_set():
+            logger.info("The devices of %s are not known: it did not name them within %.0f s.", backend, longest_s)
     except Exception as error:
         # A list without names is no reason to disturb anybody; a run says what is wrong.
         logger.info("The devices of %s are not known: %s", backend, error)
         _found[backend] = ()
     finally:
+        timer.cancel()
         child.end()
+        atexit.unregister(end_at_exit)
 
 
 def known_devices(backend: str) -> tuple[str, ...] | None:
@@ -77,12 +95,22 @@ def visible_environment(value: str, outer: Mapping[str, str] = os.environ) -> di
         return {}
     numbers = [int(number) for number in value.split(",")]
     shown = outer.get(_VARIABLE)
-    if not shown:
+    if shown is None:
         return {_VARIABLE: ",".join(str(number) for number in numbers)}
-    names = shown.split(",")
+    names = _shown_names(shown)
+    if not names:
+        raise ConfigError(
+            f"VisibleDevices = {value!r}, and Ptychodus was started with {_VARIABLE} = {shown!r}, which hides every "
+            "device. Set VisibleDevices to all to compute without one, or start Ptychodus with other devices."
+        )
     if max(numbers) >= len(names):
         raise ConfigError(
             f"VisibleDevices = {value!r}, and Ptychodus was started with {_VARIABLE} = {shown}, {len(names)} of them. "
             f"Name devices below {len(names)}, or start it with more."
         )
-    return {_VARIABLE: ",".join(names[number].strip() for number in numbers)}
+    return {_VARIABLE: ",".join(names[number] for number in numbers)}
+
+
+def _shown_names(shown: str) -> list[str]:
+    """Return the devices that a value of the variable shows: an empty or negative name hides the rest."""
+    return list(takewhile(lambda name: name and not name.startswith("-"), map(str.strip, shown.split(","))))

@@ -16,14 +16,14 @@ INFERENCE_OPTIONS: Final = (
         "/path/to/model.zip",
         "Model File:",
         "Archive to reconstruct with as long as none was trained or loaded in this session; set by Load Model.",
-        inherited=True,
+        is_path=True,
     ),
     Option(
         "NumNearestNeighbors",
         7,
         "Number of Neighbors:",
         "Nearest scan positions from which a position draws its group; raised where the grid size needs more.",
-        inherited=True,
+        minimum=0,
     ),
     Option(
         "NumSamples",
@@ -31,7 +31,7 @@ INFERENCE_OPTIONS: Final = (
         "Samples per Position:",
         "Groups drawn around every scan position, all averaged: 1 reconstructs the whole scan once. "
         "No effect with grid size 1.",
-        inherited=True,
+        minimum=1,
     ),
     Option(
         "PatchAssembly",

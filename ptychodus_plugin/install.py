@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 import wrapt
 
@@ -20,6 +20,7 @@ from ptychodus_plugin.host_names import (
     host_version,
     what_is_missing,
 )
+from ptychopinn_backend.errors import sentence_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def _never_raising(replace: Callable[[ModuleType], None]) -> Callable[[ModuleTyp
 
 
 def _replace_library(module: ModuleType) -> None:
-    missing = what_is_missing(LIBRARY_NAMES)
+    missing = what_is_missing(LIBRARY_NAMES) or _why_no_settings()
     if missing:
         logger.warning(
             "ptychopinn-backend leaves Ptychodus %s unchanged: %s. It is tested with Ptychodus %s; install one "
@@ -64,10 +65,29 @@ def _replace_library(module: ModuleType) -> None:
         )
         return
     if _is_foreign(getattr(module, LIBRARY_NAME)):
-        _tell_of_another(getattr(module, LIBRARY_NAME))
+        _tell_of_another(getattr(module, LIBRARY_NAME), "PtychoPINN", "ptychopinn-backend is not used with it")
         return
     setattr(module, LIBRARY_NAME, import_module("ptychodus_plugin.library").PtychoPINNLibrary)
+    wrapt.wrap_function_wrapper(module, "ModelCore.__exit__", _close_first)
     _replace_task()
+
+
+def _why_no_settings() -> str:
+    """Try, in a registry of its own, what would fail while the host starts."""
+    try:
+        registry = import_module("ptychodus.api.settings").SettingsRegistry()
+        import_module("ptychodus_plugin.settings").LibrarySettings(registry)
+    except Exception as error:
+        return f"its settings cannot be extended, {sentence_of(error)}"
+    return ""
+
+
+def _close_first(leave: Callable[..., Any], core: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """End what computes before the host waits for it, with a window or without."""
+    close = getattr(core.ptychopinn_reconstructor_library, "close", None)
+    if close is not None:
+        close()
+    return leave(*args, **kwargs)
 
 
 def _replace_task() -> None:
@@ -82,7 +102,9 @@ def _replace_task() -> None:
         return
     module = import_module(TASK_MODULE)
     if _is_foreign(getattr(module, TASK_NAME)):
-        _tell_of_another(getattr(module, TASK_NAME))
+        _tell_of_another(
+            getattr(module, TASK_NAME), "the task of a training", "PtychoPINN trains on the scans of a folder only"
+        )
         return
     setattr(module, TASK_NAME, import_module("ptychodus_plugin.train_task").TrainTask)
 
@@ -92,21 +114,23 @@ def _replace_view(module: ModuleType) -> None:
     library = getattr(import_module(LIBRARY_MODULE), LIBRARY_NAME, None)
     if library is None or not library.__module__.startswith("ptychodus_plugin."):
         if library is not None and _is_foreign(library):
-            _tell_of_another(library)
+            _tell_of_another(library, "PtychoPINN", "ptychopinn-backend is not used with it")
         return
     missing = what_is_missing(VIEW_NAMES)
     if missing:
         # The host's own widgets show the settings of our library that the host knows too.
         logger.warning(
             "ptychopinn-backend leaves the widgets of Ptychodus %s as they are: %s. Its own settings can be set in a "
-            "settings file. It is tested with Ptychodus %s.",
+            "settings file, and Stop waits for the epoch under way. It is tested with Ptychodus %s.",
             host_version(),
             missing,
             " and ".join(TESTED),
         )
         return
     if _is_foreign(getattr(module, VIEW_NAME)):
-        _tell_of_another(getattr(module, VIEW_NAME))
+        _tell_of_another(
+            getattr(module, VIEW_NAME), "the form of PtychoPINN", "shows what it knows of ptychopinn-backend's library"
+        )
         return
     setattr(module, VIEW_NAME, import_module("ptychodus_plugin.view").PtychoPINNViewFactory)
     _replace_controller(module)
@@ -122,19 +146,26 @@ def _replace_controller(module: ModuleType) -> None:
             missing,
         )
     elif _is_foreign(getattr(module, CONTROLLER_NAME)):
-        _tell_of_another(getattr(module, CONTROLLER_NAME))
+        _tell_of_another(
+            getattr(module, CONTROLLER_NAME),
+            "the Processing view",
+            "the form says what 'auto' chooses when a training begins, not before",
+        )
     else:
         setattr(module, CONTROLLER_NAME, import_module("ptychodus_plugin.view.foresight").ForeseeingController)
 
 
 def _is_foreign(found: type) -> bool:
-    return not found.__module__.startswith(("ptychodus.model.", "ptychodus.controller.", "ptychodus_plugin."))
+    # Plugins of the host, and they alone, are modules of this package that others write.
+    name = f"{found.__module__}."
+    return name.startswith("ptychodus.plugins.") or not name.startswith(("ptychodus.", "ptychodus_plugin."))
 
 
-def _tell_of_another(found: type) -> None:
+def _tell_of_another(found: type, place: str, then: str) -> None:
     logger.warning(
-        "Another plugin has put %s.%s in the place of PtychoPINN in Ptychodus; it stays, and ptychopinn-backend is not "
-        "used with it. Remove one of the two.",
+        "Another plugin has put %s.%s in the place of %s in Ptychodus; it stays, and %s. Remove one of the two.",
         found.__module__,
         found.__qualname__,
+        place,
+        then,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from ptychodus.api.reconstruct import ReconstructorLibrary
 from ptychodus.api.settings import SettingsRegistry
@@ -25,12 +25,13 @@ logger = logging.getLogger("ptychopinn_backend.ptychodus")
 class PtychoPINNLibrary(ReconstructorLibrary):
     """Replaces the host's library of the same name; its attributes keep their names."""
 
-    def __init__(self, settings_registry: SettingsRegistry, is_developer_mode_enabled: bool) -> None:
+    def __init__(self, settings_registry: SettingsRegistry, *args: Any, **kwargs: Any) -> None:
         """Create settings and reconstructors; no framework is imported.
 
         Args:
             settings_registry: the host's settings.
-            is_developer_mode_enabled: given by the host, not used.
+            *args: what else the host gives.
+            **kwargs: what else the host gives.
         """
         super().__init__(LOGGER_NAME)
         name_host_program()
@@ -51,6 +52,11 @@ class PtychoPINNLibrary(ReconstructorLibrary):
     def __iter__(self) -> Iterator[PtychoPINNReconstructor]:
         """Yield the reconstructors 'PINN' and 'Supervised'."""
         return iter(self._reconstructors)
+
+    def close(self) -> None:
+        """End the call that runs, and refuse further ones: the host is about to wait for it."""
+        for reconstructor in self._reconstructors:
+            reconstructor.close()
 
     def reconstructor(self, name: str) -> PtychoPINNReconstructor:
         """Return the reconstructor of that name, case ignored."""

@@ -30,6 +30,15 @@ class Chosen(NamedTuple):
     """Why 'auto' chose it; empty where it was named."""
 
 
+class FreeFits(NamedTuple):
+    """How a training explains patterns that it never saw, which it asks after some of its epochs."""
+
+    epochs: tuple[int, ...]
+    """Those epochs, counted from 1."""
+    r_free: tuple[float, ...]
+    """R of the held-out patterns after them."""
+
+
 class Judged(NamedTuple):
     """How good a reconstruction is; sent again when more is known."""
 
@@ -55,6 +64,10 @@ class Judged(NamedTuple):
     """Of photon noise alone."""
     free_deviance: float | None = None
     """Of patterns that were held out; None where none was."""
+
+
+class Begun(NamedTuple):
+    """A reconstruction begins; for the window."""
 
 
 class Failed(NamedTuple):

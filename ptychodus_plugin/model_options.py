@@ -137,8 +137,9 @@ MODEL_OPTIONS: Final = (
         "Num. Filters Scale Factor:",
         "Multiplies the number of feature maps of every convolution.",
         config="model.n_filters_scale",
-        inherited=True,
         applies=_has_filters,
+        minimum=1,
+        maximum=4,
     ),
     Option(
         "GridSize",
@@ -146,7 +147,8 @@ MODEL_OPTIONS: Final = (
         "Grid Size:",
         "Neighbouring patterns solved together along each side: 2 means groups of 2 x 2 = 4 patterns.",
         config="model.gridsize",
-        inherited=True,
+        minimum=1,
+        maximum=5,
     ),
     Option(
         "AmpActivation",
@@ -155,7 +157,6 @@ MODEL_OPTIONS: Final = (
         "Activation of the amplitude output.",
         config="model.amp_activation",
         choices=("sigmoid", "swish", "softplus", "relu"),
-        inherited=True,
         applies=_fills_the_centre,
     ),
     Option(
@@ -303,7 +304,6 @@ MODEL_OPTIONS: Final = (
         "Object Big:",
         "One patch for every pattern, averaged where the patches of a group overlap; off: one patch for the group.",
         config="model.object_big",
-        inherited=True,
         applies=_may_share_a_patch,
     ),
     Option(
@@ -312,7 +312,6 @@ MODEL_OPTIONS: Final = (
         "Probe Big:",
         "Adds a low-resolution border outside the central half of the patch, for wide probes. Needs Pad Object.",
         config="model.probe_big",
-        inherited=True,
         applies=_may_share_a_patch,
     ),
     Option(
@@ -321,7 +320,6 @@ MODEL_OPTIONS: Final = (
         "Probe Mask:",
         "Cuts the probe to a circle before it illuminates the patch.",
         config="model.probe_mask",
-        inherited=True,
         applies=pinn,
     ),
     Option(
@@ -349,7 +347,6 @@ MODEL_OPTIONS: Final = (
         "Pad Object:",
         "The network fills the central half of the patch, as the oversampling of the patterns asks; off: all of it.",
         config="model.pad_object",
-        inherited=True,
         applies=_fills_the_centre,
     ),
     Option(
@@ -358,7 +355,6 @@ MODEL_OPTIONS: Final = (
         "Probe Scale Factor:",
         "The normalised probe has mean amplitude 1 / factor.",
         config="model.probe_scale",
-        inherited=True,
         applies=pinn,
     ),
     Option(
@@ -367,7 +363,6 @@ MODEL_OPTIONS: Final = (
         "Gaussian Smoothing Sigma:",
         "Smoothing of the illuminated patch in pixels, against noise at the cost of resolution; 0 is none.",
         config="model.gaussian_smoothing_sigma",
-        inherited=True,
         applies=pinn,
     ),
 )

@@ -1,8 +1,8 @@
 """What a setting of the library is: its key in the settings file, the configuration field it sets, how it is shown.
 
 The settings themselves are in one table for each settings group of Ptychodus: `model_options`, `training_options`,
-`inference_options`. Keys, defaults and bounds marked `inherited` are the host's own and stay as they are, so that
-settings files written without this package open unchanged.
+`inference_options`. Keys that the host has keep its defaults and bounds, so that settings files written without this
+package open unchanged.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Option:
     key: str
     """Name in the settings file."""
     default: Value
-    """Value of a new key; for an inherited key the host's default, repeated for the documentation."""
+    """Value of a key that the host lacks; for one it has, its own default, repeated for the documentation."""
     label: str
     """Text beside the widget."""
     help: str
@@ -101,9 +101,9 @@ class Option:
     """Valid values of a text option."""
     offered_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Backends that offer one of them, where not all do."""
-    inherited: bool = False
-    """The host creates this parameter."""
     power_of_two: bool = False
+    is_path: bool = False
+    """The value of the parameter is a `Path`."""
     left_open: Value | None = None
     """Value that leaves the field to the plan of a run; None where every value decides it."""
     zero_is_none: bool = False

@@ -15,8 +15,10 @@ from ptychodus_plugin.configuration import reconstruct_payload, require_model, t
 from ptychodus_plugin.devices import visible_environment
 from ptychodus_plugin.messages import (
     RECONSTRUCT_GOAL,
+    Begun,
     Chosen,
     Failed,
+    FreeFits,
     Goal,
     Judged,
     ModelChanged,
@@ -41,7 +43,7 @@ logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
 MODEL_FILE_FILTER: Final = "PtychoPINN Model (*.zip *.ckpt *.onnx)"
 """Of the window's file dialogs: archives, and checkpoints of the host's other PtychoPINN library."""
-Notice: TypeAlias = Failed | ModelChanged | Chosen | Judged | TrainOutput
+Notice: TypeAlias = Begun | Failed | ModelChanged | Chosen | FreeFits | Judged | TrainOutput
 Listener: TypeAlias = Callable[[Notice], None]
 """Called in the thread that runs the task."""
 
@@ -115,7 +117,9 @@ class PtychoPINNReconstructor(TrainableReconstructor):
         Raises:
             PtychoPINNError: what went wrong, in one sentence.
         """
+        self._begin()
         self._goal = RECONSTRUCT_GOAL
+        self._tell(Begun())
         yield from self._readable("Infer", self._reconstruct(parameters))
 
     def train(self, input_path: Path, output_path: Path) -> Iterator[TrainOutput]:
@@ -131,6 +135,7 @@ class PtychoPINNReconstructor(TrainableReconstructor):
         Raises:
             PtychoPINNError: what went wrong, in one sentence.
         """
+        self._begin()
         offered, self._offered = self._offered, None
         preset = decided_by(self._settings.selection(self.name.lower()).preset)
         self._goal = preset.get("nepochs", self._settings.value("Training", "NumEpochs"))
@@ -149,9 +154,9 @@ class PtychoPINNReconstructor(TrainableReconstructor):
         self._stop.set()
 
     def close(self) -> None:
-        """End the call that runs, and refuse further ones: the window is being closed.
+        """End the call that runs, and refuse further ones: the host ends.
 
-        The host would wait, without a window, until the last epoch.
+        It would wait, without a window, until the last epoch.
         """
         self._closing = True
         self._stop.set()
@@ -186,7 +191,7 @@ class PtychoPINNReconstructor(TrainableReconstructor):
             model["gridsize"],
         )
         self._archive = file_path
-        self._settings.inference.model_path.set_value(file_path)
+        self._settings.parameter("Inference", "ModelPath").set_value(file_path)
         self._tell(ModelChanged())
 
     def save_model(self, file_path: Path) -> None:
@@ -216,6 +221,12 @@ class PtychoPINNReconstructor(TrainableReconstructor):
         from ptychodus_plugin.product import save_training_data
 
         save_training_data(file_path, parameters)
+
+    def _begin(self) -> None:
+        """Forget what stopped an earlier call; a stop from now on counts, before there is a child too."""
+        self._stop.clear()
+        if self._closing:
+            self._stop.set()
 
     def _model(self) -> Path | None:
         if self._archive is not None:
@@ -249,7 +260,7 @@ class PtychoPINNReconstructor(TrainableReconstructor):
                     self._archive, told = message.archive, True
                 else:
                     self._tell(message)
-                    if not isinstance(message, Chosen):
+                    if not isinstance(message, Chosen | FreeFits):
                         yield message
         finally:
             # A child may be killed when it has written its first model and not yet said so.
@@ -258,8 +269,7 @@ class PtychoPINNReconstructor(TrainableReconstructor):
             remove_temporary_files(output_path)
 
     def _messages(self, work: Callable[[ParentLink], None], payload: Any) -> Iterator[Any]:
-        self._stop.clear()
-        if self._closing:
+        if self._stop.is_set():
             return
         with environment(visible_environment(self._settings.value("Model", "VisibleDevices"))):
             child = ChildProcess(work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ptychodus.api.settings import SettingsRegistry
@@ -31,30 +32,6 @@ _FIELDS_OF_KEYS: Final = {
 """Key -> name of what it says, where an option names no field."""
 
 
-class ModelSettings(PtychoPINNModelSettings):
-    """Group `PtychoPINNModel`."""
-
-    def __init__(self, registry: SettingsRegistry) -> None:
-        super().__init__(registry)
-        _add_new_keys(self._group, MODEL_OPTIONS)
-
-
-class TrainingSettings(PtychoPINNTrainingSettings):
-    """Group `PtychoPINNTraining`."""
-
-    def __init__(self, registry: SettingsRegistry) -> None:
-        super().__init__(registry)
-        _add_new_keys(self._group, TRAINING_OPTIONS)
-
-
-class InferenceSettings(PtychoPINNInferenceSettings):
-    """Group `PtychoPINNInference`."""
-
-    def __init__(self, registry: SettingsRegistry) -> None:
-        super().__init__(registry)
-        _add_new_keys(self._group, INFERENCE_OPTIONS)
-
-
 class OptionTable(NamedTuple):
     """One settings group and what is known about its keys."""
 
@@ -62,6 +39,8 @@ class OptionTable(NamedTuple):
     group: Any
     """The host's `ParameterGroup`."""
     options: tuple[Option, ...]
+    defaults: Mapping[str, Any]
+    """Key -> value of a new session: the host decides those of its own keys."""
 
     def parameter(self, key: str) -> Any:
         """Return the host's observable parameter of a key."""
@@ -77,13 +56,13 @@ class LibrarySettings:
         Args:
             registry: the host's settings, which saves and restores them.
         """
-        self.model = ModelSettings(registry)
-        self.training = TrainingSettings(registry)
-        self.inference = InferenceSettings(registry)
+        self.model = PtychoPINNModelSettings(registry)
+        self.training = PtychoPINNTrainingSettings(registry)
+        self.inference = PtychoPINNInferenceSettings(registry)
         self._tables = (
-            OptionTable("Model", registry["PtychoPINNModel"], MODEL_OPTIONS),
-            OptionTable("Inference", registry["PtychoPINNInference"], INFERENCE_OPTIONS),
-            OptionTable("Training", registry["PtychoPINNTraining"], TRAINING_OPTIONS),
+            _table("Model", registry, MODEL_OPTIONS),
+            _table("Inference", registry, INFERENCE_OPTIONS),
+            _table("Training", registry, TRAINING_OPTIONS),
         )
         known = {_field_of(option) for table in self._tables for option in table.options}
         self._torch = TorchSettings(registry, self.take, known)
@@ -103,8 +82,34 @@ class LibrarySettings:
         Returns:
             The value, of the type of the option's default (a `Path` for ModelPath).
         """
-        table = next(table for table in self._tables if table.title == title)
-        return table.parameter(key).get_value()
+        return self.parameter(title, key).get_value()
+
+    def parameter(self, title: str, key: str) -> Any:
+        """Return the host's observable parameter of a setting.
+
+        Args:
+            title: 'Model', 'Inference' or 'Training'.
+            key: name in the settings file.
+
+        Returns:
+            The parameter.
+        """
+        return self._table_of(title).parameter(key)
+
+    def is_default(self, title: str, key: str) -> bool:
+        """Return whether a setting has the value of a new session.
+
+        Args:
+            title: 'Model', 'Inference' or 'Training'.
+            key: name in the settings file.
+
+        Returns:
+            Whether it has.
+        """
+        return bool(self.value(title, key) == self._table_of(title).defaults[key])
+
+    def _table_of(self, title: str) -> OptionTable:
+        return next(table for table in self._tables if table.title == title)
 
     def values(self, config: str, selection: Selection) -> dict[str, Any]:
         """Return field -> value for one configuration class; what does not apply keeps that class's default.
@@ -140,7 +145,7 @@ class LibrarySettings:
             for option in table.options:
                 parameter = table.parameter(option.key)
                 value = options.get(_field_of(option))
-                if value is None or parameter.get_value() != option.default or value == option.default:
+                if value is None or not self.is_default(table.title, option.key) or value == parameter.get_value():
                     continue
                 parameter.set_value(type(option.default)(value))
                 taken.append(f"{option.key} = {parameter.get_value()}")
@@ -188,7 +193,7 @@ class LibrarySettings:
         A settings file from before there were presets therefore still means what it says.
         """
         return any(
-            table.parameter(option.key).get_value() != option.default
+            not self.is_default(table.title, option.key)
             for table in self._tables
             for option in table.options
             if option.decided(AUTO)
@@ -200,16 +205,33 @@ def _field_of(option: Option) -> str:
     return _FIELDS_OF_KEYS.get(option.key, option.config.partition(".")[2])
 
 
-def _add_new_keys(group: Any, options: tuple[Option, ...]) -> None:
+def _table(title: str, registry: SettingsRegistry, options: tuple[Option, ...]) -> OptionTable:
+    """Return a group of the host with all keys of a table: those it lacks are added, whoever had them before."""
+    name = f"PtychoPINN{title}"
+    if name not in registry:
+        raise LookupError(f"the settings have no group {name}")
+    group = registry[name]
     for option in options:
-        if option.inherited:
-            continue
-        bounds = {"minimum": option.minimum, "maximum": option.maximum}
-        if isinstance(option.default, bool):
-            group.create_boolean_parameter(option.key, option.default)
-        elif isinstance(option.default, int):
-            group.create_integer_parameter(option.key, option.default, **bounds)
-        elif isinstance(option.default, float):
-            group.create_real_parameter(option.key, option.default, **bounds)
-        else:
-            group.create_string_parameter(option.key, option.default)
+        if option.key not in group.parameters():
+            _create(group, option)
+        found = group.parameters()[option.key].get_value()
+        kind = Path if option.is_path else type(option.default)
+        if not isinstance(found, (kind, int) if kind is float else kind):
+            raise TypeError(f"the setting {name}.{option.key} = {found!r} is of another kind than {option.default!r}")
+    return OptionTable(
+        title, group, options, {key: parameter.get_value() for key, parameter in group.parameters().items()}
+    )
+
+
+def _create(group: Any, option: Option) -> None:
+    bounds = {"minimum": option.minimum, "maximum": option.maximum}
+    if option.is_path:
+        group.create_path_parameter(option.key, Path(str(option.default)))
+    elif isinstance(option.default, bool):
+        group.create_boolean_parameter(option.key, option.default)
+    elif isinstance(option.default, int):
+        group.create_integer_parameter(option.key, option.default, **bounds)
+    elif isinstance(option.default, float):
+        group.create_real_parameter(option.key, option.default, **bounds)
+    else:
+        group.create_string_parameter(option.key, option.default)

@@ -26,7 +26,7 @@ def _sgd(selection: Selection) -> bool:
     return selection.optimizer == "sgd"
 
 
-def _weight(key: str, label: str, text: str, field: str, default: float = 0.0, *, inherited: bool = False) -> Option:
+def _weight(key: str, label: str, text: str, field: str, default: float = 0.0) -> Option:
     return Option(
         key,
         default,
@@ -35,7 +35,6 @@ def _weight(key: str, label: str, text: str, field: str, default: float = 0.0, *
         config=f"training.{field}",
         minimum=0.0,
         maximum=1.0,
-        inherited=inherited,
         applies=pinn,
     )
 
@@ -61,8 +60,9 @@ _GROUPS: Final = (
         "Batch Size:",
         "Groups per optimiser step; a power of two.",
         config="training.batch_size",
-        inherited=True,
         power_of_two=True,
+        minimum=1,
+        maximum=1 << 30,
     ),
     Option(
         "NumEpochs",
@@ -70,7 +70,7 @@ _GROUPS: Final = (
         "Number of Epochs:",
         "Passes over the training groups.",
         config="training.nepochs",
-        inherited=True,
+        minimum=1,
     ),
     Option(
         "NumGroups",
@@ -319,7 +319,6 @@ _LOSS: Final = (
         "Weight for MAE loss:",
         "Weight of the error of the far-field amplitude.",
         "mae_weight",
-        inherited=True,
     ),
     _weight(
         "NLLWeight",
@@ -327,7 +326,6 @@ _LOSS: Final = (
         "Weight of the Poisson negative log-likelihood.",
         "nll_weight",
         1.0,
-        inherited=True,
     ),
     _weight(
         "MSEWeight",
@@ -335,15 +333,12 @@ _LOSS: Final = (
         "Weight of the squared error of the far-field amplitude.",
         "mse_weight",
     ),
-    _weight(
-        "RealspaceWeight", "Realspace Weight:", "Weight of the real-space term.", "realspace_weight", inherited=True
-    ),
+    _weight("RealspaceWeight", "Realspace Weight:", "Weight of the real-space term.", "realspace_weight"),
     _weight(
         "RealspaceMAEWeight",
         "Realspace MAE Weight:",
         "Weight, inside the real-space term, of the error to a known object. Needs a Realspace Weight above 0.",
         "realspace_mae_weight",
-        inherited=True,
     ),
     _weight(
         "TVWeight",
@@ -364,8 +359,8 @@ _LOSS: Final = (
         "Photons per Pattern:",
         "Expected photon count of a pattern; the default stands for the mean of the training data.",
         config="training.nphotons",
-        inherited=True,
         applies=pinn,
+        minimum=0.0,
     ),
     Option(
         "PositionsProvided",
@@ -373,7 +368,6 @@ _LOSS: Final = (
         "Positions Provided:",
         "The scan positions are those of the data.",
         config="training.positions_provided",
-        inherited=True,
         applies=pinn,
     ),
     Option(
@@ -382,7 +376,6 @@ _LOSS: Final = (
         "Probe Trainable:",
         "Refines the probe together with the network.",
         config="training.probe_trainable",
-        inherited=True,
         applies=pinn,
     ),
     Option(
@@ -391,7 +384,6 @@ _LOSS: Final = (
         "Intensity Scale Trainable:",
         "Refines the factor from far-field amplitude to counts together with the network.",
         config="training.intensity_scale_trainable",
-        inherited=True,
         applies=pinn,
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from ptychodus.api.observer import Observable, Observer
@@ -198,4 +199,6 @@ class _DeviceSearch(QObject):
 
     def _work(self, backend: str) -> None:
         find_devices(backend)
-        self.found.emit()
+        with suppress(RuntimeError):
+            # The window may be gone.
+            self.found.emit()

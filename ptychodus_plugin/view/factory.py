@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
@@ -28,6 +29,8 @@ from ptychodus_plugin.view.drop_down import DeviceViewController, DropDownViewCo
 from ptychodus_plugin.view.notices import Notices
 from ptychopinn_backend.config.presets import AUTO
 
+logger = logging.getLogger("ptychopinn_backend.ptychodus")
+
 _LISTS: Final[Mapping[str, type[DropDownViewController]]] = {
     "Preset": PresetViewController,
     "VisibleDevices": DeviceViewController,
@@ -38,21 +41,25 @@ _LISTS: Final[Mapping[str, type[DropDownViewController]]] = {
 class PtychoPINNViewFactory(PtychoPINNViewControllerFactory):
     """Replaces the host's factory of the same purpose."""
 
-    def __init__(self, model: PtychoPINNLibrary, file_dialog_factory: FileDialogFactory) -> None:
+    def __init__(
+        self, model: PtychoPINNLibrary, file_dialog_factory: FileDialogFactory, *args: Any, **kwargs: Any
+    ) -> None:
         """Keep what the widgets need.
 
         Args:
             model: the library.
             file_dialog_factory: the host's file dialogs.
+            *args: what else the host gives.
+            **kwargs: what else the host gives.
         """
-        super().__init__(model, file_dialog_factory)
+        super().__init__(model, file_dialog_factory, *args, **kwargs)
         self._library = model
         self._dialogs = file_dialog_factory
         self.automatic: tuple[QWidget, Callable[[Chosen | None], None]] | None = None
         """The form with presets, and what shows there what 'auto' would choose; None before it is built."""
 
     def create_view_controller(self, reconstructor_name: str) -> QWidget:
-        """Build the widget of one reconstructor.
+        """Build the widget of one reconstructor; where that fails, the host's own.
 
         Args:
             reconstructor_name: 'pinn' or 'supervised', case ignored.
@@ -60,8 +67,15 @@ class PtychoPINNViewFactory(PtychoPINNViewControllerFactory):
         Returns:
             The widget, shown while the reconstructor is selected.
         """
+        try:
+            return self._form(reconstructor_name.lower())
+        except Exception:
+            # The window is built at this moment, and would not open.
+            logger.exception("Ptychodus shows its own form of PtychoPINN in the place of one that cannot be built.")
+            return cast(QWidget, super().create_view_controller(reconstructor_name))
+
+    def _form(self, kind: str) -> QWidget:
         settings = self._library.settings
-        kind = reconstructor_name.lower()
         builder = ParameterViewBuilder(self._dialogs)
         rows: list[tuple[Option, QWidget]] = []
         lists: dict[str, DropDownViewController] = {}

@@ -17,6 +17,7 @@ from PyQt5.QtWidgets import QComboBox, QWidget
 from ptychodus_plugin.foresight import foreseen_choice
 from ptychodus_plugin.messages import Chosen
 from ptychodus_plugin.view.factory import PtychoPINNViewFactory
+from ptychodus_plugin.view.guarded import guarded
 
 logger = logging.getLogger("ptychopinn_backend.ptychodus")
 
@@ -88,6 +89,7 @@ class Foresight(QObject):
             self._soon()
         return False
 
+    @guarded
     def _look(self) -> None:
         if not self._form.isVisible():
             return
@@ -116,6 +118,7 @@ class Foresight(QObject):
             # The window may be gone.
             self._found.emit(number, chosen)
 
+    @guarded
     def _take(self, number: int, chosen: Chosen | None) -> None:
         if number == self._asked:
             self._show(chosen)

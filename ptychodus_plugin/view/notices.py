@@ -8,11 +8,12 @@ from typing import Any
 from ptychodus.api.reconstruct import TrainOutput
 from ptychodus.view.processing import ProcessingActionsView, ProcessingStatusView
 from ptychodus.view.widgets import ExceptionDialog
-from PyQt5.QtCore import QCoreApplication, QEvent, QObject, pyqtSignal
+from PyQt5.QtCore import QEvent, QObject, pyqtSignal
 from PyQt5.QtWidgets import QWidget
 
-from ptychodus_plugin.messages import Chosen, Failed, Judged, ModelChanged
+from ptychodus_plugin.messages import Begun, Chosen, Failed, FreeFits, Judged, ModelChanged
 from ptychodus_plugin.reconstructor import Notice, PtychoPINNReconstructor
+from ptychodus_plugin.view.guarded import guarded
 from ptychodus_plugin.view.status import LossPlot, ResultPanel
 
 
@@ -41,10 +42,8 @@ class Notices(QObject):
         self._panel: ResultPanel | None = None
         reconstructor.add_listener(self.told.emit)
         widget.installEventFilter(self)
-        application = QCoreApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(reconstructor.close)
 
+    @guarded
     def _show(self, notice: Notice) -> None:
         if isinstance(notice, Failed):
             ExceptionDialog.show_exception(f"{notice.action} ({self._reconstructor.name})", notice.error)
@@ -52,24 +51,31 @@ class Notices(QObject):
             self._enable_infer()
         elif isinstance(notice, Chosen):
             self._on_chosen(notice)
+        elif self._panel is not None and isinstance(notice, Begun):
+            self._panel.clear()
         elif self._plot is not None and isinstance(notice, TrainOutput):
             self._plot.show(notice)
+        elif self._plot is not None and isinstance(notice, FreeFits):
+            self._plot.show_free(notice)
         elif self._panel is not None and isinstance(notice, Judged):
             self._panel.show(notice)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Follow the Stop button of the window the widget is shown in: the host itself waits for the next output."""
-        if event is not None and event.type() == QEvent.Type.Show and self._status is None:
+        if event is not None and event.type() in (QEvent.Type.Show, QEvent.Type.Hide):
+            self._follow(event.type() == QEvent.Type.Show)
+        return False
+
+    @guarded
+    def _follow(self, is_shown: bool) -> None:
+        if is_shown and self._status is None:
             self._status = self._in_window(ProcessingStatusView)
             if self._status is not None:
                 self._status.stop_button.clicked.connect(self._reconstructor.stop)
-                # Attributes of an instance, which no check at start can see.
-                if hasattr(self._status, "axes") and hasattr(self._status, "figure_canvas"):
-                    self._plot = LossPlot(self._status, self)
+                self._plot = LossPlot(self._status, self)
                 self._panel = ResultPanel(self._status, self._reconstructor.name)
-        if event is not None and event.type() in (QEvent.Type.Show, QEvent.Type.Hide) and self._panel is not None:
-            self._panel.set_in_sight(form_is_shown=event.type() == QEvent.Type.Show)
-        return False
+        if self._panel is not None:
+            self._panel.set_in_sight(form_is_shown=is_shown)
 
     def _in_window(self, kind: type[QWidget]) -> Any:
         window = self._widget.window()

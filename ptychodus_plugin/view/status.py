@@ -9,12 +9,15 @@ from ptychodus.view.processing import ProcessingStatusView
 from PyQt5.QtCore import QObject, Qt, QTimer
 from PyQt5.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from ptychodus_plugin.messages import Judged
+from ptychodus_plugin.messages import FreeFits, Judged
+from ptychodus_plugin.view.guarded import guarded
 
 _DRAW_EVERY_MS: Final = 400
 """Short epochs come faster than a figure is drawn."""
 _LEFT: Final = 0.2
 """Part of the figure's width for the numbers of the axis of losses and its name."""
+_RIGHT: Final = 0.95
+"""Where the axes end that have no numbers at their right."""
 _CURVES: Final = (("training_loss", "Training", "o-"), ("validation_loss", "Validation", "s--"))
 
 
@@ -32,6 +35,7 @@ class LossPlot(QObject):
         self._axes: Any = status.axes
         self._canvas: Any = status.figure_canvas
         self._waiting: TrainOutput | None = None
+        self._free: FreeFits | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._draw)
@@ -43,9 +47,24 @@ class LossPlot(QObject):
             output: of the last epoch, with the curves as far as they go.
         """
         self._waiting = output
+        if output.progress <= 1:
+            self._free = None
+        self._draw_soon()
+
+    def show_free(self, fits: FreeFits) -> None:
+        """Draw how held-out patterns are explained beside the losses.
+
+        Args:
+            fits: of the epochs so far after which they were asked.
+        """
+        self._free = fits
+        self._draw_soon()
+
+    def _draw_soon(self) -> None:
         if not self._timer.isActive():
             self._timer.start(_DRAW_EVERY_MS)
 
+    @guarded
     def _draw(self) -> None:
         axes, output = self._axes, self._waiting
         assert output is not None
@@ -61,13 +80,25 @@ class LossPlot(QObject):
             if label in curves:
                 epochs, heights = zip(*((loss.epoch, loss.value + shift) for loss in curves[label]), strict=True)
                 axes.semilogy(epochs, heights, style, label=label, linewidth=2.0, markersize=3.0)
+        if self._free is not None and "Training" in curves:
+            drawn = {loss.epoch: loss.value + shift for loss in curves["Training"]}
+            self._draw_free(self._free, drawn)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(True)
         if values:
             axes.legend()
         # Numbers of a logarithmic axis that spans less than a decade are long, and hid the name of the axis.
-        axes.figure.subplots_adjust(left=_LEFT)
+        axes.figure.subplots_adjust(left=_LEFT, right=_RIGHT if self._free is None else 1 - _LEFT)
         self._canvas.draw_idle()
+
+    def _draw_free(self, fits: FreeFits, losses: dict[int, float]) -> None:
+        """Draw R of held-out patterns with an axis of its own at the right; both curves begin at the same height."""
+        factor = losses[fits.epochs[0]] / fits.r_free[0]
+        heights = [factor * value for value in fits.r_free]
+        self._axes.semilogy(fits.epochs, heights, "s--", label="Held-out patterns", linewidth=2.0, markersize=4.0)
+        # It belongs to the axes of the host, and goes when these are cleared.
+        right = self._axes.secondary_yaxis("right", functions=(lambda y: y / factor, lambda r: r * factor))
+        right.set_ylabel("R of held-out patterns")
 
 
 class ResultPanel:
@@ -106,6 +137,11 @@ class ResultPanel:
         self._label.setText(table_of(judged))
         self._is_wanted = True
         self._label.show()
+
+    def clear(self) -> None:
+        """Take the figures away: another reconstruction begins, and may end without any."""
+        self._is_wanted = False
+        self._label.hide()
 
     def set_in_sight(self, *, form_is_shown: bool) -> None:
         """Follow the form.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -41,7 +41,7 @@ class FreeFitJudge:
     held_out: Sequence[HeldOut]
     """Scans, each with the patterns that training does not see."""
     on_epoch: EpochCallback | None = None
-    """Called afterwards with the same report; the judge passes on its answer."""
+    """Called afterwards with the report and what was found; the judge passes on its answer."""
     fits: dict[int, FreeFit] = field(default_factory=dict)
     """Fit of each epoch that was judged, by the number of the epoch."""
     _best: tuple[int, dict[str, AnyArray]] | None = None
@@ -58,6 +58,8 @@ class FreeFitJudge:
         every = max(1, report.n_epochs // CHECKS)
         if report.epoch == report.n_epochs or report.epoch % every == 0:
             self._judge(report.epoch)
+            if report.epoch in self.fits:
+                report = replace(report, r_free=self.fits[report.epoch].r)
         return self.on_epoch(report) if self.on_epoch is not None else None
 
     def keep_best(self) -> None:

@@ -185,16 +185,18 @@ class TrainedModel:
         backend: str | None = None,
         execution: ExecutionConfig | None = None,
         *,
+        setting: str | None = None,
         to_predict: bool = False,
     ) -> TrainedModel:
         """Open an archive of either backend.
 
         Args:
             path: the archive, a folder that holds `wts.h5.zip`, or the archive's path without '.zip'.
-            backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the archive. If the framework of
-                the archive is not installed, ONNX Runtime replaces it.
+            backend: backend to compute with; None follows `PTYCHOPINN_BACKEND`, then the setting, then the archive. If
+                the framework of the archive is not installed, ONNX Runtime replaces it.
             execution: run-time options; None takes the defaults. The seed of the archive draws neighbours, unless these
                 options have a seed other than the default.
+            setting: backend that the settings of a program name.
             to_predict: True builds only the network of `one_by_one`, which makes reconstructions.
 
         Returns:
@@ -209,7 +211,7 @@ class TrainedModel:
         """
         content = read_archive(path)
         warn_of_newer_checkpoints(find_archive(Path(path)))
-        name = resolve_backend(explicit=backend, archive=content.opens_with or content.backend)
+        name = resolve_backend(backend, setting, content.opens_with or content.backend)
         if to_predict:
             content = replace(content, model=one_by_one_model(content.model))
         return cls.from_content(content, name, execution)

@@ -40,6 +40,8 @@ class EpochReport:
     """Seconds since training began in this process."""
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """One value per epoch for each name, of all epochs so far, those before a resumed training included."""
+    r_free: float | None = None
+    """R of held-out patterns after this epoch; None where they were not asked."""
 
 
 LAST_CHECKPOINTS: Final = {"pytorch": "last.ckpt", "tensorflow": "last.npz"}

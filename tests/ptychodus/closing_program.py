@@ -1,6 +1,7 @@
 """Ptychodus as a user runs it: a training is started, then the window is closed.
 
-Arguments: folder. Says the number of the child when the window is closed.
+Arguments: folder, and 'early' to close before the first epoch, in the host's own form. Says the number of the child
+when the window is closed.
 """
 
 from __future__ import annotations
@@ -10,8 +11,13 @@ import sys
 from pathlib import Path
 
 
-def main(folder: Path) -> None:
-    """Train in a window that is closed after the first epoch."""
+def main(folder: Path, *, early: bool) -> None:
+    """Train in a window that is closed."""
+    if early:
+        from ptychodus.view.widgets import ExceptionDialog
+
+        # A coming release without it: the form stays that of the host, and the library is ours.
+        del ExceptionDialog.show_exception
     # A computing process imports this file; it needs no window.
     from PyQt5.QtCore import QTimer
 
@@ -20,6 +26,7 @@ def main(folder: Path) -> None:
 
     # As `ptychodus` itself: the window stays open until the event loop has ended, then the host is taken down.
     with Window() as window:
+        sys.stdout.write(f"form: {type(window.controller._ptychopinn_view_controller_factory).__module__}\n")
         window.choose_algorithm("ptychopinn_pinn")
         decide_nothing(window.model)
         window.set("Model", Backend="pytorch", NumFiltersScale=1, Accelerator="cpu")
@@ -30,9 +37,10 @@ def main(folder: Path) -> None:
         window.click(window.actions.train_button)
 
         def close_when_it_trains() -> None:
-            if window.monitor.get_progress() >= 1:
+            children = multiprocessing.active_children()
+            if children and (early or window.monitor.get_progress() >= 1):
                 timer.stop()
-                sys.stdout.write(f"closing: {multiprocessing.active_children()[0].pid}\n")
+                sys.stdout.write(f"closing: {children[0].pid}\n")
                 sys.stdout.flush()
                 window.view.close()
 
@@ -43,4 +51,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), early="early" in sys.argv[2:])

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import pytest
 from ptychodus.api.io import load_product
 
 from ptychodus_plugin.product import save_training_data
+from ptychopinn_backend.seam.child_process import GRACE_SECONDS
 from tests.faults.fork_server import has_processes
 from tests.ptychodus.scenes import WITHOUT_EVIDENCE, make_input, write_batch_folder
 
@@ -68,6 +69,10 @@ class Batch:
             self.kill()
         return Done(self._process.returncode, said, error)
 
+    def interrupt(self) -> None:
+        """Do what Ctrl-C does."""
+        self._process.send_signal(signal.SIGINT)
+
     def kill(self) -> None:
         """End it with all its processes."""
         if has_processes(self._process.pid):
@@ -102,6 +107,8 @@ def test_train_then_reconstruct(backend: str, scans: list[str], tmp_path: Path) 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert f"Reconstructed with {backend} from {2 * count} groups around {count} positions" in done.stdout
     assert "NumNearestNeighbors = 3 is raised to 4" in done.stdout
+    assert "chosen by the argument" not in trained.stdout + done.stdout
+    assert ("TrainOn = 'auto' trains on monday.npz, tuesday.npz in" in trained.stdout) == (len(scans) > 1)
     product = load_product(tmp_path / "out" / "product.000100.h5")
     assert product.object_.get_geometry() == parameters.product.object_.get_geometry()
     assert len(product.losses) == 2
@@ -189,3 +196,36 @@ def test_two_hosts_train_into_one_folder_and_the_second_is_refused(tmp_path: Pat
     assert "Training failed: TrainingError" in last_error(second)
     assert "is in use by another training. Wait until that one ends" in last_error(second)
     assert not (tmp_path / "out" / "model.zip").exists()
+
+
+def test_a_near_field_product_of_a_folder_is_not_trained_on(tmp_path: Path) -> None:
+    parameters, _ = make_input(step_px=12.0)
+    if not hasattr(parameters.product.metadata, "far_field"):
+        pytest.skip("this version of Ptychodus knows the far field only")
+    near = replace(parameters.product, metadata=replace(parameters.product.metadata, far_field=False))
+    folder = write_batch_folder(tmp_path / "in", replace(parameters, product=near), settings("pytorch"))
+    done = run_batch("train", folder, tmp_path / "out")
+    assert done.returncode != 0
+    assert "far_field = False" in last_error(done)
+    assert "computes the far field only. Choose another algorithm" in last_error(done)
+    assert not (tmp_path / "out" / "model.zip").exists()
+
+
+def test_control_c_ends_a_training_and_its_child(tmp_path: Path) -> None:
+    parameters, _ = make_input(step_px=10.0)
+    chosen = settings("pytorch")
+    chosen["PtychoPINNTraining"]["NumEpochs"] = "100000"
+    folder = write_batch_folder(tmp_path / "in", parameters, chosen)
+    run = Batch("train", folder, tmp_path / "out")
+    ends = time.monotonic() + 120
+    while not (tmp_path / "out" / "checkpoints" / "best.zip").is_file():
+        assert time.monotonic() < ends, "the training has not begun"
+        time.sleep(0.1)
+    pressed = time.monotonic()
+    run.interrupt()
+    done = run.finish()
+    assert time.monotonic() - pressed < GRACE_SECONDS + 5
+    assert done.returncode != 0
+    # Who decided is said, and that was nobody's argument.
+    assert "Backend pytorch, chosen by the setting" in done.stdout
+    assert "chosen by the argument" not in done.stdout

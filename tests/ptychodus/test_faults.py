@@ -113,12 +113,54 @@ def test_child_killed_in_training_leaves_the_best_model_in_use(scan: Scan, tmp_p
     scan.reconstruct()
 
 
-def test_child_killed_in_a_reconstruction_leaves_the_host_ready(scan: Scan, archive: Path) -> None:
+def test_stop_counts_before_there_is_a_child(scan: Scan, archive: Path) -> None:
+    reconstructor = scan.reconstructor
+    reconstructor.load_model_from_file(archive)
+    told: list[Any] = []
+
+    def stop_once(notice: Any) -> None:
+        told.append(notice)
+        if len(told) == 1:
+            reconstructor.stop()
+
+    reconstructor.add_listener(stop_once)
+    assert list(reconstructor.reconstruct(scan.product.get_reconstruct_input())) == []
+    # A stop of an earlier call is forgotten.
+    assert list(reconstructor.reconstruct(scan.product.get_reconstruct_input()))
+
+
+def has_mapped_the_payload(pid: int) -> bool:
+    """Whether a child has mapped the nameless file that its input lies in."""
+    try:
+        return "(deleted)" in Path(f"/proc/{pid}/maps").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("moment", ["before", "while", "after"])
+def test_child_killed_around_its_input(moment: str, scan: Scan, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    scan.set("PtychoPINNModel", VisibleDevices="1")
     scan.reconstructor.load_model_from_file(archive)
-    once(lambda: True, kill)
+    environments = []
+
+    def wait_and_kill(pid: int) -> None:
+        while moment != "before" and runs(pid) and not has_mapped_the_payload(pid):
+            time.sleep(0.001)
+        if moment == "after":
+            time.sleep(1.0)
+        environments.append(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+        kill(pid)
+
+    once(lambda: True, wait_and_kill)
+    started = time.monotonic()
     with pytest.raises(ChildDiedError, match=r"signal SIGKILL"):
         scan.reconstruct()
-    scan.reconstruct()
+    assert time.monotonic() - started < 60
+    assert b"CUDA_VISIBLE_DEVICES=7" in environments[0]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,7"
+    if moment == "before":
+        scan.reconstruct()
 
 
 # More than the framework takes, less than the first layers do: no time goes into layers that fit.

@@ -12,7 +12,7 @@ from ptychodus.api.settings import SettingsRegistry
 
 from ptychodus_plugin.child import run_train
 from ptychodus_plugin.configuration import train_payload
-from ptychodus_plugin.messages import Chosen, Goal, ModelSaved
+from ptychodus_plugin.messages import Chosen, FreeFits, Goal, ModelSaved
 from ptychodus_plugin.product import raw_data_of
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_archive
@@ -84,7 +84,11 @@ def test_patterns_and_product_of_the_host_train_without_an_export(folder: Path, 
 
 def test_the_form_is_told_what_auto_became_and_why(folder: Path) -> None:
     # A stage of one epoch, which no preset decides, keeps the training short.
-    messages = trained(folder, folder / "out", Preset="auto", NumFiltersScale=2, StageOneEpochs=1)
+    raw_data_of(make_input(step_px=8.0)[0]).to_file(folder / "train_data.npz")
+    messages = trained(folder, folder / "out", Preset="auto", NumFiltersScale=2, StageOneEpochs=1, Calibrate="never")
     chosen = messages[0]
     assert chosen.preset == "fast"
     assert "epochs of" in chosen.why
+    fits = [message for message in messages if isinstance(message, FreeFits)][-1]
+    assert fits.epochs == (1,)
+    assert all(0 < value < 1.5 for value in fits.r_free)

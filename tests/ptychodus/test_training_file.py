@@ -15,6 +15,7 @@ from ptychopinn_backend.config import ModelConfig
 from ptychopinn_backend.data.dataset import create_dataset
 from ptychopinn_backend.data.decisions import LOGGER
 from ptychopinn_backend.data.raw_data import RawData
+from ptychopinn_backend.errors import ScanWarning
 from tests.ptychodus.scenes import export_as_the_host, make_input
 
 needs_newer_export = pytest.mark.skipif(
@@ -28,7 +29,9 @@ def test_both_exports_of_the_host_are_read(tmp_path: Path) -> None:
     expected = raw_data_of(parameters)
     io.save_training_data(tmp_path / "train.h5", parameters)
     export_as_the_host(tmp_path / "train.npz", parameters)
-    hdf5, npz = RawData.from_file(tmp_path / "train.h5"), RawData.from_file(tmp_path / "train.npz")
+    hdf5 = RawData.from_file(tmp_path / "train.h5")
+    with pytest.warns(ScanWarning, match="half a pixel"):
+        npz = RawData.from_file(tmp_path / "train.npz")
     for raw in (hdf5, npz):
         np.testing.assert_array_equal(raw.diff3d, expected.diff3d)
         np.testing.assert_array_equal(raw.probeGuess, expected.probeGuess)
@@ -43,7 +46,8 @@ def test_a_folder_of_exports_becomes_one_data_set(tmp_path: Path) -> None:
     io.save_training_data(tmp_path / "exports" / "first.h5", parameters)
     export_as_the_host(tmp_path / "exports" / "second.npz", parameters)
     raw = raw_data_of(parameters)
-    dataset = create_dataset(tmp_path / "exports", tmp_path / "set", ModelConfig(N=raw.N))
+    with pytest.warns(ScanWarning, match="half a pixel"):
+        dataset = create_dataset(tmp_path / "exports", tmp_path / "set", ModelConfig(N=raw.N))
     assert dataset.n_patterns == 2 * raw.n_patterns
     np.testing.assert_allclose(dataset.mean_photons, raw.mean_photons, rtol=1e-6)
 
@@ -55,13 +59,16 @@ def test_a_product_beside_it_settles_what_the_export_of_the_host_leaves_open(
     parameters, _ = make_input(step_px=9.0)
     expected = raw_data_of(parameters)
     export_as_the_host(tmp_path / "train_data.npz", parameters)
-    with caplog.at_level("INFO", LOGGER):
+    save_product(tmp_path / "thursday.h5", parameters.product)
+    with pytest.warns(
+        ScanWarning, match="half a pixel beside its objectGuess. Put its product beside it, under a name"
+    ):
         alone = RawData.from_file(tmp_path / "train_data.npz")
-    assert "half a pixel beside its objectGuess. Put its product beside it" in caplog.text
     np.testing.assert_allclose(alone.positions_xy + 0.5, expected.positions_xy, atol=1e-9)
     # A product of another scan settles nothing.
     save_product(tmp_path / "product.h5", make_input(step_px=9.0, seed=2)[0].product)
-    np.testing.assert_array_equal(RawData.from_file(tmp_path / "train_data.npz").positions_xy, alone.positions_xy)
+    with pytest.warns(ScanWarning, match="half a pixel"):
+        np.testing.assert_array_equal(RawData.from_file(tmp_path / "train_data.npz").positions_xy, alone.positions_xy)
     caplog.clear()
     save_product(tmp_path / "product.h5", parameters.product)
     with caplog.at_level("INFO", LOGGER):

@@ -12,7 +12,7 @@ from PyQt5.QtCore import Qt
 from PyQt5.QtWidgets import QComboBox, QFormLayout, QGroupBox, QLabel
 
 from ptychodus_plugin.devices import known_devices
-from ptychodus_plugin.messages import Chosen, Judged
+from ptychodus_plugin.messages import Begun, Chosen, FreeFits, Judged
 from ptychodus_plugin.product import losses_of
 from tests.ptychodus.window import Window
 
@@ -177,6 +177,26 @@ def test_both_losses_are_drawn_while_training(window: Window, training: list[flo
     assert (axes.get_yscale(), axes.get_title()) == ("log", "Training, epoch 2")
 
 
+@pytest.mark.parametrize("training", [[2.0, 1.5, 1.0], [-2.0, -3.0, -4.0]])
+def test_held_out_patterns_are_the_second_curve_where_nothing_validates(window: Window, training: list[float]) -> None:
+    tell = window.form.notices.told.emit
+    tell(TrainOutput(losses_of({"loss": training}), progress=3))
+    tell(FreeFits((1, 3), (0.2, 0.1)))
+    axes = window.view.processing_status_view.axes
+    assert window.wait_until(lambda: len(axes.lines) == 2, 5)
+    assert list(axes.lines[1].get_xdata()) == [1, 3]
+    (right,) = axes.child_axes
+    assert right.get_ylabel() == "R of held-out patterns"
+    window.view.processing_status_view.figure_canvas.draw()
+    low, high = axes.get_ylim()
+    shown = axes.lines[1].get_ydata() / axes.lines[0].get_ydata()[0] * 0.2
+    assert list(shown) == pytest.approx([0.2, 0.1])
+    assert right.get_ylim() == pytest.approx([edge / axes.lines[0].get_ydata()[0] * 0.2 for edge in (low, high)])
+    # The next training begins without them.
+    tell(TrainOutput(losses_of({"loss": training[:1]}), progress=1))
+    assert window.wait_until(lambda: len(axes.lines) == 1 and not axes.child_axes, 5)
+
+
 def test_panel_shows_how_good_the_result_is(window: Window) -> None:
     panel = shown_label(window, "result_pinn")
     assert not panel.isVisible()
@@ -198,6 +218,12 @@ def test_panel_shows_how_good_the_result_is(window: Window) -> None:
     assert not panel.isVisible()
     window.choose_algorithm("ptychopinn_pinn")
     assert panel.isVisible()
+    # Another reconstruction begins, and may end without figures.
+    window.form.notices.told.emit(Begun())
+    assert not panel.isVisible()
+    window.choose_algorithm("ptychopinn_supervised")
+    window.choose_algorithm("ptychopinn_pinn")
+    assert not panel.isVisible()
 
 
 def test_devices_are_named_by_a_child_when_the_list_is_opened(window: Window) -> None:
@@ -242,3 +268,22 @@ def test_infer_needs_a_model(window: Window, archive: Path) -> None:
     window.set("Inference", ModelPath=archive)
     window.settle()
     assert window.actions.reconstruct_button.isEnabled()
+
+
+def test_the_other_library_of_the_host_is_used_beside_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    core = pytest.importorskip("ptychodus.model.ptychopinn_torch.core", reason="this version of Ptychodus has none")
+    # Its forms and its task are the host's; what it computes with is not installed here.
+    monkeypatch.setattr(core, "_ptychopinn_torch_available", lambda: True)
+    with Window() as window:
+        assert type(window.model.ptychopinn_torch_reconstructor_library) is core.PtychoPINNTorchReconstructorLibrary
+        window.choose_algorithm("ptychopinn-torch_unsupervised")
+        assert window.form.findChildren(QGroupBox)
+        window.load_scan(tmp_path, step_px=16.0)
+        window.answer_folder_dialog(tmp_path)
+        window.run(lambda: window.click(window.actions.train_button), 60)
+        error = window.monitor.get_last_error()
+        assert error is not None
+        assert "ptycho_torch" in str(error)
+        assert "PtychoPINNReconstructor" not in str(error)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ptychodus.api.io import load_product
+from PyQt5.QtWidgets import QLabel
 
 from ptychopinn_backend.archive import read_metadata
 from ptychopinn_backend.seam.child_process import GRACE_SECONDS
@@ -91,18 +92,40 @@ def test_stop_ends_the_child_and_leaves_the_best_model(window: Window, tmp_path:
     reconstructor.save_model(tmp_path / "stopped.zip")
     window.run(lambda: window.click(window.actions.reconstruct_button))
     assert window.monitor.get_last_error() is None
+    panel = window.view.findChild(QLabel, "result_pinn")
+    assert panel.isVisible()
+    assert "R of the result" in panel.text()
+    # The loaded product is trained on, once more into the same folder, and the next result takes the place of the last.
+    (tmp_path / "fresh").mkdir()
+    window.answer_folder_dialog(tmp_path / "fresh")
+    window.set("Training", NumEpochs=1)
+    for _ in range(2):
+        window.run(lambda: window.click(window.actions.train_button))
+        assert window.monitor.get_last_error() is None
+    assert "Training on the chosen product" in window.shown_text
+    assert read_metadata(tmp_path / "fresh" / "model.zip")["model"]["N"] == 32
+    window.set("Inference", PatchCrop=1000)
+    window.click(window.actions.reconstruct_button)
+    _, sentence = window.read_and_close_message(30)
+    assert "PatchCrop = 1000" in sentence
+    assert not panel.isVisible()
 
 
-def test_closing_the_window_ends_the_training(tmp_path: Path) -> None:
-    program = [sys.executable, "-m", "tests.ptychodus.closing_program", str(tmp_path)]
+@pytest.mark.parametrize("early", [False, True])
+def test_closing_the_window_ends_the_training(early: bool, tmp_path: Path) -> None:
+    """With our form after an epoch, with the host's own before the first."""
+    program = [sys.executable, "-m", "tests.ptychodus.closing_program", str(tmp_path), *(["early"] if early else [])]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd=PROJECT_ROOT) as host:
         assert host.stdout is not None
+        form = next(line.split()[1] for line in host.stdout if line.startswith("form: "))
         child = next(int(line.split()[1]) for line in host.stdout if line.startswith("closing: "))
         closed = time.monotonic()
         assert host.wait(60) == 0
     assert time.monotonic() - closed < GRACE_SECONDS + 3
     assert not Path(f"/proc/{child}").exists()
-    assert read_metadata(tmp_path / "checkpoints" / "best.zip")["model"]["N"] == 32
+    assert form.startswith("ptychodus.controller." if early else "ptychodus_plugin.")
+    if not early:
+        assert read_metadata(tmp_path / "checkpoints" / "best.zip")["model"]["N"] == 32
 
 
 def test_failure_opens_a_dialog_with_the_sentence(window: Window, tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ class Settled(NamedTuple):
     """What is known of it."""
     note: str
     """What was decided."""
+    is_open: bool = False
+    """Nothing shows whether it is one: its positions may be half a pixel lower."""
 
 
 def settled(path: Path, names: Collection[str], members: Mapping[str, AnyArray]) -> Settled | None:
@@ -70,9 +72,10 @@ def settled(path: Path, names: Collection[str], members: Mapping[str, AnyArray])
         return None
     note = (
         "has the names of Ptychodus' own export, whose positions are half a pixel lower than here: the object would "
-        "lie half a pixel beside its objectGuess. Put its product beside it, which settles that, or export it anew."
+        "lie half a pixel beside its objectGuess. Put its product beside it, under a name with 'product', or export it "
+        "anew with this package."
     )
-    return Settled(dict(members), {}, note)
+    return Settled(dict(members), {}, note, is_open=True)
 
 
 def _is_made_of(positions_xy: Float64Array, product: Path) -> bool:

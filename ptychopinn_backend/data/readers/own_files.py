@@ -6,6 +6,7 @@ NPZ files of PtychoPINN differ in small ways that are read here: a trailing axis
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from ptychopinn_backend.data.training_hdf5 import (
     pattern_stand_in,
     read_training_hdf5,
 )
-from ptychopinn_backend.errors import DataError, nearest_name
+from ptychopinn_backend.errors import DataError, ScanWarning, nearest_name
 from ptychopinn_backend.files.linked_hdf5 import LinkedHdf5
 from ptychopinn_backend.files.npz import METADATA_KEY, member_names, read_npz
 
@@ -85,6 +86,9 @@ def open_npz(path: Path, reading: Reading) -> OpenedScan:
     Raises:
         DataFileNotFoundError: no file lies there.
         DataError: it is no NPZ, damaged, lacks a key, or its positions are metres and the pixel is not known.
+
+    Warns:
+        ScanWarning: it may be an export of Ptychodus, half a pixel lower.
     """
     names, notes = member_names(path), []
     members = read_npz(path, (*SMALL_KEYS, *_FACTS, "probe"))
@@ -106,7 +110,10 @@ def open_npz(path: Path, reading: Reading) -> OpenedScan:
     exported = settled(path, names, members)
     if exported is not None:
         members, metadata = exported.members, {**metadata, **exported.metadata}
-        notes.append(exported.note)
+        if exported.is_open:
+            warnings.warn(f"{path} {exported.note}", ScanWarning, stacklevel=2)
+        else:
+            notes.append(exported.note)
     patterns = _patterns(path, names, len(members["xcoords"]) if members["xcoords"].ndim else 0, metadata)
     instrument = _instrument(metadata, {name: members.pop(name) for name in _FACTS if name in members})
     members, told, decided = positions_in_pixels(members, instrument, reading, patterns.shape, path)
