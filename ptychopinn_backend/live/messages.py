@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from ptychopinn_backend.arrays import AnyArray
 
 UNKNOWN_TIME = float("nan")
 """Time of an entry whose sender tells none."""
+_LATEST_S: Final = 1e11
+"""No clock shows more: a number beyond is no time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,16 @@ class Pair:
     """Column of the patch's centre, object pixels."""
     y: float
     """Row of the patch's centre, object pixels."""
+    scan: str = ""
+    """Name of the scan of the frame."""
+
+
+Entry = TypeVar("Entry", Frame, Position)
+
+
+def known_time(entry: Entry) -> Entry:
+    """Return an entry whose time is unknown where its number of seconds is no time."""
+    return entry if abs(entry.time_s) <= _LATEST_S else replace(entry, time_s=UNKNOWN_TIME)
 
 
 def positions_of(pairs: list[Pair]) -> AnyArray:
