@@ -123,7 +123,7 @@ def named_by_patterns(files: Sequence[Path], reading: Reading = ASK_THE_FILE) ->
     """
     if reading.reader is not None or reading.positions is not None:
         return [path for path in files if path != reading.positions]
-    found = [_looked_at(path) for path in files]
+    found = [looked_at(path) for path in files]
     named: list[Path] = []
     for item in found:
         if item.patterns is None and item.positions is not None:
@@ -134,7 +134,8 @@ def named_by_patterns(files: Sequence[Path], reading: Reading = ASK_THE_FILE) ->
     return named
 
 
-def _looked_at(path: Path) -> Found:
+def looked_at(path: Path) -> Found:
+    """Return what a file is; one that cannot be read is nothing that is known."""
     try:
         return recognise(path)
     except DataError:  # what is wrong with it is said when it is read
@@ -143,4 +144,4 @@ def _looked_at(path: Path) -> Found:
 
 def beside(path: Path) -> list[Found]:
     """Return what the files in the folder of a file were seen to be."""
-    return [_looked_at(item) for item in scan_files(path.parent)]
+    return [looked_at(item) for item in scan_files(path.parent)]
