@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,15 +23,6 @@ pytest.importorskip("p4p")
 
 FRAMEWORKS = ("torch", "lightning", "pytorch_lightning", "functorch", "tensorflow", "keras")
 FOLLOW = ("--frames", "pva://t:frames", "--positions", "pva://t:positions", "--stop", "pva://t:done")
-
-
-@pytest.fixture
-def port() -> int:
-    """A port of searches of its own, so that tests that run at the same time do not hear one another."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-    return found
 
 
 @contextmanager
