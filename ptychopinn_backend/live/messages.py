@@ -66,7 +66,12 @@ Entry = TypeVar("Entry", Frame, Position)
 
 def known_time(entry: Entry) -> Entry:
     """Return an entry whose time is unknown where its number of seconds is no time."""
-    return entry if abs(entry.time_s) <= _LATEST_S else replace(entry, time_s=UNKNOWN_TIME)
+    return entry if is_time(entry.time_s) else replace(entry, time_s=UNKNOWN_TIME)
+
+
+def is_time(seconds: float) -> bool:
+    """Return whether a number of seconds since 1970 may be a time."""
+    return abs(seconds) <= _LATEST_S
 
 
 def positions_of(pairs: list[Pair]) -> AnyArray:

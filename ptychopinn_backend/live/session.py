@@ -25,7 +25,7 @@ from ptychopinn_backend.live.display import Display, views_of
 from ptychopinn_backend.live.endings import ScanWriter
 from ptychopinn_backend.live.live_object import LiveObject
 from ptychopinn_backend.live.live_stream import EndedScan, LiveStream, StreamOptions
-from ptychopinn_backend.live.messages import Frame, Position, known_time
+from ptychopinn_backend.live.messages import Frame, Position, is_time
 from ptychopinn_backend.live.pairing import MOST_POSITIONS
 from ptychopinn_backend.live.publishing import Publisher
 from ptychopinn_backend.live.subscription import Arrival, Subscription
@@ -222,8 +222,7 @@ class Session:
 
     def _is_of_the_past(self, entries: Sequence[Frame | Position], arrival: Arrival, kind: type) -> bool:
         """Return whether an update is the first of a connection and not stamped later than all before."""
-        stamps = [known_time(entry).time_s for entry in entries]
-        newest_s = max(filter(math.isfinite, stamps), default=math.nan)
+        newest_s = max((entry.time_s for entry in entries if is_time(entry.time_s)), default=math.nan)
         if arrival.is_first and not newest_s > self._newest_s[kind]:
             return True
         if math.isfinite(newest_s):
