@@ -18,9 +18,12 @@ from ptychopinn_backend.live.kept_frames import KeptFrames
 from ptychopinn_backend.live.live_stream import LiveStream
 from ptychopinn_backend.live.messages import Frame
 from ptychopinn_backend.runs.trained_model import TrainedModel
+from tests.faults.conftest import DiskMaker, small_disk
 
 from .conftest import N
 from .streams import AT_ONCE, frames_of, interleaved, positions_of
+
+__all__ = ["small_disk"]
 
 
 @contextmanager
@@ -66,6 +69,23 @@ def test_frames_that_cannot_be_kept_to_the_end_leave_the_object_that_grew(
     assert "Scan 1 stays as it grew with the stream, without its frames" in caplog.text
     assert sorted(path.name for path in writer.written) == [f"reconstruction.{end}" for end in ("h5", "npz", "png")]
     assert not (tmp_path / "new" / ".frames.growing").exists()
+
+
+def test_frames_make_room_for_the_object(
+    model: TrainedModel, scan: RawData, tmp_path: Path, small_disk: DiskMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk holds the object, but not the frames beside it."""
+    roomy = ScanWriter(model, tmp_path, "counts", 0)
+    follow(model, scan, roomy)
+    roomy.finish()
+    pages = {path.name: -(-path.stat().st_size // 4096) * 4096 for path in roomy.written}
+    disk = small_disk(sum(pages.values()) - pages["frames.npz"] + 8192)
+    writer = ScanWriter(model, disk, "counts", 0)
+    follow(model, scan, writer)
+    writer.finish(once_more=True)
+    assert "The frames of scan 1 are removed to make room for its object." in caplog.text
+    assert {path.name for path in disk.iterdir()} == {path.name for path in writer.written}
+    assert (disk / "reconstruction.npz").exists()
 
 
 def test_a_scan_that_cannot_be_written_does_not_take_the_next_one_with_it(
