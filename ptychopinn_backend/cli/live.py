@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ptychopinn_backend.config.reading import Reading
     from ptychopinn_backend.live.channels import Network
     from ptychopinn_backend.live.live_stream import StreamOptions
-    from ptychopinn_backend.live.session import SessionOptions
+    from ptychopinn_backend.live.session import Session, SessionOptions
 
 
 @click.command("live", short_help="Reconstruct a scan while it is measured, from PVAccess channels.")
@@ -44,6 +44,14 @@ if TYPE_CHECKING:
 @click.option(
     "--gap", "gap_ms", type=float, default=100.0, show_default=True, help="By time: longest gap between readings, ms."
 )
+@click.option(
+    "--apart",
+    "apart_s",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="By number: frame and position are stamped within so many s; inf where clocks differ.",
+)
 @click.option("--time-offset", "offset_ms", type=float, default=0.0, help="By time: added to the frames' stamps, ms.")
 @click.option("--probe-from", type=click.Path(path_type=Path), help="Scan to take probe and mask from.  [archive]")
 @reading_options_of_probe
@@ -55,7 +63,9 @@ if TYPE_CHECKING:
 @click.option("--negate-y", is_flag=True, help="Mirror the rows of the positions.")
 @click.option("--queue", type=click.IntRange(8, 100_000), default=512, show_default=True, help="Frames that may wait.")
 @click.option("--stop", help="Channel that ends the session when it becomes true, pva://NAME.")
-@click.option("--idle", "idle_s", type=float, default=60.0, show_default=True, help="End after this many s of silence.")
+@click.option(
+    "--idle", "idle_s", type=float, default=60.0, show_default=True, help="End after so many s without a pair."
+)
 @click.option("--publish", default="ptychopinn:live", show_default=True, help="Prefix of the channels with the object.")
 @click.option("--no-publish", is_flag=True, help="Publish no channels.")
 @click.option("--page", type=click.IntRange(1, 65535), help="Port of a page that shows the object, on this computer.")
@@ -110,16 +120,24 @@ def command(
         with requests_to_end() as is_asked_to_stop:
             if not quiet:
                 click.echo(f"Waiting for {session_options.frames} with {model.backend_name}.", err=True)
-            reason = session.run(is_asked_to_stop)
+            reason = "broken off"
+            try:
+                reason = session.run(is_asked_to_stop)
+            finally:
+                if not quiet:
+                    _tell_end(session, reason)
     finally:
         session.close()
         if server is not None:
             server.close()
-    if not quiet:
-        counts = ", ".join(f"{name} {value:g}" for name, value in session.counters().items() if value)
-        click.echo(f"Ended: {reason}. {counts}")
-        click.echo(f"Written: {', '.join(map(str, session.written)) or 'nothing, no frame was used'}")
     return 0
+
+
+def _tell_end(session: Session, reason: str) -> None:
+    counts = ", ".join(f"{name} {value:g}" for name, value in session.counters().items() if value)
+    click.echo(f"Ended: {reason}. {counts}")
+    nothing = "nothing, no frame was used" if not session.counters()["used"] else "nothing"
+    click.echo(f"Written: {', '.join(map(str, session.written)) or nothing}")
 
 
 def _session_options(network: Network, options: dict[str, Any]) -> SessionOptions:
@@ -152,6 +170,7 @@ def _stream_options(options: dict[str, Any], reading: Reading) -> StreamOptions:
         raise click.UsageError(f"{', '.join(reading.stated())} concern --probe-from, which is not given.")
     return StreamOptions(
         pairing=options["pairing"],
+        apart_s=options["apart_s"],
         time_rule=TimeRule(options["settle_ms"] / 1e3, options["gap_ms"] / 1e3, options["offset_ms"] / 1e3),
         measurement=options["measurement"],
         photons=options["photons"],

@@ -7,10 +7,8 @@ unreadable.
 from __future__ import annotations
 
 import math
-import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -28,7 +26,8 @@ QUEUE: Final = 4096
 """Largest number of updates that wait on the way from a sender."""
 SCAN_ATTRIBUTE: Final = "scan"
 """Attribute of a frame, and field of a position, with the name of its scan."""
-_REQUEST: Final = f"field()record[queueSize={QUEUE}]"
+_NOT_AS_EXPECTED: Final = (TypeError, ValueError, KeyError, AttributeError, OverflowError)
+"""What reading a value of another structure raises."""
 _UNION_FIELDS: Final = {
     "bool": "booleanValue",
     "int8": "byteValue",
@@ -177,6 +176,13 @@ def frame_of(value: Value, arrived_s: float, scan_attribute: str = SCAN_ATTRIBUT
         The frame. Its counts have the shape of the dimensions, or are flat if the dimensions do not fit their number.
         None if the value has no uncompressed image.
     """
+    try:
+        return _frame_in(value, arrived_s, scan_attribute)
+    except _NOT_AS_EXPECTED:
+        return None
+
+
+def _frame_in(value: Value, arrived_s: float, scan_attribute: str) -> Frame | None:
     image = value.get("value")
     if not isinstance(image, np.ndarray) or image.size == 0 or str(value.get("codec.name", "") or ""):
         return None
@@ -228,16 +234,37 @@ def positions_of(value: Value, units: PositionUnits) -> list[Position]:
     """
     fields = value.get("value") if _is_structure(value.get("value")) else value
     try:
+        if fields.get("x") is None or fields.get("y") is None:
+            return []
         x, y = (np.atleast_1d(np.asarray(fields.get(name), np.float64)) for name in ("x", "y"))
         count = len(x)
         numbers = _column(fields, "uniqueId", count, -1)
-        times = _column(fields, "time", count, _stamp(value, "timeStamp"))
+        # The stamp of a table is not that of its rows.
+        times = _column(fields, "time", count, _stamp(value, "timeStamp") if count == 1 else UNKNOWN_TIME)
         scan = fields.get("scan")
         named = np.broadcast_to(np.atleast_1d("" if scan is None else scan), (count,))
         rows = zip(x.tolist(), y.tolist(), numbers.tolist(), times.tolist(), named.tolist(), strict=True)
         return [Position(int(n), *units.in_pixels(a, b), t, _text(name)) for a, b, n, t, name in rows]
-    except (TypeError, ValueError, KeyError, AttributeError):
+    except _NOT_AS_EXPECTED:
         return []
+
+
+def is_true(value: Value) -> bool | None:
+    """Read a flag: a truth value, a number, or the index of an enumeration.
+
+    Args:
+        value: as it came.
+
+    Returns:
+        Whether it is true; None where there is no such thing in its field 'value'.
+    """
+    try:
+        found = value.get("value")
+        flag = np.asarray(found.get("index") if _is_structure(found) else found)
+        is_flag = flag.size == 1 and flag.dtype.kind in "biuf" and bool(np.isfinite(flag).all())
+        return bool(flag.any()) if is_flag else None
+    except _NOT_AS_EXPECTED:
+        return None
 
 
 def _column(fields: Any, name: str, count: int, otherwise: float) -> AnyArray:
@@ -260,84 +287,6 @@ def _stamp(value: Value, name: str) -> float:
     if not seconds:
         return UNKNOWN_TIME
     return float(seconds) + float(value.get(f"{name}.nanoseconds", 0)) * 1e-9
-
-
-@dataclass(eq=False)
-class Inbox:
-    """Entries that have arrived and wait. Threads of p4p add them, and one other thread takes them."""
-
-    most: int = QUEUE
-    """Largest number of entries that wait; if there are more, the oldest is dropped."""
-    entries: deque[Any] = field(default_factory=deque)
-    """Entries (time of arrival, value); instead of a value, an exception marks a lost connection."""
-    overrun: int = 0
-    """Number of entries that were dropped."""
-
-    def put(self, entry: Any) -> None:
-        """Add an entry. The threads of p4p call this method."""
-        self.entries.append((time.monotonic(), entry))
-        if len(self.entries) > self.most:
-            self.entries.popleft()
-            self.overrun += 1
-
-
-class Subscription:
-    """Follows a channel, also after its connection was lost."""
-
-    def __init__(self, context: Any, name: str, most: int = QUEUE) -> None:
-        """Start to follow the channel.
-
-        Args:
-            context: a client of p4p.
-            name: name of the channel.
-            most: largest number of updates that wait.
-        """
-        self.name = name
-        self._inbox = Inbox(most)
-        self._connected = self._was_connected = False
-        self._overruns_told = 0
-        self._monitor = context.monitor(name, self._inbox.put, request=_REQUEST, notify_disconnect=True)
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the sender is connected, according to the entries that were taken so far."""
-        return self._connected
-
-    def take(
-        self, on_value: Callable[[Value, float], None], on_return: Callable[[], None], on_overrun: Callable[[], None]
-    ) -> int:
-        """Take all entries that have arrived.
-
-        Args:
-            on_value: called with every value and its time of arrival. The first value after a connection is from the
-                past and is left out.
-            on_return: called when the sender has returned.
-            on_overrun: called once for every value that was dropped because it waited too long.
-
-        Returns:
-            Number of entries.
-        """
-        # Only the other side increases the count, and only this side compares it, so no lock is needed.
-        while self._overruns_told < self._inbox.overrun:
-            self._overruns_told += 1
-            on_overrun()
-        count = len(self._inbox.entries)
-        for _ in range(count):
-            arrived_s, entry = self._inbox.entries.popleft()
-            if isinstance(entry, Exception):
-                self._connected = False
-            elif not self._connected:
-                self._connected = True
-                if self._was_connected:
-                    on_return()
-                self._was_connected = True
-            else:
-                on_value(entry, arrived_s)
-        return count
-
-    def close(self) -> None:
-        """Stop following the channel."""
-        self._monitor.close()
 
 
 def open_client(network: Network) -> Any:

@@ -42,7 +42,9 @@ class Counters:
     waiting: int = 0
     """Frames that wait for their position or for the network."""
     missing: int = 0
-    """Frames that never arrived: gaps in the numbers of the present scan."""
+    """Frames that never came: gaps in the numbers of every scan. Paired by time it is 0: numbers may have gaps then."""
+    mended: int = 0
+    """Values of used frames that were out of all proportion, and replaced by those around them."""
     positions_left: int = 0
     """Positions that were repeated, late, not finite, or given up because no frame arrived for them."""
     scans: int = 0

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ptychopinn_backend.errors import ConfigError
+from ptychopinn_backend.data.readers.halves import Found, looked_at, partner_of
+from ptychopinn_backend.errors import ConfigError, DataError
 from ptychopinn_backend.files.atomic_file import atomic_file, writing
 
 LEDGER_NAME: Final = "watched.json"
@@ -81,14 +82,23 @@ class Ledger:
 class FolderWatch:
     """Looks into a folder again and again. A file is finished if it has not changed for some time."""
 
-    def __init__(self, folder: Path, ledger: Ledger, settle_s: float, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        folder: Path,
+        ledger: Ledger,
+        settle_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        joins_halves: bool = True,
+    ) -> None:
         """Start before the first look.
 
         Args:
-            folder: the watched folder; its subfolders are watched too.
-            ledger: list of the files that were taken.
-            settle_s: time without a change after which a file is finished, seconds.
-            clock: returns the time in seconds.
+            folder: the watched folder; its folders are looked into as well.
+            ledger: of the files that were taken.
+            settle_s: a file that did not change for so long is finished.
+            clock: seconds.
+            joins_halves: patterns and positions of one scan in two files count as one, named by its patterns.
 
         Raises:
             ConfigError: the folder does not exist, or it is the folder of the results.
@@ -101,7 +111,11 @@ class FolderWatch:
                 "one for the results; it may lie in the watched one."
             )
         self._folder, self._ledger, self._settle_s, self._clock = folder, ledger, settle_s, clock
+        self._joins_halves = joins_halves
         self._changing: dict[str, tuple[Seen, float]] = {}
+        self._looked_at: dict[str, tuple[Seen, Found]] = {}
+        self.lone_halves: list[str] = []
+        """Finished files that are one half of a scan, without the other so far."""
 
     def finished(self) -> Iterator[tuple[str, Seen]]:
         """Look into the folder once.
@@ -115,10 +129,11 @@ class FolderWatch:
             name: known if (known := self._changing.get(name)) and known[0] == seen else (seen, now_s)
             for name, seen in found.items()
         }
+        settled = {name: seen for name, (seen, since_s) in self._changing.items() if now_s - since_s >= self._settle_s}
         ready = [
             (seen.mtime_ns, name, seen)
-            for name, (seen, since_s) in self._changing.items()
-            if now_s - since_s >= self._settle_s and not self._ledger.knows(name, seen)
+            for name, seen in self._scans(settled).items()
+            if not self._ledger.knows(name, seen)
         ]
         for _, name, seen in sorted(ready, key=lambda entry: entry[:2]):
             yield name, seen
@@ -130,6 +145,36 @@ class FolderWatch:
     def path_of(self, name: str) -> Path:
         """Return the path of a file."""
         return self._folder / name
+
+    def _scans(self, files: dict[str, Seen]) -> dict[str, Seen]:
+        """Join the halves of scans; a half without the other is left out until it is there.
+
+        Only finished files are opened: a file that is open here cannot be written by others everywhere.
+        """
+        new = {name: seen for name, seen in files.items() if not self._ledger.knows(name, seen)}
+        if not self._joins_halves:
+            return new
+        kept = {name: entry for name, entry in self._looked_at.items() if new.get(name) == entry[0]}
+        self._looked_at = kept | {
+            name: (seen, looked_at(self.path_of(name))) for name, seen in new.items() if name not in kept
+        }
+        scans, self.lone_halves = {}, []
+        for name, (seen, found) in self._looked_at.items():
+            if found.is_whole or (found.patterns is None and found.positions is None):
+                scans[name] = seen
+                continue
+            beside = [other for _, other in self._looked_at.values() if other.path.parent == found.path.parent]
+            try:
+                partner = partner_of(found, beside)
+            except DataError:  # is said when it is read
+                scans[name] = seen
+                continue
+            if partner is None:
+                self.lone_halves.append(name)
+            elif found.patterns is not None:
+                other = new[str(partner.path.relative_to(self._folder))]
+                scans[name] = Seen(seen.size + other.size, max(seen.mtime_ns, other.mtime_ns))
+        return scans
 
     def _files(self) -> dict[str, Seen]:
         found: dict[str, Seen] = {}

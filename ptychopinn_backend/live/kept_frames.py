@@ -6,6 +6,7 @@ import json
 import logging
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -107,10 +108,13 @@ class KeptFrames:
 
     def discard(self) -> None:
         """Remove the growing file."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-        self._path.unlink(missing_ok=True)
+        # A full disk refuses once more what the stream still holds; there is nothing left to lose.
+        with suppress(OSError):
+            if self._stream is not None:
+                self._stream.close()
+        self._stream = None
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
     def finish(
         self,
@@ -120,7 +124,7 @@ class KeptFrames:
         bad_pixels: BoolArray | None,
         measurement: str,
     ) -> Path:
-        """Write the scan file, frames sorted by number, and remove the growing file.
+        """Write the scan file, frames sorted by number, and remove the growing file; until then the disk holds both.
 
         Args:
             folder: folder of the scan file.

@@ -17,26 +17,38 @@ from typing import Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float32Array
+from ptychopinn_backend.arrays import BoolArray, Complex64Array
 from ptychopinn_backend.config.checks import require_choice
 from ptychopinn_backend.data.measurement import AMPLITUDES, COUNTS
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.data.scaling import counts_to_amplitudes
-from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.errors import ConfigError, DataError, OutputError
 from ptychopinn_backend.live.counters import Counters
+from ptychopinn_backend.live.frame_amplitudes import FrameAmplitudes
 from ptychopinn_backend.live.kept_frames import KeptFrames
 from ptychopinn_backend.live.live_object import BATCH, LiveObject, require_one_by_one
-from ptychopinn_backend.live.messages import Frame, Pair, Position, positions_of
-from ptychopinn_backend.live.numbering import Numbering, State
-from ptychopinn_backend.live.pairing import BY_NUMBER, BY_TIME, PAIRINGS, PairByNumber, PairByTime, Pairing, TimeRule
+from ptychopinn_backend.live.messages import Frame, Pair, Position, known_time, positions_of
+from ptychopinn_backend.live.no_pairs import why_nothing_pairs
+from ptychopinn_backend.live.numbering import SOON_S, Numbering, State
+from ptychopinn_backend.live.pairing import (
+    BY_NUMBER,
+    BY_TIME,
+    MOST_FRAMES,
+    PAIRINGS,
+    PairByNumber,
+    PairByTime,
+    Pairing,
+    TimeRule,
+)
 from ptychopinn_backend.runs.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
 
-_NANOSECONDS: Final = 10**9
-_TIME_WINDOW_NS: Final = 10 * _NANOSECONDS
-"""Largest time behind the newest entry, when pairing is by time; older entries are too late."""
 _MOST_ENDED: Final = 1024
+_WAITING_BYTES: Final = 1 << 29
+"""Of frames that wait for their position, at four bytes a pixel."""
+_FEWEST_WAITING: Final = 64
+_SURELY: Final = 64
+"""So many frames of which none finds a position are no chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +58,10 @@ class StreamOptions:
     pairing: str = BY_NUMBER
     """Rule of pairing, 'number' or 'time'."""
     time_rule: TimeRule = field(default_factory=TimeRule)
-    """Rule for pairing by time."""
+    """How frames are paired by time."""
+    apart_s: float = SOON_S
+    """By number, without names of scans: stamps of a frame and its position differ by so much at most; infinite where
+    the clocks have nothing to do with each other."""
     measurement: str = COUNTS
     """Content of the frames, 'counts' or 'amplitudes'."""
     photons: float | None = None
@@ -68,9 +83,11 @@ class StreamOptions:
         """Check the values.
 
         Raises:
-            ConfigError: `pairing` or `measurement` has an unknown value.
+            ConfigError: a choice that does not exist, or a time that is none.
         """
         require_choice("pairing", self.pairing, PAIRINGS)
+        if not self.apart_s > 0:
+            raise ConfigError(f"apart_s = {self.apart_s} must be a number of seconds above 0. Choose one, or infinity.")
         require_choice("measurement", self.measurement, (COUNTS, AMPLITUDES))
 
 
@@ -122,17 +139,24 @@ class LiveStream:
             )
         self._on_end, self._folder_of, self._clock = on_end, folder_of, clock
         self._by_time = self._options.pairing == BY_TIME
-        window = {"window": _TIME_WINDOW_NS} if self._by_time else {}
-        self._frame_numbers, self._position_numbers = Numbering(**window), Numbering(**window)
-        self._pairing: Pairing = PairByTime(self._options.time_rule) if self._by_time else PairByNumber()
-        self._ready: deque[tuple[str, Pair]] = deque()
+        self._frame_numbers, self._position_numbers = (Numbering(by_time=self._by_time) for _ in range(2))
+        self._frame_numbers.couple(self._position_numbers)
+        waiting = min(MOST_FRAMES, max(_FEWEST_WAITING, _WAITING_BYTES // (4 * self._model.model.N**2)))
+        self._pairing: Pairing = (
+            PairByTime(self._options.time_rule, waiting)
+            if self._by_time
+            else PairByNumber(self._options.apart_s, waiting)
+        )
+        self._ready: deque[Pair] = deque()
         self._counters = Counters()
-        self._positions_left = self._dropped_unseen = 0
+        self._positions_left = 0
+        self._names: dict[type, str] = {}
+        self._is_explained = False
         self._scan = ""
         self._ended: dict[str, None] = {}
         self._kept: KeptFrames | None = None
         self._dtype = np.dtype(np.uint16)
-        self._bad_pixels = self._options.bad_pixels
+        self._amplitudes: FrameAmplitudes | None = None
         self.object: LiveObject | None = None
         """The growing object; None between scans."""
 
@@ -143,8 +167,7 @@ class LiveStream:
         found.unpaired = self._pairing.given_up_frames
         found.positions_left = self._positions_left + self._pairing.given_up_positions
         found.waiting = self._pairing.waiting + len(self._ready)
-        # Frames that were dropped before they arrived here leave gaps too, and are counted already.
-        found.missing = 0 if self._by_time else max(0, self._frame_numbers.missing - self._dropped_unseen)
+        found.missing = 0 if self._by_time else self._frame_numbers.missing
         return found
 
     def frames_returned(self) -> None:
@@ -161,7 +184,7 @@ class LiveStream:
         """Count a frame that was dropped before it arrived here, because it waited too long."""
         self._counters.frames += 1
         self._counters.dropped += 1
-        self._dropped_unseen += 1
+        self._frame_numbers.lost_unseen()
 
     def drop_position(self) -> None:
         """Count a position that was dropped before it arrived here."""
@@ -175,17 +198,21 @@ class LiveStream:
             frame: any frame; one that cannot be used is only counted.
         """
         self._counters.frames += 1
-        if self._is_unfit(frame):
+        frame = known_time(frame)
+        if self._by_time and math.isnan(frame.time_s):
             self._counters.refused += 1
             return
-        number = round(frame.time_s * _NANOSECONDS) if self._by_time else frame.number
-        state, scan = self._frame_numbers.place(number, frame.time_s, frame.scan)
+        state, scan = self._frame_numbers.place(frame.number, frame.time_s, frame.scan)
         if state is State.REPEATED:
             self._counters.repeated += 1
         elif state is State.LATE or scan in self._ended:
             self._counters.late += 1
+        elif self._is_unfit(frame):
+            self._counters.refused += 1
         else:
-            self._take_pairs(scan, self._pairing.add_frame(scan, frame))
+            self._names[Frame] = frame.scan
+            self._take_pairs(self._pairing.add_frame(scan, frame))
+            self._explain_no_pairs()
 
     def take_position(self, position: Position) -> None:
         """Take a position.
@@ -194,16 +221,19 @@ class LiveStream:
             position: any position; one that cannot be used is only counted.
         """
         self._counters.positions += 1
+        position = known_time(position)
         numbers = (position.x, position.y, *((position.time_s,) if self._by_time else ()))
         if not all(map(math.isfinite, numbers)):
             self._positions_left += 1
             return
-        number = round(position.time_s * _NANOSECONDS) if self._by_time else position.number
-        state, scan = self._position_numbers.place(number, position.time_s, position.scan)
-        if state is not State.NEW or scan in self._ended:
+        state, scan = self._position_numbers.place(position.number, position.time_s, position.scan)
+        # Without names a stamp says whether it still has a frame; the end of a scan does not.
+        is_over = scan in self._ended and bool(position.scan or math.isnan(position.time_s))
+        if state not in ((State.NEW,) if self._by_time else (State.NEW, State.FAR)) or is_over:
             self._positions_left += 1
             return
-        self._take_pairs(scan, self._pairing.add_position(scan, position))
+        self._names[Position] = position.scan
+        self._take_pairs(self._pairing.add_position(scan, position))
 
     def work(self, *, is_last: bool = False) -> bool:
         """Do the next step if one is due: end a scan, start a scan, or predict a batch of frames.
@@ -216,8 +246,8 @@ class LiveStream:
         """
         if not self._ready:
             return False
-        scan, first = self._ready[0]
-        waited_s = self._clock() - first.frame.arrived_s
+        first = self._ready[0]
+        scan, waited_s = first.scan, self._clock() - first.frame.arrived_s
         if scan in self._ended:
             self._ready.popleft()
             self._counters.late += 1
@@ -232,49 +262,62 @@ class LiveStream:
             count, is_whole = self._first_scan(BATCH)
             if not (is_whole or is_last or waited_s >= self._options.batch_wait_s):
                 return False
-            self._predict([self._ready.popleft()[1] for _ in range(count)])
+            self._predict([self._ready.popleft() for _ in range(count)])
         return True
 
     def end(self) -> None:
-        """End all scans: predict the waiting frames, and hand over the objects."""
-        while self.work(is_last=True):
-            pass
-        for scan in self._pairing.scans():
-            if scan != self._scan:
-                self._take_pairs(scan, self._pairing.end(scan))
-        while self.work(is_last=True):
-            pass
+        """End all scans: predict what waits and hand over what grew."""
+        self._work_off()
         self._finish()
+        for pair in self._pairing.end_all():
+            self._take_pairs([pair])
+            if len(self._ready) >= self._options.most_waiting:
+                self._work_off()
+        self._work_off()
+        self._finish()
+
+    def _work_off(self) -> None:
+        while self.work(is_last=True):
+            pass
 
     def _is_unfit(self, frame: Frame) -> bool:
         counts, N = frame.counts, self._model.model.N
-        if counts.shape != (N, N) or counts.dtype.kind not in "iuf" or (self._by_time and math.isnan(frame.time_s)):
+        if counts.shape != (N, N) or counts.dtype.kind not in "iuf":
             return True
         if counts.dtype.kind == "f":
             good = counts if self._options.bad_pixels is None else counts[~self._options.bad_pixels]
             return not np.isfinite(good).all()
         return False
 
-    def _take_pairs(self, scan: str, pairs: list[Pair]) -> None:
+    def _take_pairs(self, pairs: list[Pair]) -> None:
         for pair in pairs:
             self._counters.paired += 1
-            self._ready.append((scan, pair))
+            self._ready.append(pair)
             if len(self._ready) > self._options.most_waiting:
                 self._ready.popleft()
                 self._counters.dropped += 1
 
+    def _explain_no_pairs(self) -> None:
+        """Say once why nothing pairs, where it is known."""
+        if self._is_explained or self._counters.paired or self._counters.frames < _SURELY or len(self._names) < 2:
+            return
+        why = why_nothing_pairs(self._names[Frame], self._names[Position], self._pairing.apart, self._options.apart_s)
+        if why:
+            logger.warning(why)
+            self._is_explained = True
+
     def _first_scan(self, most: int) -> tuple[int, bool]:
-        """Return how many frames of one scan wait at the head, up to `most`, and if waiting for more is useless."""
-        scan = self._ready[0][0]
-        for count, (other, _) in enumerate(islice(self._ready, most)):
-            if other != scan:
+        """Return how many frames of one scan wait at the head, up to `most`, and whether to wait for more is no use."""
+        scan = self._ready[0].scan
+        for count, other in enumerate(islice(self._ready, most)):
+            if other.scan != scan:
                 return count, True
         return min(most, len(self._ready)), len(self._ready) >= most
 
     def _begin(self, scan: str, count: int) -> None:
-        """Start an object. If its first frames cannot start one, they are refused."""
-        options, dtype = self._options, self._ready[0][1].frame.counts.dtype
-        waiting = [pair for _, pair in islice(self._ready, count)]
+        """Begin an object; where its first frames cannot begin one, they are refused."""
+        options, dtype = self._options, self._ready[0].frame.counts.dtype
+        waiting = list(islice(self._ready, count))
         first = [pair for pair in waiting if pair.frame.counts.dtype == dtype]
         positions = positions_of(first)
         try:
@@ -293,19 +336,26 @@ class LiveStream:
                 self._ready.popleft()
             self._counters.refused += count
             return
-        self._bad_pixels = start.bad_pixels
+        self._amplitudes = FrameAmplitudes(start, options.measurement)
         self._scan, self._dtype = scan, dtype
         self._counters.scans += 1
         folder = None if self._folder_of is None else self._folder_of(self._counters.scans)
-        self._kept = None if folder is None else KeptFrames(folder)
+        try:
+            self._kept = None if folder is None else KeptFrames(folder)
+        except OutputError as error:
+            logger.warning(
+                "The frames of scan %s are not kept, and the object as it grows is the result. %s", scan, error
+            )
 
     def _predict(self, pairs: list[Pair]) -> None:
         assert self.object is not None
+        assert self._amplitudes is not None
         fitting = [pair for pair in pairs if pair.frame.counts.dtype == self._dtype]
         if fitting and not self.object.fits(positions_of(fitting)):
             fitting = [pair for pair in fitting if self.object.fits(positions_of([pair]))]
         counts = [pair.frame.counts for pair in fitting]
-        amplitudes = self._amplitudes(np.stack(counts)) if counts else np.zeros((0, 0, 0), np.float32)
+        amplitudes, mended = self._amplitudes.of(np.stack(counts)) if counts else (np.zeros((0, 0, 0), np.float32), 0)
+        self._counters.mended += mended
         lit = [index for index, image in enumerate(amplitudes) if image.any() and not np.isnan(image).any()]
         self._counters.refused += len(pairs) - len(lit)
         if not lit:
@@ -319,31 +369,24 @@ class LiveStream:
         now_s = self._clock()
         self._counters.lags_s.extend(now_s - pair.frame.arrived_s for pair in used)
 
-    def _amplitudes(self, counts: AnyArray) -> Float32Array:
-        """Return square roots of counts (frame, N, N), 0 at bad pixels, NaN for counts below 0."""
-        good = None if self._bad_pixels is None else ~self._bad_pixels
-        if self._options.measurement == COUNTS:
-            with np.errstate(invalid="ignore"):
-                return counts_to_amplitudes(counts, good)
-        amplitudes = counts.astype(np.float32)
-        if good is not None:
-            amplitudes[:, ~good] = 0
-        amplitudes[amplitudes < 0] = np.nan
-        return amplitudes
-
     def _finish(self) -> None:
         """End the present scan."""
         if self.object is None:
             return
-        scan, ended = self._scan, self.object
-        self._ended[scan] = None
-        if len(self._ended) > _MOST_ENDED:
-            self._ended.pop(next(iter(self._ended)))
-        last = self._pairing.end(scan)
+        last = self._pairing.end(self._scan)
         self._counters.paired += len(last)
         for start in range(0, len(last), BATCH):
             self._predict(last[start : start + BATCH])
-        found = EndedScan(self._counters.scans, scan, ended, self._kept)
+        self.break_off()
+
+    def break_off(self) -> None:
+        """End the present scan as it is, without the frames that wait."""
+        if self.object is None:
+            return
+        self._ended[self._scan] = None
+        if len(self._ended) > _MOST_ENDED:
+            self._ended.pop(next(iter(self._ended)))
+        found = EndedScan(self._counters.scans, self._scan, self.object, self._kept)
         self.object, self._kept, self._scan = None, None, ""
         if self._on_end is not None:
             self._on_end(found)

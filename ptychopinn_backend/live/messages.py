@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 
 import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray
 
 UNKNOWN_TIME = float("nan")
-"""Time of an entry if its sender gives none."""
+"""Time of an entry whose sender tells none."""
+_LATEST_S: Final = 1e11
+"""No clock shows more: a number beyond is no time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,21 @@ class Pair:
     """Column of the patch's centre, object pixels."""
     y: float
     """Row of the patch's centre, object pixels."""
+    scan: str = ""
+    """Name of the scan of the frame."""
+
+
+Entry = TypeVar("Entry", Frame, Position)
+
+
+def known_time(entry: Entry) -> Entry:
+    """Return an entry whose time is unknown where its number of seconds is no time."""
+    return entry if is_time(entry.time_s) else replace(entry, time_s=UNKNOWN_TIME)
+
+
+def is_time(seconds: float) -> bool:
+    """Return whether a number of seconds since 1970 may be a time."""
+    return abs(seconds) <= _LATEST_S
 
 
 def positions_of(pairs: list[Pair]) -> AnyArray:

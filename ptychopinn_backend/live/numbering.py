@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NamedTuple
 
 WINDOW: Final = 1 << 16
-"""A number this far behind the newest one is too late; numbers closer to it are remembered one by one."""
+"""Numbers this far behind the newest are too late; those nearer are known one by one."""
+SOON_S: Final = 1.0
+"""Frame and position of a number are stamped within so many seconds, and scans without names lie further apart."""
 _MOST_PAST: Final = 1024
-"""Largest number of names of past scans that are remembered."""
+"""Names of past scans that are remembered."""
+_JITTER: Final = 16
+"""Numbers by which an entry may lie behind another and yet be stamped a little later."""
+_NANOSECONDS: Final = 10**9
+_TIME_WINDOW: Final = 10 * _NANOSECONDS
+"""By time, entries further behind the newest are too late."""
 
 
 class State(Enum):
@@ -18,6 +26,8 @@ class State(Enum):
     NEW = "new"
     REPEATED = "repeated"
     LATE = "late"
+    FAR = "far"
+    """So far ahead of all others that it counts as a wrong number until a second one confirms it."""
 
 
 class Place(NamedTuple):
@@ -29,34 +39,76 @@ class Place(NamedTuple):
     """Name of the scan; scans without a name are called '#1', '#2' and so on."""
 
 
-class Numbering:
-    """Follows the numbers of a stream.
+@dataclass(eq=False)
+class _Scan:
+    """What is known of one scan."""
 
-    A new scan starts when the sender names another one. Without names, a new scan starts when the number goes back
-    although time goes on, either to a number that came already or by more than `WINDOW`. It also starts when the number
-    goes back after the sender was away.
-    """
-
-    def __init__(self, window: int = WINDOW) -> None:
-        """Start before the first entry.
-
-        Args:
-            window: a number this far behind the newest one is too late.
-        """
-        self._window = window
-        self._count = 0
-        self._past: dict[str, None] = {}
-        self._returned = False
-        self._start("", named=False)
+    name: str = ""
+    is_named: bool = False
+    seen: dict[int, float] = field(default_factory=dict)
+    """Number, or time in nanoseconds -> time stamp, of the newest entries."""
+    has_begun: bool = False
+    first: int = 0
+    newest: int = 0
+    floor: int | None = None
+    """Below this, entries are forgotten."""
+    distinct: int = 0
+    filled: int = 0
+    """Numbers between the first and the newest that are accounted for elsewhere."""
+    newest_number: int = 0
+    newest_s: float = math.nan
+    """Time stamp of the entry with the newest number."""
+    begun_s: float = math.nan
+    """Earliest time stamp."""
+    far: int | None = None
+    """A number far ahead that nothing has confirmed yet."""
 
     @property
     def missing(self) -> int:
-        """Count of the numbers between the first and the newest of the present scan that did not arrive."""
-        return 0 if self._first is None else self._newest - self._first + 1 - self._distinct
+        return max(0, self.newest - self.first + 1 - self.distinct - self.filled) if self.has_begun else 0
+
+
+class Numbering:
+    """Follows the numbers of a stream.
+
+    A new scan begins where the sender names another one. Without names it begins where the number goes back though time
+    goes on, or where the coupled stream began one and this stream had a pause at that time.
+    """
+
+    def __init__(self, window: int = WINDOW, *, by_time: bool = False) -> None:
+        """Start before the first entry.
+
+        Args:
+            window: numbers this far behind the newest are too late.
+            by_time: entries are told apart by their time stamps; numbers only tell where a scan begins.
+        """
+        self._window, self._by_time = _TIME_WINDOW if by_time else window, by_time
+        self._most_known = window
+        self._past: dict[str, None] = {}
+        self._returned = False
+        self._unseen = 0
+        self._missing_past = 0
+        self._other: Numbering | None = None
+        self._other_began_s = math.nan
+        self._index = 0
+        self._now, self._before = _Scan(), _Scan()
+
+    def couple(self, other: Numbering) -> None:
+        """Begin scans without names together with another stream."""
+        self._other, other._other = other, self
+
+    @property
+    def missing(self) -> int:
+        """Numbers between the first and the newest of every scan that did not come."""
+        return self._missing_past + self._before.missing + self._now.missing
 
     def sender_returned(self) -> None:
-        """Note that the sender was away, so that a lower number now starts a scan."""
+        """Take note that the sender was away: without time stamps, a lower number now begins a scan."""
         self._returned = True
+
+    def lost_unseen(self) -> None:
+        """Take note that an entry had to go before it came here: it leaves a gap that is none."""
+        self._unseen += 1
 
     def place(self, number: int, time_s: float, scan: str = "") -> Place:
         """Take the number of an entry.
@@ -69,55 +121,98 @@ class Numbering:
         Returns:
             State of the entry, and the name of its scan.
         """
+        if scan and scan in self._past:
+            return Place(State.LATE, scan)
+        into = self._now
         if scan:
-            if scan in self._past:
-                return Place(State.LATE, scan)
-            if scan != self._scan:
-                self._begin(scan)
-        elif self._first is None or self._named or self._restarts(number, time_s):
-            self._begin("")
-        elif time_s < self._begun_s and number > self._newest:
-            # The entry is from the scan before. In the present scan, an entry with a higher number has a later time.
-            return Place(State.LATE, self._scan)
+            if scan != into.name:
+                into = self._begin(scan, time_s, is_named=True)
+        elif not into.has_begun or into.is_named:
+            into = self._begin("", time_s)
+        elif self._is_of_scan_before(time_s):
+            into = self._before
+        elif self._restarts(number, time_s) or self._follows_the_other(time_s):
+            into = self._begin("", time_s)
         self._returned = False
-        return Place(self._take(number, time_s), self._scan)
+        return Place(self._take(into, number, time_s), into.name)
+
+    def _is_of_scan_before(self, time_s: float) -> bool:
+        """Return whether a stamp lies nearer to the end of the scan before than to the begin of the present one."""
+        before = self._before
+        if not before.has_begun or before.is_named:
+            return False
+        return time_s < self._now.begun_s and time_s - before.newest_s < self._now.begun_s - time_s
 
     def _restarts(self, number: int, time_s: float) -> bool:
-        if number >= self._newest:
+        now = self._now
+        behind, later_s = now.newest_number - number, time_s - now.newest_s
+        if behind < 0:
             return False
-        if self._returned:
-            return not (number in self._seen and time_s <= self._newest_s)
-        goes_on = time_s > self._newest_s
-        return goes_on and (number in self._seen or number < self._newest - self._window)
+        known_s = None if self._by_time else now.seen.get(number)
+        if math.isnan(later_s):
+            if behind == 0 or self._by_time:
+                return False
+            other_is_ahead = self._other is not None and self._other._index > self._index
+            came = known_s is not None and (behind > _JITTER or other_is_ahead)
+            return self._returned or came or behind > self._window
+        if later_s <= 0 or (behind == 0 and self._by_time):
+            return False
+        came_earlier = known_s is not None and known_s < time_s and behind > 0
+        return came_earlier or behind > _JITTER or later_s > SOON_S
 
-    def _begin(self, scan: str) -> None:
-        if self._first is not None:
-            self._past[self._scan] = None
+    def _follows_the_other(self, time_s: float) -> bool:
+        """Return whether the other stream began a scan in a pause of this one."""
+        paused = time_s - self._now.newest_s > SOON_S
+        return paused and self._now.newest_s < self._other_began_s - SOON_S < time_s
+
+    def _begin(self, scan: str, time_s: float, *, is_named: bool = False) -> _Scan:
+        now = self._now
+        if now.has_begun:
+            self._past[now.name] = None
             if len(self._past) > _MOST_PAST:
                 self._past.pop(next(iter(self._past)))
-        self._count += 1
-        self._start(scan or f"#{self._count}", named=bool(scan))
+        self._missing_past += self._before.missing
+        self._unseen, self._other_began_s = 0, math.nan
+        self._index = max(self._index + 1, 0 if self._other is None else self._other._index)
+        if self._other is not None and now.has_begun and not is_named:
+            self._other._other_began_s = time_s
+        self._before, self._now = now, _Scan(scan or f"#{self._index}", is_named, begun_s=time_s)
+        return self._now
 
-    def _start(self, scan: str, *, named: bool) -> None:
-        self._scan, self._named = scan, named
-        self._seen: set[int] = set()
-        self._first: int | None = None
-        self._newest = self._distinct = 0
-        self._begun_s = self._newest_s = -math.inf
-
-    def _take(self, number: int, time_s: float) -> State:
-        if self._first is None:
-            self._first = self._newest = number
-            self._begun_s = -math.inf if math.isnan(time_s) else time_s
-        elif number in self._seen:
+    def _take(self, scan: _Scan, number: int, time_s: float) -> State:
+        key = round(time_s * _NANOSECONDS) if self._by_time else number
+        if not scan.has_begun:
+            scan.has_begun, scan.first, scan.newest, scan.newest_number, scan.newest_s = True, key, key, number, time_s
+        elif key in scan.seen:
             return State.REPEATED
-        elif number < self._newest - self._window:
+        elif key < scan.newest - self._window or (scan.floor is not None and key < scan.floor):
             return State.LATE
-        self._seen.add(number)
-        self._distinct += 1
-        self._first, self._newest = min(self._first, number), max(self._newest, number)
-        if time_s > self._newest_s:
-            self._newest_s = time_s
-        if len(self._seen) > 2 * self._window:
-            self._seen = {known for known in self._seen if known >= self._newest - self._window}
+        elif key > scan.newest + self._window and not self._confirms(scan, key):
+            return State.FAR
+        scan.seen[key] = time_s
+        scan.distinct += 1
+        scan.first = min(scan.first, key)
+        if key > scan.newest:
+            filled = min(self._unseen, key - scan.newest - 1)
+            scan.filled, self._unseen = scan.filled + filled, self._unseen - filled
+            scan.newest = key
+        if number >= scan.newest_number:
+            scan.newest_number, scan.newest_s = number, time_s
+        if time_s < scan.begun_s:
+            scan.begun_s = time_s
+        if len(scan.seen) > 2 * self._most_known:
+            kept = sorted(scan.seen)[-self._most_known :]
+            scan.seen, scan.floor = {known: scan.seen[known] for known in kept}, kept[0]
         return State.NEW
+
+    def _confirms(self, scan: _Scan, key: int) -> bool:
+        """Return whether a number so far ahead is the second one there; the numbers go on from it then."""
+        before, scan.far = scan.far, key
+        if before is None or before == key or abs(key - before) > self._window:
+            return False
+        # The first one came, and the numbers in between were never given.
+        scan.filled += min(key, before) - scan.newest - 1
+        scan.seen[before] = scan.newest_s
+        scan.distinct += 1
+        scan.newest, scan.far = max(key, before), None
+        return True

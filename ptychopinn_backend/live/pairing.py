@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from bisect import bisect_left, insort
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ptychopinn_backend.live.messages import Frame, Pair, Position
+from ptychopinn_backend.live.numbering import SOON_S
 
 BY_NUMBER: Final = "number"
 BY_TIME: Final = "time"
@@ -37,7 +39,10 @@ class Pairing(ABC):
     """Entries of two streams that wait for each other; entries of different scans never meet."""
 
     def __init__(self) -> None:
-        """Start without entries."""
+        """Start with nothing."""
+        self.apart: tuple[int, float] | None = None
+        """Number of the last frame whose stamp was too far from that of the position of its number, and how many
+        seconds."""
         self.given_up_frames = 0
         """Number of frames that were given up because no position arrived for them."""
         self.given_up_positions = 0
@@ -78,63 +83,92 @@ class Pairing(ABC):
             The pairs that the waiting entries still make; the other entries are given up.
         """
 
+    @abstractmethod
+    def end_all(self) -> list[Pair]:
+        """End all scans, as `end` does.
+
+        Returns:
+            The pairs that can be made of what waits.
+        """
+
     @property
     @abstractmethod
     def waiting(self) -> int:
         """Number of frames that wait."""
 
-    @abstractmethod
-    def scans(self) -> list[str]:
-        """Return the scans with waiting entries."""
-
 
 class PairByNumber(Pairing):
-    """Pairs a frame with the position of the same number; either may arrive first."""
+    """A frame belongs to the position of the same number, whichever comes first.
 
-    def __init__(self, most_frames: int = MOST_FRAMES, most_positions: int = MOST_POSITIONS) -> None:
-        """Start without entries.
+    Streams tell by themselves where a scan without a name begins, and may tell it differently after a loss. So it is by
+    their time stamps that entries of such scans find each other; by the names '#1', '#2' only where a stamp is unknown.
+    """
+
+    def __init__(
+        self, apart_s: float = SOON_S, most_frames: int = MOST_FRAMES, most_positions: int = MOST_POSITIONS
+    ) -> None:
+        """Start with nothing.
 
         Args:
-            most_frames: largest number of frames that wait for their position.
-            most_positions: largest number of positions that wait for their frame.
+            apart_s: frame and position without a scan's name are stamped within so many seconds.
+            most_frames: that wait for their position.
+            most_positions: that wait for their frame.
         """
         super().__init__()
+        self._apart_s = apart_s
         self._most_frames, self._most_positions = most_frames, most_positions
         self._frames: OrderedDict[tuple[str, int], Frame] = OrderedDict()
         self._positions: OrderedDict[tuple[str, int], Position] = OrderedDict()
+        self._frame_scans: Counter[str] = Counter()
+        self._position_scans: Counter[str] = Counter()
 
     def add_frame(self, scan: str, frame: Frame) -> list[Pair]:
         """Take a frame; see `Pairing`."""
-        found = self._positions.pop((scan, frame.number), None)
-        if found is not None:
-            return [Pair(frame, found.x, found.y)]
-        self._frames[scan, frame.number] = frame
-        if len(self._frames) > self._most_frames:
-            self._frames.popitem(last=False)
+        for other in self._candidates(scan, frame.scan, self._position_scans):
+            found = self._positions.get((other, frame.number))
+            if found is not None and self._belong(frame, found, is_same=scan == other):
+                self._take(self._positions, self._position_scans, (other, frame.number))
+                return [Pair(frame, found.x, found.y, scan)]
+        if self._wait(self._frames, self._frame_scans, (scan, frame.number), frame, self._most_frames):
             self.given_up_frames += 1
         return []
 
     def add_position(self, scan: str, position: Position) -> list[Pair]:
         """Take a position; see `Pairing`."""
-        found = self._frames.pop((scan, position.number), None)
-        if found is not None:
-            return [Pair(found, position.x, position.y)]
-        self._positions[scan, position.number] = position
-        if len(self._positions) > self._most_positions:
-            self._positions.popitem(last=False)
+        for other in self._candidates(scan, position.scan, self._frame_scans):
+            found = self._frames.get((other, position.number))
+            if found is not None and self._belong(found, position, is_same=scan == other):
+                self._take(self._frames, self._frame_scans, (other, position.number))
+                return [Pair(found, position.x, position.y, other)]
+        if self._wait(self._positions, self._position_scans, (scan, position.number), position, self._most_positions):
             self.given_up_positions += 1
         return []
 
     def end(self, scan: str) -> list[Pair]:
-        """End a scan and give up its waiting entries; without their number they cannot be paired."""
+        """End a scan; nothing that waits for its number can be paired any more.
+
+        Positions that are stamped and name no scan wait on: their frames may be of the next one.
+        """
         frames = [key for key in self._frames if key[0] == scan]
-        positions = [key for key in self._positions if key[0] == scan]
+        positions = [
+            key
+            for key, position in self._positions.items()
+            if key[0] == scan and (position.scan or math.isnan(position.time_s))
+        ]
         self.given_up_frames += len(frames)
         self.given_up_positions += len(positions)
         for key in frames:
-            del self._frames[key]
+            self._take(self._frames, self._frame_scans, key)
         for key in positions:
-            del self._positions[key]
+            self._take(self._positions, self._position_scans, key)
+        return []
+
+    def end_all(self) -> list[Pair]:
+        """Give up whatever waits."""
+        self.given_up_frames += len(self._frames)
+        self.given_up_positions += len(self._positions)
+        for waiting in (self._frames, self._positions, self._frame_scans, self._position_scans):
+            waiting.clear()
         return []
 
     @property
@@ -142,9 +176,47 @@ class PairByNumber(Pairing):
         """Number of frames that wait."""
         return len(self._frames)
 
-    def scans(self) -> list[str]:
-        """Return the scans with waiting entries."""
-        return list(dict.fromkeys(scan for scan, _ in (*self._frames, *self._positions)))
+    def _candidates(self, scan: str, name: str, waiting: Counter[str]) -> list[str]:
+        """Return scans in which the partner of an entry may wait, its own first."""
+        if name:
+            return [scan]
+        return [scan, *(other for other in waiting if other != scan and other.startswith("#"))]
+
+    def _belong(self, frame: Frame, position: Position, *, is_same: bool) -> bool:
+        if frame.scan or position.scan:
+            return is_same and frame.scan == position.scan
+        apart_s = abs(frame.time_s - position.time_s)
+        if math.isnan(apart_s) or math.isinf(self._apart_s):
+            return is_same
+        if apart_s > self._apart_s:
+            self.apart = frame.number, apart_s
+        return apart_s <= self._apart_s
+
+    @staticmethod
+    def _take(waiting: OrderedDict[tuple[str, int], Any], scans: Counter[str], key: tuple[str, int]) -> None:
+        del waiting[key]
+        scans[key[0]] -= 1
+        if not scans[key[0]]:
+            del scans[key[0]]
+
+    def _wait(
+        self,
+        waiting: OrderedDict[tuple[str, int], Any],
+        scans: Counter[str],
+        key: tuple[str, int],
+        entry: Frame | Position,
+        most: int,
+    ) -> bool:
+        """Let an entry wait; return whether another one had to go for it."""
+        is_replaced = key in waiting
+        if is_replaced:
+            self._take(waiting, scans, key)
+        waiting[key] = entry
+        scans[key[0]] += 1
+        if len(waiting) > most:
+            self._take(waiting, scans, next(iter(waiting)))
+            return True
+        return is_replaced
 
 
 class PairByTime(Pairing):
@@ -170,8 +242,10 @@ class PairByTime(Pairing):
 
     def add_frame(self, scan: str, frame: Frame) -> list[Pair]:
         """Take a frame; see `Pairing`."""
-        line = self._line(scan)
-        insort(line.frames, (frame.time_s + self._rule.offset_s, frame.number, frame), key=lambda entry: entry[:2])
+        line = self._line(frame.scan)
+        insort(
+            line.frames, (frame.time_s + self._rule.offset_s, frame.number, scan, frame), key=lambda entry: entry[:2]
+        )
         if len(line.frames) > self._most_frames:
             del line.frames[0]
             self.given_up_frames += 1
@@ -179,7 +253,7 @@ class PairByTime(Pairing):
 
     def add_position(self, scan: str, position: Position) -> list[Pair]:
         """Take a position; see `Pairing`."""
-        line = self._line(scan)
+        line = self._line(position.scan)
         if position.time_s < line.settled_s:
             # The frames around this time have their positions already.
             self.given_up_positions += 1
@@ -192,16 +266,25 @@ class PairByTime(Pairing):
     def end(self, scan: str) -> list[Pair]:
         """End a scan. Frames between two readings are paired without waiting for late readings."""
         line = self._lines.pop(scan, None)
-        return [] if line is None else self._pairs(line, len(line.frames))
+        if line is not None:
+            return self._pairs(line, len(line.frames))
+        line = self._lines.get("")
+        if line is None:
+            return []
+        # Scans without names lie on one line of time.
+        line.frames.sort(key=lambda entry: (entry[2] != scan, entry[0], entry[1]))
+        pairs = self._pairs(line, sum(entry[2] == scan for entry in line.frames))
+        line.frames.sort(key=lambda entry: entry[:2])
+        return pairs
+
+    def end_all(self) -> list[Pair]:
+        """End every scan."""
+        return [pair for name in list(self._lines) for pair in self.end(name)]
 
     @property
     def waiting(self) -> int:
         """Number of frames that wait."""
         return sum(len(line.frames) for line in self._lines.values())
-
-    def scans(self) -> list[str]:
-        """Return the scans with waiting entries."""
-        return list(self._lines)
 
     def _line(self, scan: str) -> _TimeLine:
         line = self._lines.get(scan)
@@ -220,12 +303,12 @@ class PairByTime(Pairing):
     def _pairs(self, line: _TimeLine, count: int) -> list[Pair]:
         """Take the first `count` frames out and pair them with their positions."""
         pairs = []
-        for time_s, _, frame in line.frames[:count]:
+        for time_s, _, scan, frame in line.frames[:count]:
             found = line.at(time_s, self._rule.longest_gap_s)
             if found is None:
                 self.given_up_frames += 1
             else:
-                pairs.append(Pair(frame, *found))
+                pairs.append(Pair(frame, *found, scan))
         if count:
             line.forget_before(line.frames[count - 1][0])
             del line.frames[:count]
@@ -236,8 +319,8 @@ class PairByTime(Pairing):
 class _TimeLine:
     """Frames and readings of a scan, sorted by time."""
 
-    frames: list[tuple[float, int, Frame]]
-    """Entries (time, number, frame) in ascending order."""
+    frames: list[tuple[float, int, str, Frame]]
+    """(time, number, name of the scan, frame), rising."""
     readings: list[tuple[float, float, float]]
     """Entries (time, x, y) in ascending order."""
     settled_s: float = float("-inf")

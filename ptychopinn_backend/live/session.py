@@ -5,29 +5,30 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from ptychopinn_backend.errors import ConfigError, DataError
+from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.live.channels import (
     SCAN_ATTRIBUTE,
     Network,
     PositionUnits,
-    Subscription,
     channel_name,
     frame_of,
+    is_true,
     open_client,
     positions_of,
 )
 from ptychopinn_backend.live.display import Display, views_of
-from ptychopinn_backend.live.endings import write_final, write_streamed
-from ptychopinn_backend.live.kept_frames import NAME
+from ptychopinn_backend.live.endings import ScanWriter
 from ptychopinn_backend.live.live_object import LiveObject
 from ptychopinn_backend.live.live_stream import EndedScan, LiveStream, StreamOptions
+from ptychopinn_backend.live.messages import Frame, Position, is_time
 from ptychopinn_backend.live.pairing import MOST_POSITIONS
 from ptychopinn_backend.live.publishing import Publisher
+from ptychopinn_backend.live.subscription import Arrival, Subscription
 from ptychopinn_backend.runs.trained_model import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,10 @@ _COUNTERS_EVERY_S: Final = 0.25
 _SHARE_OF_PICTURES: Final = 0.05
 """Largest part of the time for pictures."""
 _REST_S: Final = 0.001
+_AFTER_STOP_S: Final = 0.25
+"""Without progress for so long, what was told to stop ends ..."""
+_LONGEST_AFTER_STOP_S: Final = 5.0
+"""... and after so long in any case."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +52,16 @@ class SessionOptions:
     positions: str
     """Address of the positions."""
     output: Path
-    """Folder of the results of the first scan; those of later scans are in its folders scan_2, scan_3 and so on."""
+    """Folder of the results: of the first scan in it, of the next in its folders scan_2, scan_3 and so on. Scans that
+    are there already stay, and count."""
     stop: str | None = None
     """Address of a channel that ends the session when its value becomes true, or None."""
     prefix: str | None = "ptychopinn:live"
     """Prefix of the channels that publish the object; None publishes none."""
     idle_s: float = 60.0
-    """Time without an update after which the session ends, once an update has arrived, seconds."""
+    """The session ends when no frame found its position for so long, once one did."""
     first_s: float = 3600.0
-    """Time without an update after which the session ends, if no update has arrived yet, seconds."""
+    """The session ends when none does for so long in the beginning."""
     picture_every_s: float = 0.5
     """Shortest time between two pictures, seconds."""
     keep_frames: bool = True
@@ -103,12 +109,10 @@ class Session:
             UnsupportedOptionError: the model needs the neighbours of a frame.
             DataError: there is no probe.
         """
-        self._model, self._measurement, self._options = model, stream.measurement, options
-        self._ended: list[int] = []
-        self.written: list[Path] = []
-        """Files that were written."""
+        self._options = options
+        self._writer = ScanWriter(model, options.output, stream.measurement, options.polish_steps)
         self._unreadable = 0
-        folder_of = self._folder if options.keep_frames else None
+        folder_of = self._writer.folder if options.keep_frames else None
         self.stream = LiveStream(model, stream, on_end=self._take_end, folder_of=folder_of)
         """The stream, which pairs, predicts and counts."""
         self._display = display or Display()
@@ -119,9 +123,17 @@ class Session:
         self._publisher = (
             None if options.prefix is None else Publisher(options.prefix, options.network, self.counters())
         )
-        self._is_told_to_stop = False
+        self._told_to_stop_s: float | None = None
+        self._knows_stop = False
+        # What was stamped before is of the past.
+        self._newest_s: dict[type, float] = {Frame: time.time(), Position: time.time()}
         self._shown = 0
         self._next_picture_s = self._next_count_s = 0.0
+
+    @property
+    def written(self) -> list[Path]:
+        """Files that were written."""
+        return self._writer.written
 
     def counters(self) -> dict[str, float]:
         """Return every count by name; 'unreadable' counts updates without an image or without positions."""
@@ -139,23 +151,42 @@ class Session:
         Raises:
             OutputError: the results cannot be written.
         """
-        last_s, has_begun = time.monotonic(), False
-        reason = ""
-        while not reason:
+        try:
+            reason = self._follow(is_asked_to_stop)
+            self._take()
+        except Exception:
+            # Whatever went wrong with the stream, the light was paid for.
+            self._end_streams()
+            self._writer.finish()
+            raise
+        self._end_streams()
+        self._show(math.inf)
+        self._writer.finish(once_more=True)
+        return reason
+
+    def _follow(self, is_asked_to_stop: Callable[[], bool]) -> str:
+        """Follow the channels until there is a reason to end, and return it."""
+        last_s, progress = time.monotonic(), 0
+        while True:
             came = self._take()
             worked = self.stream.work()
             now_s = time.monotonic()
-            if came:
-                last_s, has_begun = now_s, True
+            done = self.stream.counters.paired + self.stream.counters.used
+            if done != progress:
+                last_s, progress = now_s, done
             self._show(now_s)
-            reason = self._reason_to_end(is_asked_to_stop, now_s - last_s, has_begun, is_busy=came or worked)
+            reason = self._reason_to_end(is_asked_to_stop, now_s, now_s - last_s, has_begun=progress > 0)
+            if reason:
+                return reason
             if not (came or worked):
                 time.sleep(_REST_S)
-        self._take()
-        self.stream.end()
-        self._show(math.inf)
-        self._write_final()
-        return reason
+
+    def _end_streams(self) -> None:
+        try:
+            self.stream.end()
+        except Exception:
+            logger.exception("The last frames are lost; the object has those before.")
+            self.stream.break_off()
 
     def close(self) -> None:
         """Close the channels."""
@@ -174,32 +205,54 @@ class Session:
             self._stop.take(self._take_stop, lambda: None, lambda: None)
         return came > 0
 
-    def _take_frame(self, value: Any, arrived_s: float) -> None:
-        frame = frame_of(value, arrived_s, self._options.scan_attribute)
-        if frame is None:
-            self._unreadable += 1
-        else:
-            self.stream.take_frame(frame)
+    def _take_frame(self, arrival: Arrival) -> None:
+        frame = frame_of(arrival.value, arrival.arrived_s, self._options.scan_attribute)
+        if not self._is_of_the_past([] if frame is None else [frame], arrival, Frame):
+            if frame is None:
+                self._unreadable += 1
+            else:
+                self.stream.take_frame(frame)
 
-    def _take_positions(self, value: Any, _: float) -> None:
-        found = positions_of(value, self._options.units)
-        if not found:
-            self._unreadable += 1
-        for position in found:
-            self.stream.take_position(position)
+    def _take_positions(self, arrival: Arrival) -> None:
+        found = positions_of(arrival.value, self._options.units)
+        if not self._is_of_the_past(found, arrival, Position):
+            self._unreadable += not found
+            for position in found:
+                self.stream.take_position(position)
 
-    def _take_stop(self, value: Any, _: float) -> None:
-        self._is_told_to_stop = self._is_told_to_stop or bool(value.get("value"))
+    def _is_of_the_past(self, entries: Sequence[Frame | Position], arrival: Arrival, kind: type) -> bool:
+        """Return whether an update is the first of a connection and not stamped later than all before."""
+        newest_s = max((entry.time_s for entry in entries if is_time(entry.time_s)), default=math.nan)
+        if arrival.is_first and not newest_s > self._newest_s[kind]:
+            return True
+        if math.isfinite(newest_s):
+            self._newest_s[kind] = newest_s
+        return False
+
+    def _take_stop(self, arrival: Arrival) -> None:
+        flag = is_true(arrival.value)
+        is_known, self._knows_stop = self._knows_stop, True
+        if flag is None:
+            self._unreadable += not arrival.is_first
+        elif flag and not is_known:
+            logger.warning(
+                "The stop channel is true already, which is taken for that of an earlier scan. The session ends when "
+                "it is set anew."
+            )
+        elif flag and self._told_to_stop_s is None:
+            self._told_to_stop_s = time.monotonic()
 
     def _reason_to_end(
-        self, is_asked_to_stop: Callable[[], bool], quiet_s: float, has_begun: bool, *, is_busy: bool
+        self, is_asked_to_stop: Callable[[], bool], now_s: float, quiet_s: float, *, has_begun: bool
     ) -> str:
         if is_asked_to_stop():
             return "asked to"
-        if self._is_told_to_stop and not is_busy:
-            return "the stop channel"
+        if self._told_to_stop_s is not None:
+            told_s = now_s - self._told_to_stop_s
+            if min(quiet_s, told_s) > _AFTER_STOP_S or told_s > _LONGEST_AFTER_STOP_S:
+                return "the stop channel"
         if quiet_s > (self._options.idle_s if has_begun else self._options.first_s):
-            return f"nothing came for {quiet_s:.0f} s"
+            return f"no frame found its position for {quiet_s:.0f} s"
         return ""
 
     def _show(self, now_s: float) -> None:
@@ -220,15 +273,12 @@ class Session:
             self._options.picture_every_s, (after_s - before_s) * (1 / _SHARE_OF_PICTURES - 1)
         )
 
-    def _folder(self, index: int) -> Path:
-        return self._options.output if index == 1 else self._options.output / f"scan_{index}"
-
     def _take_end(self, ended: EndedScan) -> None:
-        """Write a scan as it grew. Work that takes long waits until the streams are over."""
-        self._show_picture(ended.object)
-        written = write_streamed(self._model, ended, self._folder(ended.index), self._measurement)
-        self.written += [path for path in written if path not in self.written]
-        self._ended.append(ended.index)
+        """Hand a scan over to be written; what takes long waits until the streams are over."""
+        try:
+            self._show_picture(ended.object)
+        finally:
+            self._writer.write(ended)
         self._shown = 0
         logger.info("Scan %d (%s): %d frames.", ended.index, ended.name, ended.object.n_frames)
 
@@ -239,13 +289,3 @@ class Session:
             self._display.show(views)
             if self._publisher is not None:
                 self._publisher.show(views)
-
-    def _write_final(self) -> None:
-        for index in self._ended:
-            folder = self._folder(index)
-            if folder / NAME not in self.written:
-                continue
-            try:
-                write_final(self._model, folder / NAME, folder, self._options.polish_steps)
-            except DataError as error:
-                logger.warning("Scan %d stays as it grew with the stream: %s", index, error)

@@ -122,7 +122,12 @@ class OnnxBackend(Backend):
         setup = self.setup
         model = inference_model(setup.model, self._weights, math.log(setup.intensity_scale))
         deterministic = setup.execution.deterministic is True
-        return open_session(model.SerializeToString(), self._providers, deterministic=deterministic)
+        return open_session(
+            model.SerializeToString(),
+            self._providers,
+            deterministic=deterministic,
+            may_fall_back=setup.execution.accelerator == "auto",
+        )
 
     @property
     def _log_scale(self) -> float:

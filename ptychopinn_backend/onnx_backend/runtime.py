@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Final
 
@@ -9,6 +10,8 @@ import onnxruntime
 
 from ptychopinn_backend.config.execution import ExecutionConfig
 from ptychopinn_backend.errors import ConfigError, InsufficientMemoryError, PtychoPINNError, UnsupportedOptionError
+
+logger = logging.getLogger(__name__)
 
 _CPU: Final = "CPUExecutionProvider"
 _PROVIDERS: Final = {
@@ -21,6 +24,12 @@ _PROVIDERS: Final = {
 _OUT_OF_MEMORY: Final = ("Failed to allocate memory", "bad_alloc", "out of memory", "bad allocation")
 _OPENMP_THREADS: Final = "OMP_NUM_THREADS"
 _ERRORS_ONLY: Final = 3
+_REMEDY: Final = (
+    "Set accelerator to 'cpu', or check the driver and the libraries that it needs "
+    "(https://onnxruntime.ai/docs/execution-providers)."
+)
+_told: set[str] = set()
+"""Providers of which it was said that the CPU computes in their place."""
 _threads: list[int] = []
 """Threads of sessions made from now on; empty leaves the choice to the user's environment, then to ONNX Runtime."""
 
@@ -72,13 +81,16 @@ def _refuse_unsupported(execution: ExecutionConfig) -> None:
             )
 
 
-def open_session(model: bytes, providers: list[str], *, deterministic: bool = True) -> onnxruntime.InferenceSession:
+def open_session(
+    model: bytes, providers: list[str], *, deterministic: bool = True, may_fall_back: bool = False
+) -> onnxruntime.InferenceSession:
     """Return a model ready to compute.
 
     Args:
         model: serialised; its weights lie in it.
         providers: see `providers_for`.
         deterministic: the same bits in every run, also on a GPU.
+        may_fall_back: where the first provider does not start, the CPU computes, and a warning says so.
 
     Returns:
         The session.
@@ -96,11 +108,16 @@ def open_session(model: bytes, providers: list[str], *, deterministic: bool = Tr
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(model, options, providers=providers)
     if session.get_providers()[0] != providers[0]:
-        raise ConfigError(
-            f"The {providers[0]} of ONNX Runtime does not start on this computer. Set accelerator to 'cpu', or check "
-            "the driver and the libraries that it needs (https://onnxruntime.ai/docs/execution-providers)."
-        )
+        if not may_fall_back:
+            raise ConfigError(f"{_does_not_start(providers[0])} {_REMEDY}")
+        if providers[0] not in _told:
+            _told.add(providers[0])
+            logger.warning("%s The CPU computes. %s", _does_not_start(providers[0]), _REMEDY)
     return session
+
+
+def _does_not_start(provider: str) -> str:
+    return f"The {provider} of ONNX Runtime does not start on this computer."
 
 
 def _chosen_threads() -> int | None:

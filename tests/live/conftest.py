@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,15 @@ def archive(scan_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def model(archive: Path) -> TrainedModel:
     return TrainedModel.load(archive, "pytorch", to_predict=True)
+
+
+@pytest.fixture
+def port() -> int:
+    """A port of searches of its own, so that tests that run at the same time do not hear one another."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    return found
 
 
 def counts_of(scan: RawData) -> np.ndarray:

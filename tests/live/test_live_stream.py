@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from ptychopinn_backend import PtychoModel
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.errors import DataError, UnsupportedOptionError
+from ptychopinn_backend.errors import ConfigError, DataError, UnsupportedOptionError
 from ptychopinn_backend.live.live_object import BATCH
 from ptychopinn_backend.live.live_stream import LiveStream, StreamOptions
 from ptychopinn_backend.live.messages import Frame, Position
-from ptychopinn_backend.live.pairing import BY_TIME
+from ptychopinn_backend.live.pairing import BY_TIME, TimeRule
 from ptychopinn_backend.runs.reconstruct import reconstruct
 from ptychopinn_backend.runs.trained_model import TrainedModel
 
@@ -154,6 +154,7 @@ def test_frames_that_cannot_be_used_are_counted_and_skipped(model: TrainedModel,
     ended, stream = run(model, interleaved(frames, positions), with_probe(scan))
     assert stream.counters.refused == 6
     assert stream.counters.unpaired == 1
+    assert stream.counters.missing == 0
     assert balance(stream) == 0
     assert set(range(len(frames))) - set(ended[0].object.log.numbers.astype(int)) == {3, 5, 6, 7, 8, 10, 11}
 
@@ -179,6 +180,86 @@ def test_what_had_to_go_unseen_is_counted_once(model: TrainedModel, scan: RawDat
     counters = stream.counters
     assert (counters.frames, counters.positions, counters.dropped, counters.missing) == (64, 64, 1, 0)
     assert (counters.used, counters.positions_left) == (63, 1)
+    assert balance(stream) == 0
+
+
+def test_what_is_missing_is_counted_scan_by_scan(model: TrainedModel, scan: RawData) -> None:
+    """Gaps of one scan are not hidden by what had to go unseen in another, and are told after it."""
+    frames, again = frames_of(scan), frames_of(scan, begin_s=200.0)
+
+    def overrun(stream: LiveStream) -> None:
+        if stream.counters.frames == 20:
+            stream.drop_frame()
+
+    entries: list[Entry] = [*frames[:20], *frames[21:40], *frames[44:], *again[:30], *again[35:]]
+    _, stream = run(model, entries, with_probe(scan), during=overrun)
+    assert stream.counters.missing == 4 + 5
+    assert balance(stream) == 0
+
+
+def test_times_that_are_none_stop_nothing(model: TrainedModel, scan: RawData) -> None:
+    frames, positions = frames_of(scan), positions_of(scan)
+    for k, time_s in enumerate((1e300, np.inf, -np.inf, np.nan, -1e300), start=20):
+        frames[k], positions[k] = replace(frames[k], time_s=time_s), replace(positions[k], time_s=time_s)
+    for pairing, used in (("number", 64), (BY_TIME, 59)):
+        rule = TimeRule(settle_s=0.0)
+        options = replace(with_probe(scan), pairing=pairing, time_rule=rule)
+        _, stream = run(model, interleaved(positions, frames), options)
+        assert stream.counters.used == used
+        assert stream.counters.refused == (0 if pairing == "number" else 5)
+        assert balance(stream) == 0
+
+
+def test_hot_values_of_later_frames_are_mended(model: TrainedModel, scan: RawData) -> None:
+    """The first frames tell what is usual; the object is that of frames without the hot values."""
+    frames, positions = frames_of(scan), positions_of(scan)
+    hot = [Frame(frame.number, frame.counts.copy(), frame.time_s) for frame in frames]
+    hot[40].counts[3, 4] = 60_000
+    hot[50].counts[28, 2] = 2**16 - 1
+    options = replace(with_probe(scan), start_frames=16, photons=scan.mean_photons)
+    found, stream = run(model, interleaved(hot, positions), options)
+    clean, _ = run(model, interleaved(frames, positions), options)
+    assert stream.counters.mended == 2
+    assert stream.counters.used == 64
+    result, expected = (ended[0].object.result() for ended in (found, clean))
+    assert result is not None
+    assert expected is not None
+    np.testing.assert_allclose(result.object, expected.object, atol=1e-2 * np.abs(expected.object).max())
+
+
+def test_why_nothing_pairs_is_told_once(model: TrainedModel, scan: RawData, caplog: pytest.LogCaptureFixture) -> None:
+    run(model, interleaved(frames_of(scan, "a"), positions_of(scan)), with_probe(scan))
+    assert caplog.text.count("frames name their scan 'a' and positions name none. Give both the name") == 1
+    caplog.clear()
+    entries = interleaved(frames_of(scan), positions_of(scan, begin_s=1000.0))
+    _, stream = run(model, entries, with_probe(scan))
+    assert stream.counters.unpaired == 64
+    assert caplog.text.count("stamped 900 s apart, more than the 1 s allowed") == 1
+    _, stream = run(model, entries, replace(with_probe(scan), apart_s=np.inf))
+    assert stream.counters.used == 64
+
+
+def test_an_apart_that_is_no_time_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"apart_s = 0\.0 must be a number of seconds above 0"):
+        StreamOptions(apart_s=0.0)
+
+
+def test_by_time_a_second_scan_without_a_name_begins_a_second_object(model: TrainedModel, scan: RawData) -> None:
+    entries: list[Entry] = []
+    for begin_s in (100.0, 200.0):
+        readings = [replace(position, number=-1) for position in positions_of(scan, begin_s=begin_s)]
+        entries += interleaved(frames_of(scan, begin_s=begin_s), readings)
+    ended, stream = run(model, entries, replace(with_probe(scan), pairing=BY_TIME))
+    assert [item.object.n_frames for item in ended] == [64, 64]
+    assert balance(stream) == 0
+
+
+def test_frames_without_positions_get_none_of_the_next_scan(model: TrainedModel, scan: RawData) -> None:
+    second = interleaved(positions_of(scan, begin_s=200.0), frames_of(scan, begin_s=200.0))
+    ended, stream = run(model, [*frames_of(scan), *second], with_probe(scan))
+    assert [item.object.n_frames for item in ended] == [64]
+    assert ended[0].name == "#2"
+    assert stream.counters.unpaired == 64
     assert balance(stream) == 0
 
 

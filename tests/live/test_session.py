@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -24,15 +28,6 @@ pytest.importorskip("p4p")
 
 FRAMEWORKS = ("torch", "lightning", "pytorch_lightning", "functorch", "tensorflow", "keras")
 FOLLOW = ("--frames", "pva://t:frames", "--positions", "pva://t:positions", "--stop", "pva://t:done")
-
-
-@pytest.fixture
-def port() -> int:
-    """A port of searches of its own, so that tests that run at the same time do not hear one another."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-    return found
 
 
 @contextmanager
@@ -117,6 +112,65 @@ def test_ctrl_c_ends_in_order(archive: Path, tmp_path: Path, port: int) -> None:
     assert "nothing, no frame was used" in out
 
 
+def test_two_scans_end_in_two_folders(archive: Path, scan_file: Path, tmp_path: Path, port: int) -> None:
+    network = ("--search-port", str(port))
+    words = ["live", archive, *FOLLOW, "-o", tmp_path / "live", "--backend", "pytorch", "--accelerator", "cpu"]
+    with (
+        running("replay", scan_file, "--rate", "200", "--scans", "2", "--prefix", "t", *network),
+        running(*words, "--probe-from", scan_file, "--no-publish", *network) as receiver,
+    ):
+        counts = told(receiver)
+    assert (counts["used"], counts["scans"]) == (128, 2)
+    names = {"frames.npz", "reconstruction.npz", "reconstruction.h5", "reconstruction.png"}
+    first, second = tmp_path / "live", tmp_path / "live" / "scan_2"
+    assert {path.name for path in first.iterdir()} == names | {"scan_2"}
+    assert {path.name for path in second.iterdir()} == names
+    found, expected = (Reconstruction.load_npz(folder / "reconstruction.npz") for folder in (first, second))
+    np.testing.assert_array_equal(found.object, expected.object)
+
+
+def test_the_page_shows_the_object_grow_and_ctrl_c_keeps_it(
+    archive: Path, scan_file: Path, tmp_path: Path, port: int
+) -> None:
+    pytest.importorskip("uvicorn")
+    network = ("--search-port", str(port))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        page = free.getsockname()[1]
+    words = ["live", archive, *FOLLOW, "-o", tmp_path / "live", "--backend", "pytorch", "--accelerator", "cpu"]
+    endless = ("--rate", "100", "--frames", "100000", "--prefix", "t", *network)
+    with (
+        running("replay", scan_file, *endless) as sender,
+        running(*words, "--probe-from", scan_file, "--no-publish", "--page", str(page), *network) as receiver,
+    ):
+        seen: list[dict] = []
+        while len(seen) < 3:
+            assert receiver.poll() is None
+            state = state_of(page)
+            if state.get("shape") and (not seen or state["version"] > seen[-1]["version"]):
+                seen.append(state)
+            time.sleep(0.05)
+        receiver.send_signal(signal.SIGINT)
+        counts = told(receiver)
+        sender.send_signal(signal.SIGINT)
+        sender.communicate(timeout=60)
+    assert [state["used"] for state in seen] == sorted({state["used"] for state in seen})
+    assert seen[-1]["shape"] >= seen[0]["shape"]
+    assert counts["used"] == counts["frames"] - counts.get("unpaired", 0) - counts.get("dropped", 0)
+    kept = RawData.from_file(tmp_path / "live" / "frames.npz")
+    found = Reconstruction.load_npz(tmp_path / "live" / "reconstruction.npz")
+    assert kept.n_patterns == found.info["n_patterns"] == counts["used"]
+
+
+def state_of(page: int) -> dict:
+    try:
+        with urlopen(f"http://127.0.0.1:{page}/state.json", timeout=5) as answer:
+            found: dict = json.load(answer)
+            return found
+    except URLError:
+        return {}
+
+
 @pytest.mark.slow
 def test_a_kilohertz_without_a_framework_is_what_pytorch_makes_of_it(
     archive: Path, scan_file: Path, tmp_path: Path, port: int
@@ -126,7 +180,7 @@ def test_a_kilohertz_without_a_framework_is_what_pytorch_makes_of_it(
     (tmp_path / "packages").mkdir()
     paths = environment_without(tmp_path / "packages", *FRAMEWORKS)
     words = ["live", str(archive), *FOLLOW, "-o", str(tmp_path / "live"), "--queue", "100000", "--no-publish"]
-    words += ["--backend", "onnx", "--probe-from", str(scan_file), "--search-port", str(port)]
+    words += ["--probe-from", str(scan_file), "--search-port", str(port)]
     program = f"""
 from ptychopinn_backend.cli import main
 code = main({words!r})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ptychopinn_backend.cli import main
 from ptychopinn_backend.errors import ConfigError
 from ptychopinn_backend.live.folder_watch import FolderWatch, Ledger
 from ptychopinn_backend.stitching.reconstruction_file import Reconstruction
+from tests.data.readers.writers import make_scan, write_ptychodus_pair
 
 FIXED = ("--backend", "pytorch", "--accelerator", "cpu", "--polish", "0", "--calibrate", "never")
 
@@ -65,6 +67,50 @@ def test_what_is_tried_later_settles_again(tmp_path: Path) -> None:
     assert list(watch.finished()) == []
 
 
+def test_the_halves_of_a_scan_are_one_also_when_one_comes_later(tmp_path: Path) -> None:
+    folder, clock = tmp_path / "in", Clock()
+    folder.mkdir()
+    write_ptychodus_pair(make_scan(), folder)
+    product = (folder / "product.h5").rename(tmp_path / "product.h5")
+    ledger = Ledger(tmp_path / "out")
+    watch = FolderWatch(folder, ledger, 1.0, clock)
+
+    def names_after(seconds: float) -> list[str]:
+        clock.now_s += seconds
+        return [name for name, _ in watch.finished()]
+
+    assert names_after(0.0) == names_after(1.0) == []
+    assert watch.lone_halves == ["diffraction.h5"]
+    product.rename(folder / "product.h5")
+    assert names_after(0.0) == []
+    assert names_after(1.0) == ["diffraction.h5"]
+    assert watch.lone_halves == []
+    ((name, seen),) = watch.finished()
+    ledger.note(name, seen, "")
+    watch = FolderWatch(folder, Ledger(tmp_path / "out"), 1.0, clock)
+    assert names_after(0.0) == names_after(1.0) == []
+    os.utime(folder / "product.h5", ns=(10**18, 10**18))
+    assert names_after(0.0) == []
+    assert names_after(1.0) == ["diffraction.h5"]
+
+
+def test_a_full_disk_or_a_lone_half_is_told_by_the_exit_code(
+    archive: Path, scan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    shutil.copy(scan_file, folder / "scan.npz")
+    (out / "scan.npz" / "reconstruction.npz" / "in the way").mkdir(parents=True)
+    words = ["watch", str(folder), str(archive), "-o", str(out), "--once", "--settle", "0.1", *FIXED]
+    assert main(words) == 1
+    assert "It is tried again." in capsys.readouterr().err
+    (folder / "scan.npz").unlink()
+    write_ptychodus_pair(make_scan(), folder)
+    (folder / "product.h5").unlink()
+    assert main(words) == 2
+    assert "diffraction.h5 holds one half of a scan and waits for the other" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["{", "[1, 2]", '{"a": 3}'])
 def test_a_ledger_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "watched.json").write_text(text)
@@ -80,7 +126,7 @@ def test_watch_does_what_infer_does(
     shutil.copy(scan_file, folder / "scan.npz")
     (folder / "broken.npz").write_bytes(scan_file.read_bytes()[:1000])
     words = ["watch", str(folder), str(archive), "-o", str(out), "--once", "--settle", "0.1", *FIXED]
-    assert main(words) == 0
+    assert main(words) == 2
     assert "broken.npz" in capsys.readouterr().err
     assert main(["infer", str(archive), str(scan_file), "-o", str(tmp_path / "offline"), *FIXED, "--quiet"]) == 0
     found, expected = (

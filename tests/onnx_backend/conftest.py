@@ -20,13 +20,13 @@ MakeArchive = Callable[..., Path]
 def make_archive(tmp_path_factory: pytest.TempPathFactory) -> MakeArchive:
     """Write the archive of a model with the given options into a new folder; it holds the probes it was shown."""
 
-    def make(**options: Any) -> Path:
+    def make(trained_by: str = "pytorch", **options: Any) -> Path:
         source = source_for(options, n_groups=4)
-        backend = backend_for("pytorch", source, **options)
+        backend = backend_for(trained_by, source, **options)
         perturb(backend, 0.02)
         setup = backend.setup
         content = ArchiveContent(
-            backend="pytorch",
+            backend=trained_by,
             model=setup.model,
             training=setup.training,
             intensity_scale=setup.intensity_scale,

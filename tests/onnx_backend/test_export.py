@@ -17,6 +17,10 @@ from ptychopinn_backend.cli import main
 from ptychopinn_backend.errors import DamagedArchiveError, ForeignArchiveError
 from ptychopinn_backend.onnx_backend.physics import ProbeInputs
 from ptychopinn_backend.runs.trained_model import TrainedModel
+from tests.archive.foreign import torch_models
+from tests.archive.foreign.keras_models import KerasVariant, example_patterns, write
+from tests.archive.foreign.predictions import network_patches
+from tests.archive.foreign.torch_models import TorchVariant
 from tests.contract.array_source import ArraySource
 from tests.contract.builders import source_for
 from tests.contract.generators import SMALL
@@ -30,6 +34,9 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "trainable probe": {"probe_trainable": True, "batch_norm": True},
     "back-projection, trained on groups": {"architecture": "backprojection_unet", "gridsize": 2},
     "fno": {"architecture": "fno"},
+    "ffno": {"architecture": "ffno"},
+    "fno_vanilla": {"architecture": "fno_vanilla"},
+    "hybrid": {"architecture": "hybrid"},
     "hybrid_resnet": {"architecture": "hybrid_resnet", "gridsize": 2},
 }
 
@@ -96,6 +103,24 @@ def test_it_reads_back_as_the_model_it_was(export: Export) -> None:
     same = ("backend", "intensity_scale", "history", "params", "versions", "created", "package_version", "seed")
     assert [getattr(found, field) for field in same] == [getattr(content, field) for field in same]
     assert read_metadata(file)["model"] == asdict(found.model)
+
+
+def test_a_model_that_tensorflow_trained(make_archive: MakeArchive) -> None:
+    archive = make_archive("tensorflow", gridsize=2)
+    model = TrainedModel.load(archive, "tensorflow", to_predict=True)
+    source = source_for({"gridsize": 2}, n_groups=5)
+    expected = np.concatenate(list(model.backend.predict(source, 5)))
+    found = _run(onnxruntime.InferenceSession(_exported(archive)), source, 40.0, slice(0, 5))
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE * np.abs(expected).max())
+
+
+def test_a_model_of_another_program_that_is_read_here(tmp_path: Path) -> None:
+    variant = TorchVariant(gridsize=2)
+    module = torch_models.build(variant)
+    archive = write(tmp_path / "wts.h5.zip", torch_models.members(module, variant))
+    patterns = 5 * example_patterns(KerasVariant(N=variant.N, gridsize=2), 2)
+    found = network_patches(_exported(archive), patterns, "onnx")
+    np.testing.assert_allclose(found, torch_models.patches(module, patterns), atol=TOLERANCE, rtol=0)
 
 
 def test_it_opens_in_every_backend_and_in_its_own_where_none_is_named(

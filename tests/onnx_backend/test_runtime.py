@@ -39,6 +39,21 @@ def test_providers_stand_in_the_order_they_are_tried(
     assert runtime.providers_for(ExecutionConfig(accelerator=accelerator)) == expected
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_that_does_not_start_leaves_the_work_to_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with onnxruntime-gpu on a computer without a GPU."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(runtime, "_told", set())
+    source = source_for({})
+    patches = next(backend_for("onnx", source, accelerator="auto").predict(source, 2))
+    assert np.isfinite(patches).all()
+    assert f"The {CUDA} of ONNX Runtime does not start on this computer. The CPU computes." in caplog.text
+    with pytest.raises(ConfigError, match=f"{CUDA} .*does not start on this computer. Set accelerator to 'cpu'"):
+        next(backend_for("onnx", source, accelerator="cuda").predict(source, 2))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -148,7 +148,7 @@ def named_by_patterns(files: Sequence[Path], reading: Reading = ASK_THE_FILE) ->
         DataError: a half lies in another folder than the other, or several fit.
     """
     stated = None if reading.positions is None else reading.positions.resolve()
-    found = [_looked_at(path, reading.reader) for path in files if path.resolve() != stated]
+    found = [looked_at(path, reading.reader) for path in files if path.resolve() != stated]
     named: list[Path] = []
     for item in found:
         if item.has_only_positions:
@@ -161,7 +161,7 @@ def named_by_patterns(files: Sequence[Path], reading: Reading = ASK_THE_FILE) ->
     return named
 
 
-def _looked_at(path: Path, reader: str | None = None) -> Found:
+def looked_at(path: Path, reader: str | None = None) -> Found:
     """Return what a file holds, of a named format first; nothing is known of one that cannot be read."""
     # The readers of another package look at a file themselves.
     form = named_format(reader) if reader is not None and ":" not in reader else None
@@ -173,4 +173,4 @@ def _looked_at(path: Path, reader: str | None = None) -> Found:
 
 def beside(path: Path) -> list[Found]:
     """Return what the files in the folder of a file were seen to be."""
-    return [_looked_at(item) for item in scan_files(path.parent)]
+    return [looked_at(item) for item in scan_files(path.parent)]
