@@ -6,7 +6,7 @@ import pytest
 from ptychopinn_backend.data.grouped_dictionary import grouped_dictionary
 from ptychopinn_backend.data.grouping import Groups, group_coordinates
 from ptychopinn_backend.data.raw_data import RawData
-from ptychopinn_backend.errors import DataError
+from ptychopinn_backend.errors import DataError, ScanWarning
 from ptychopinn_backend.physics.object_patches import extract_patches
 
 KEYS = {
@@ -22,14 +22,16 @@ def recorded(golden):
 
 @pytest.fixture
 def raw(recorded):
-    return RawData.from_coords_without_pc(
-        recorded["in_xcoords"],
-        recorded["in_ycoords"],
-        recorded["in_diff3d"],
-        recorded["in_probeGuess"],
-        recorded["in_scan_index"],
-        recorded["in_objectGuess"],
-    )
+    # The numbers were drawn at random, the probe among them.
+    with pytest.warns(ScanWarning, match="The probe holds"):
+        return RawData.from_coords_without_pc(
+            recorded["in_xcoords"],
+            recorded["in_ycoords"],
+            recorded["in_diff3d"],
+            recorded["in_probeGuess"],
+            recorded["in_scan_index"],
+            recorded["in_objectGuess"],
+        )
 
 
 def groups_of(raw: RawData, indices: np.ndarray) -> Groups:
