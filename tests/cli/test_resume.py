@@ -192,15 +192,6 @@ def test_resuming_without_a_folder_is_refused(train_it: str, scan: Path) -> None
         resumed(scan, resume=True)
 
 
-def test_an_archive_that_a_checkpoint_wins_over_is_named(scan: Path, tmp_path: Path) -> None:
-    assert train(scan, tmp_path, 1) == 0
-    archive = tmp_path / "wts.h5.zip"
-    assert trained_until(scan, "pytorch", last=3, checkpoint_folder=tmp_path / "other") == [1, 2, 3]
-    words = rf"The weights of '{archive}' \(init\) are not used: training goes on from the checkpoint in"
-    with pytest.warns(UserWarning, match=words):
-        trained_until(scan, "pytorch", checkpoint_folder=tmp_path / "other", resume=True, init=archive)
-
-
 def test_the_flags_of_the_original_resume_too(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--train_data_file", str(scan), "--output_dir", str(tmp_path), "--backend", "pytorch", "--quiet"]
     small = ["--n_filters_scale", "1", "--torch-accelerator", "cpu"]
