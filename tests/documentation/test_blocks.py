@@ -22,6 +22,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+# The prepared folder holds a model, which pages train again.
+@pytest.mark.filterwarnings("ignore:.*of an earlier training will be replaced")
 @pytest.mark.parametrize("page", [name for name, blocks in PAGES.items() if blocks])
 def test_page(page: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = shutil.copytree(prepared, tmp_path / "work")
