@@ -11,6 +11,7 @@ from pathlib import Path
 from ptychodus.api.settings import SettingsRegistry
 
 from ptychodus_plugin.configuration import require_model, train_payload
+from ptychodus_plugin.devices import visible_environment
 from ptychodus_plugin.product_checks import check_patterns
 from ptychodus_plugin.settings import LibrarySettings
 from ptychopinn_backend.archive import read_metadata
@@ -52,6 +53,11 @@ CASES = (
         expected="seems to be a text file",
     ),
     Case("Train in a folder without data", call=_train({}, "model"), expected="holds no training data"),
+    Case(
+        "Visible devices are chosen where all are hidden",
+        call=partial(visible_environment, "0", {"CUDA_VISIBLE_DEVICES": ""}),
+        expected="hides every device",
+    ),
     Case("The patterns are not square", call=partial(check_patterns, (9, 64, 60), 64, 1), expected="needs square ones"),
     Case("The patterns have an unusual size", call=partial(check_patterns, (9, 60, 60), 64, 1), expected="takes 32"),
     Case("The model is for another size", call=partial(check_patterns, (9, 64, 64), 32, 1), expected="loaded model"),
