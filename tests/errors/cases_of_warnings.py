@@ -109,4 +109,10 @@ CASES = (
         _metadata=None,
         diffraction=lambda old: old * 0.77,
     ),
+    _warned(
+        "Normalised patterns whose photons nothing tells",
+        CONVERT,
+        "nothing tells their photons",
+        _metadata='{"measurement_domain": "normalized_amplitude"}',
+    ),
 )
