@@ -92,12 +92,20 @@ def stated_measurement(measurement: str | None, metadata: Mapping[str, Any]) -> 
         DataError: the argument or the metadata name something else.
     """
     said = _said(measurement, metadata)
-    if said != AMPLITUDES or stated_photons(metadata) is None:
+    if said != AMPLITUDES:
         return said
     of_file = metadata.get("measurement")
     domain = _anywhere(metadata, "measurement_domain") if of_file is None else of_file
-    if NORMALISED_DOMAIN in (measurement, domain):
-        return NORMALISED
+    is_normalised, are_photons_known = NORMALISED_DOMAIN in (measurement, domain), stated_photons(metadata) is not None
+    if is_normalised and not are_photons_known:
+        warnings.warn(
+            "The patterns are said to be normalised, and nothing tells their photons; they are taken as amplitudes. "
+            "Say nphotons, the mean photons of a pattern, in _metadata or with --nphotons.",
+            UserWarning,
+            stacklevel=3,
+        )
+    if is_normalised or not are_photons_known:
+        return NORMALISED if are_photons_known else said
     # A file that names its unit, as those of this package do, may tell an nphotons that is not that of its patterns.
     is_open = of_file is None or metadata.get(STATED_PHOTONS) is not None
     return None if is_open else said

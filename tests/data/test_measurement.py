@@ -42,7 +42,6 @@ def test_argument_beats_metadata_beats_values():
         warnings.simplefilter("error")
         assert decide_measurement(COUNTS, "amplitudes", {"measurement": "counts"}, None) == "amplitudes"
         assert decide_measurement(COUNTS, None, {"measurement": "amplitudes"}, None) == "amplitudes"
-        assert decide_measurement(COUNTS, None, {"measurement_domain": "normalized_amplitude"}, None) == "amplitudes"
         assert decide_measurement(COUNTS * 0.37, None, {"measurement_domain": "count_intensity"}, None) == "counts"
 
 

@@ -229,4 +229,10 @@ CASES = (
         _planted(xcoords=_array("xcoords", 60.0), ycoords=_array("ycoords", 60.0)),
         exit_code=0,
     ),
+    _warned(
+        "Normalised patterns whose photons nothing tells",
+        CONVERT,
+        "nothing tells their photons",
+        _metadata='{"measurement_domain": "normalized_amplitude"}',
+    ),
 )

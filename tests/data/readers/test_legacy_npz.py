@@ -279,9 +279,8 @@ def test_photons_of_the_file_hold_for_amplitudes_that_the_user_calls_so(
     [
         {"measurement": "amplitudes", "nphotons": 1e9},
         {"train": {"nphotons": 1e9}, "test": {"nphotons": 1e6}},
-        {"measurement_domain": "normalized_amplitude"},
     ],
-    ids=["a file that knows its unit", "two numbers", "no number"],
+    ids=["a file that knows its unit", "two numbers"],
 )
 def test_amplitudes_keep_their_unit_where_no_photons_are_told(
     members: Members, described: dict[str, Any], read: Read
@@ -302,6 +301,21 @@ def test_photons_do_not_scale_what_is_counts_already(members: Members, as_roots:
     np.testing.assert_allclose(raw.diff3d**2, counts, rtol=1e-4)
     stated, _ = read({**members, "diffraction": patterns}, "--nphotons", "1e9", nphotons=1e9)
     np.testing.assert_allclose(stated.diff3d**2, counts, rtol=1e-4)
+
+
+@pytest.mark.parametrize("by_user", [False, True])
+def test_normalised_amplitudes_without_photons_are_warned_of(members: Members, by_user: bool, tmp_path: Path) -> None:
+    patterns = (np.sqrt(members["diffraction"]) / 37.3).astype(np.float32)
+    path, domain = tmp_path / "scan.npz", "normalized_amplitude"
+    described = {} if by_user else {"_metadata": json.dumps({"measurement_domain": domain})}
+    np.savez(path, **{**members, "diffraction": patterns, **described})
+    reading = Reading(measurement=domain) if by_user else Reading()
+    words = "said to be normalised, and nothing tells their photons; .* Say nphotons, the mean photons of a pattern"
+    with pytest.warns(UserWarning, match=words):
+        raw = RawData.from_file(path, reading=reading)
+    np.testing.assert_array_equal(raw.diff3d, patterns)
+    with pytest.warns(UserWarning, match=words):
+        create_dataset(path, tmp_path / "set", ModelConfig(N=N), DatasetOptions(reading=reading))
 
 
 PIXEL_M = 8e-9
