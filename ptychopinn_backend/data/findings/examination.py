@@ -24,10 +24,10 @@ from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.findings.levels import (
     BRIGHTER,
     Levels,
+    UsualBrightness,
     brighter_than_neighbours,
     brightness_levels,
     neighbours,
-    of_usual_brightness,
 )
 from ptychopinn_backend.data.findings.lines import hot_lines
 from ptychopinn_backend.data.findings.outliers import (
@@ -99,14 +99,17 @@ class Examiner:
         sample = _Sample(self.survey.sample_points[chosen], raw, _counts(raw, good, self.power))
         if not sample.counts.any():
             return Examined(values, (), sample.counts)
-        alike = of_usual_brightness(sample.counts, _photon(sample.counts))
+        brightness = UsualBrightness.of(sample.counts, _photon(sample.counts))
+        alike = brightness.alike(sample.counts)
         usual = Proportion.of(sample.counts[alike], self.probe, good, _photon(sample.counts[alike]))
         hot, marked, usual = self._hot_in_sample(sample, alike, good, usual)
         lines = hot_lines(np.where(hot, 0, sample.counts).sum(axis=0), good & ~marked, usual.unit)
         marked = marked | lines
         good = good & ~marked
         usual_total = float(np.median(totals_of(np.where(hot | marked, 0, sample.counts))))
-        looked = self._looked_at(values.left_out, good, usual, usual_total, everywhere=bool(marked.any()))
+        asked = np.isin(np.arange(len(self.survey.highest)), values.left_out, invert=True)
+        asked &= self._are_out_of_the_ordinary(usual) | marked.any()
+        looked = self._looked_at(asked, good, usual, usual_total, brightness)
         cleaned = sample._replace(counts=np.where(hot | marked, 0, sample.counts))
         odd = self._odd_patterns(values.left_out, good, cleaned, looked, usual)
         left_out = np.union1d(values.left_out, odd.points)
@@ -150,20 +153,27 @@ class Examiner:
         everywhere[alike] = hot
         return everywhere, marked, usual
 
-    def _looked_at(
-        self, left_out: IntArray, good: BoolArray, usual: Proportion, usual_total: float, *, everywhere: bool
-    ) -> _LookedAt:
-        """Look at patterns one by one whose peaks are out of the ordinary; at all, where the survey saw bad pixels."""
+    def _are_out_of_the_ordinary(self, usual: Proportion) -> BoolArray:
+        """Return which patterns have a peak that may be wrong (pattern,)."""
         peaks = self._peaks()
-        asked = (peaks > _BRIGHT * usual.peak) | ((peaks < usual.peak / _FAINT) & (peaks > 0))
-        asked |= everywhere
-        asked[left_out] = False
+        return np.asarray((peaks > _BRIGHT * usual.peak) | ((peaks < usual.peak / _FAINT) & (peaks > 0)))
+
+    def _looked_at(
+        self,
+        asked: BoolArray,
+        good: BoolArray,
+        usual: Proportion,
+        usual_total: float,
+        brightness: UsualBrightness,
+    ) -> _LookedAt:
+        """Look at patterns one by one."""
+        peaks = self._peaks()
         highest, totals = self.survey.highest.copy(), np.full(len(peaks), np.nan)
         for rows, patterns in self._patterns(asked):
             counts = _counts(patterns, good, self.power)
             # A peak a few times as high in a pattern that as a whole is no brighter tells nothing.
             is_odd = (totals_of(counts) > _BRIGHT * usual_total) | (peaks[rows] > OUT_OF_RANGE * usual.peak)
-            chosen = np.flatnonzero(is_odd | (peaks[rows] < usual.peak))
+            chosen = np.flatnonzero((is_odd | (peaks[rows] < usual.peak)) & ~brightness.brighter(counts))
             if len(chosen):
                 odd = counts[chosen]
                 odd[out_of_proportion(odd, good, usual)] = 0
@@ -186,7 +196,8 @@ class Examiner:
         known = np.flatnonzero(np.isfinite(totals))
         empty = dark_patterns(totals[known], np.flatnonzero(is_empty), len(totals), usual.unit)
         bright, dark = odd_patterns(totals[known], known, usual_total, len(totals), usual.unit)
-        levels = brightness_levels(totals, usual_total, usual.unit)
+        # The sample has all levels; of the others some totals are not known yet.
+        levels = brightness_levels(totals[sample.points], usual_total, usual.unit)
         if levels is not None:
             levels = brightness_levels(self._with_all(totals, good, is_empty), usual_total, usual.unit)
         if levels is not None and levels.main is not None:

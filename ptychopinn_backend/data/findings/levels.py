@@ -6,6 +6,7 @@ one another; an exposure changes from one pattern to the next.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -22,8 +23,10 @@ _NEIGHBOURS: Final = 8
 _FEWEST_NEIGHBOURS: Final = 2
 _APART: Final = 10.0
 """Ratio between two levels; nothing lies in between."""
-_BRIGHT_PLACES: Final = 0.9
-"""Quantile of the pixels of a usual pattern from which on they are its bright places."""
+_BRIGHT_PLACES: Final = 0.01
+"""Part of the pixels that are a pattern's brightest places ..."""
+_FEWEST_PLACES: Final = 9
+"""... at least."""
 _FEW_PHOTONS: Final = 3.0
 _LEVEL_SHARE: Final = 0.05
 """Fewer patterns than this part are no level of their own."""
@@ -74,24 +77,55 @@ def brighter_than_neighbours(totals: Float64Array, points: IntArray, near: list[
     return np.array(sorted(found), np.int64)
 
 
-def of_usual_brightness(counts: Float64Array, unit: float) -> BoolArray:
-    """Return which patterns are not of a far brighter or dimmer level, in which a photon is another number.
+@dataclass(frozen=True, eq=False)
+class UsualBrightness:
+    """How bright most patterns are where they are brightest; hot pixels do not matter."""
 
-    Args:
-        counts: some patterns (pattern, N, N), 0 at bad pixels.
-        unit: a photon, in the unit of the counts.
+    places: BoolArray
+    """Where most patterns are brightest (N, N)."""
+    middle: float
+    """Median over patterns of the median of the counts there."""
+    unit: float
+    """A photon, in the unit of the counts."""
 
-    Returns:
-        (pattern,). Hot pixels do not matter: it is the median of the brightest places that is compared.
-    """
-    usual = np.median(counts, axis=0)
-    places = usual >= max(unit, float(np.quantile(usual, _BRIGHT_PLACES)))
-    light = np.median(counts[:, places], axis=1) if places.any() else np.zeros(0)
-    if not len(light):
-        return np.ones(len(counts), np.bool_)
-    middle = float(np.quantile(light, 0.5, method="lower"))
-    alike = light <= _APART * max(middle, _FEW_PHOTONS * unit)
-    return np.asarray(alike & (light * _APART >= middle) if middle >= FEWEST_PHOTONS * unit else alike)
+    @classmethod
+    def of(cls, counts: Float64Array, unit: float) -> UsualBrightness:
+        """Find out how bright patterns are.
+
+        Args:
+            counts: some patterns (pattern, N, N), 0 at bad pixels.
+            unit: a photon, in the unit of the counts.
+
+        Returns:
+            The brightness of most of them.
+        """
+        usual = np.median(counts, axis=0)
+        count = max(_FEWEST_PLACES, int(_BRIGHT_PLACES * usual.size))
+        places = (usual >= np.sort(usual, axis=None)[-min(count, usual.size)]) & (usual > 0)
+        light = _median_at(places, counts)
+        return cls(places, float(np.quantile(light, 0.5, method="lower")), unit)
+
+    def brighter(self, counts: Float64Array) -> BoolArray:
+        """Return which patterns are of a far brighter level, in which a photon is many of the others.
+
+        Args:
+            counts: patterns (pattern, N, N), 0 at bad pixels.
+
+        Returns:
+            (pattern,).
+        """
+        return _median_at(self.places, counts) > _APART * max(self.middle, _FEW_PHOTONS * self.unit)
+
+    def alike(self, counts: Float64Array) -> BoolArray:
+        """Return which patterns (pattern, N, N) are of no far brighter or dimmer level (pattern,)."""
+        alike = ~self.brighter(counts)
+        if self.middle >= FEWEST_PHOTONS * self.unit:
+            alike &= _median_at(self.places, counts) * _APART >= self.middle
+        return alike
+
+
+def _median_at(places: BoolArray, counts: Float64Array) -> Float64Array:
+    return np.asarray(np.median(counts[:, places], axis=1)) if places.any() else np.zeros(len(counts))
 
 
 class Levels(NamedTuple):

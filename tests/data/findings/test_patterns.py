@@ -164,6 +164,17 @@ def test_levels_of_brightness_without_a_majority_are_named(tmp_path: Path, kind:
     assert not [line for line in said if "out of all proportion" in line]
 
 
+def test_single_photons_of_a_brighter_level_are_no_hot_pixels(tmp_path: Path) -> None:
+    faint = np.random.default_rng(0).binomial(simulated().counts.astype(np.int64), 5e-3)
+    faint[:25] *= 10000
+    np.savez(tmp_path / "scan.npz", **members(diffraction=faint, probeGuess=None))
+    raw, said = read(tmp_path / "scan.npz")
+    assert len(said) == 1
+    assert "25 patterns (0, 1, 2" in said[0]
+    assert raw.bad_pixels is None
+    np.testing.assert_allclose(raw.diff3d**2, faint[25:], rtol=1e-6)
+
+
 def test_few_photons_leave_some_patterns_empty_by_chance(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     faint = rng.binomial(simulated().counts.astype(np.int64), 3e-6)
