@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from typing import Final
 
-EXAMINATION: Final = 1
+EXAMINATION: Final = 2
 """Raised when scans are mended otherwise than before, so that data sets made of them are made anew."""

@@ -14,6 +14,8 @@ import numpy as np
 from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float64Array
 
 _FEWEST_PATTERNS: Final = 6
+_ENOUGH: Final = 32
+"""Patterns of which the quantile is taken."""
 _OFTEN: Final = 0.8
 """Quantile over patterns of a pixel's counts: what it counts in more than a fifth of them ..."""
 _SHARP: Final = 10.0
@@ -55,6 +57,7 @@ def hot_blocks(counts: Float64Array, probe: Complex64Array | None, good: BoolArr
     found = np.zeros(good.shape, np.bool_)
     if len(counts) < _FEWEST_PATTERNS:
         return found
+    counts = counts[:: max(1, len(counts) // _ENOUGH)]
     place = int(_OFTEN * (len(counts) - 1))
     often = np.partition(counts, place, axis=0)[place]
     light = 0.0

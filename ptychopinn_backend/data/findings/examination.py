@@ -47,10 +47,12 @@ _BRIGHT: Final = 2.5
 """Peaks this many times as high as usual may belong to a pattern that is too bright as a whole."""
 _FAINT: Final = 20.0
 """Peaks this many times lower than usual may belong to one that is too dark."""
-_MOST_DARK: Final = 256
-"""Patterns that are looked at for blocks without light, in any scan ..."""
+_MOST_DARK: Final = (32, 256)
+"""Patterns that are looked at for blocks without light, in a large scan and in a small one ..."""
+_DARK_SHARE: Final = 10**6
+"""... which is small up to about the root of this number of patterns ..."""
 _DARK_ELEMENTS: Final = 2**22
-"""... and values of these at most."""
+"""... and values of these patterns at most."""
 _UNKNOWN_WIDTH: Final = 0.25
 """Of a probe that is not given, in sides of a pattern; most are wider."""
 
@@ -242,7 +244,9 @@ class Examiner:
         usual = sample.counts[~np.isin(sample.points, left_out)]
         if not len(usual):
             return left_out[:0]
-        count = min(_MOST_DARK, max(1, _DARK_ELEMENTS // good.size))
+        fewest, most = _MOST_DARK
+        count = max(fewest, min(most, _DARK_SHARE // len(odd)))
+        count = min(count, max(1, _DARK_ELEMENTS // good.size))
         asked = np.isin(np.arange(len(odd)), np.argsort(odd)[-count:]) & (odd > 0)
         found = self._unwritten_among(asked, usual, good, unit)
         if len(found):

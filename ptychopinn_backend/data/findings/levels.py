@@ -28,6 +28,7 @@ _BRIGHT_PLACES: Final = 0.01
 _FEWEST_PLACES: Final = 9
 """... at least."""
 _FEW_PHOTONS: Final = 3.0
+_ENOUGH: Final = 16
 _LEVEL_SHARE: Final = 0.05
 """Fewer patterns than this part are no level of their own."""
 _MAJORITY: Final = 2 / 3
@@ -99,7 +100,8 @@ class UsualBrightness:
         Returns:
             The brightness of most of them.
         """
-        usual = np.median(counts, axis=0)
+        # Some tell it as well as all.
+        usual = np.median(counts[:: max(1, len(counts) // _ENOUGH)], axis=0)
         count = max(_FEWEST_PLACES, int(_BRIGHT_PLACES * usual.size))
         places = (usual >= np.sort(usual, axis=None)[-min(count, usual.size)]) & (usual > 0)
         light = _median_at(places, counts)

@@ -9,7 +9,7 @@ import numpy as np
 from ptychopinn_backend.arrays import Complex64Array, Float64Array, FloatArray, IntArray
 from ptychopinn_backend.config.scan_traits import light_width_px, neighbour_step
 from ptychopinn_backend.data.findings.finding import Finding, numbered
-from ptychopinn_backend.data.findings.points import distance_from_middle, points_by_object, some_of
+from ptychopinn_backend.data.findings.points import distance_from_middle, extent, points_by_object, some_of
 
 _FAR_STEPS: Final = 20.0
 """A position this many usual steps away from any other lies apart ..."""
@@ -77,8 +77,9 @@ def wide_scan(positions_xy: Float64Array, scan_index: IntArray, N: int) -> Findi
         The finding, or None.
     """
     for members in points_by_object(scan_index):
-        width, height = np.ptp(positions_xy[members], axis=0) + N
-        evidence = uncovered((float(height), float(width)), positions_xy[members], N)
+        positions = positions_xy if len(members) == len(positions_xy) else positions_xy[members]
+        width, height = extent(positions)
+        evidence = uncovered((height + N, width + N), positions, N)
         if evidence is not None:
             return Finding("far-positions", "positions", "error", evidence, FAR_REMEDY)
     return None
@@ -101,9 +102,9 @@ def position_scale(
     members = max(points_by_object(scan_index), key=len)
     if len(members) < _FEWEST_POINTS:
         return None
-    positions = positions_xy[members]
-    width, height = np.ptp(positions, axis=0)
-    span = float(max(width, height))
+    positions = positions_xy if len(members) == len(positions_xy) else positions_xy[members]
+    width, height = extent(positions)
+    span = max(width, height)
     lit = float(N / 2) if probe is None else light_width_px(np.sum(np.abs(probe) ** 2, axis=0, dtype=np.float64))
     remedy = "Positions are in object pixels: divide lengths by the width of such a pixel."
     crowded = None
@@ -131,7 +132,7 @@ def position_scale(
 
 def _is_crowded(positions_xy: Float64Array, step: float) -> bool:
     """Return whether places, each counted once, lie nearer to one another than `step` on average."""
-    span = float(np.ptp(positions_xy, axis=0).max())
+    span = max(extent(positions_xy))
     if span >= step * np.sqrt(len(positions_xy)):
         return False
     return bool(span < step * np.sqrt(len(np.unique(positions_xy, axis=0))))
@@ -180,8 +181,8 @@ def canvas_px(positions_xy: Float64Array, N: int) -> float:
     Returns:
         The area of the smallest rectangle.
     """
-    width, height = np.ptp(positions_xy, axis=0) + N
-    return float(width) * float(height)
+    width, height = extent(positions_xy)
+    return (width + N) * (height + N)
 
 
 def _parts(positions_xy: Float64Array, N: int) -> IntArray:

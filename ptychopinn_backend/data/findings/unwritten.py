@@ -12,7 +12,7 @@ import numpy as np
 
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Float64Array, IntArray
 
-_ROWS: Final = 8
+_ROWS: Final = 4
 """Rows of a detector that are looked at in every pattern."""
 _CELLS: Final = 8
 """Cells along a side of the detector: a missing block covers one of them at least."""
