@@ -45,9 +45,13 @@ def command(
     from ptychopinn_backend.config.execution import ExecutionConfig
     from ptychopinn_backend.data.raw_data import RawData
     from ptychopinn_backend.data.simulation import SimulationConfig, simulate_scan
+    from ptychopinn_backend.files.atomic_file import writing
     from ptychopinn_backend.runs.parity_report import as_markdown, compare_backends, split_scan, write_parity_report
     from ptychopinn_backend.runs.train import fit_to_scans
 
+    # A folder that cannot be made is told before two trainings, not after them.
+    with writing(output):
+        output.mkdir(parents=True, exist_ok=True)
     if scan is None:
         whole = simulate_scan(
             SimulationConfig(size=size, patterns=training_groups + test_groups, object="random_field"), seed=seed

@@ -18,6 +18,10 @@ from ptychopinn_backend.seam.interface import EpochReport
 if TYPE_CHECKING:
     from ptychopinn_backend.runs.planning import PreparedRun
 
+# Every bar, even one that is not shown, starts a thread that redraws bars which stand still. Ours need none, and where
+# memory is short the thread is what fails first.
+tqdm.monitor_interval = 0
+
 
 class EpochProgress:
     """Callback for training: a bar on a terminal, otherwise a line every tenth of the epochs."""

@@ -85,13 +85,14 @@ def test_without_resuming_the_kept_epochs_are_moved_aside_and_named(
 
 
 @pytest.mark.parametrize(
-    ("words", "begun"), [(["demo"], "scan.npz"), (["demo", "--sparse"], "scan_400.npz"), (["parity-report"], ".")]
+    ("words", "begun"), [(["demo"], "scan.npz"), (["demo", "--sparse"], "scan_400.npz"), (["parity-report"], "")]
 )
 def test_a_command_that_cannot_go_on_says_so(
     words: list[str], begun: str, backend_server: BackendServer, tmp_path: Path
 ) -> None:
     options = [] if words == ["parity-report"] else ["--backend", backend_server.backend]
-    asked = killed_after(0.5, tmp_path / begun, signal.SIGINT)
-    command = [*words, "-o", str(tmp_path), "--epochs", "5000", "--quiet", *options]
+    output = tmp_path / "out"
+    asked = killed_after(0.5, output / begun, signal.SIGINT)
+    command = [*words, "-o", str(output), "--epochs", "5000", "--quiet", *options]
     code, said = backend_server.command(command, meanwhile=asked)
     assert (code, said[-1]) == (130, "Interrupted. Nothing is kept to go on from; run the command again.")
