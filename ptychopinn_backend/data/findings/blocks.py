@@ -1,8 +1,9 @@
-"""Blocks of a detector that count by themselves: fill values of a gap, a hot corner.
+"""Blocks of a detector that count by themselves, for example the fill values of a gap or a hot corner.
 
-A hot pixel stands above its neighbours. Inside a block it does not; but the block ends within a pixel on all sides.
-Light may, too: the bright disc or ring of a lens, the orders of a grating. Those lie around the middle of the pattern,
-or where the probe's own far field has its light, and do not run from one border of the detector to the other.
+A single hot pixel is brighter than its neighbours. A pixel inside a block is not, but the block ends within a pixel on
+all sides. Some light ends as sharply: the bright disc or ring of a lens, and the orders of a grating. Such light lies
+around the middle of the pattern, or at the places that the probe's own far field lights. It does not run from one
+border of the detector to the other.
 """
 
 from __future__ import annotations
@@ -15,44 +16,46 @@ from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float64Array
 
 _FEWEST_PATTERNS: Final = 6
 _ENOUGH: Final = 32
-"""Patterns of which the quantile is taken."""
+"""Number of patterns that are enough for the quantile."""
 _OFTEN: Final = 0.8
-"""Quantile over patterns of a pixel's counts: what it counts in more than a fifth of them ..."""
+"""Quantile over patterns of a pixel's counts. The pixel counts at least this value in about a fifth of the patterns."""
 _SHARP: Final = 10.0
-"""... is this many times what is counted around a block ..."""
+"""Ratio of this quantile in a block to that around the block, from which on the block may be hot."""
 _SHARPER: Final = 30.0
-"""... and this many where the block is no brighter than the light."""
+"""The same ratio for a block that is no brighter than the light."""
 _FEWEST_SHARP: Final = 3
-"""Pixels around bright ones that are so much darker; fewer are chance."""
+"""Smallest number of pixels around bright ones that must be darker by this ratio. Fewer may be chance."""
 _FAINTEST: Final = 0.01
-"""Part of the light's peak below which blocks are not looked for."""
+"""Part of the light's peak. Blocks that are darker are not looked for."""
 _LEVEL: Final = 3.0
-"""Values of a block lie within this factor, mostly."""
+"""Most values of a block lie within this factor."""
 _FEWEST_PHOTONS: Final = 30.0
 _LARGEST_SHARE: Final = 0.25
-"""Part of the detector; more is the pattern."""
+"""Largest part of the detector that blocks may cover. If they cover more, they are the pattern itself."""
 _MIRRORED: Final = 0.25
-"""Part of a bright place that is as bright at the opposite side of the pattern, where it is light."""
+"""If at least this part of a bright place is as bright at the opposite side of the pattern, the place is light."""
 _LIT: Final = 0.01
-"""Part of the peak of a probe's far field from which on there is light ..."""
+"""Part of the peak of the probe's far field. Pixels above it count as lit by the probe."""
 _LIT_SHARE: Final = 0.75
-"""... on this part of a bright place that is light ..."""
+"""Part of a bright place that the probe must light, so that the place is light."""
 _FILLED: Final = 0.25
-"""... which is at least this large a part of the lit area."""
+"""Smallest size of such a place, as a part of the lit area."""
 _MOST_LEVELS: Final = 8
 
 
 def hot_blocks(counts: Float64Array, probe: Complex64Array | None, good: BoolArray, unit: float) -> BoolArray:
-    """Find blocks of pixels that are hot in more than a fifth of the patterns, not much darker than the light's peak.
+    """Find blocks of pixels that are hot in more than a fifth of the patterns.
+
+    Blocks that are much darker than the light's peak are not looked for.
 
     Args:
-        counts: some patterns (pattern, N, N), 0 at bad pixels.
-        probe: (mode, N, N), or None.
-        good: good pixels (N, N).
-        unit: a photon, in the unit of the counts.
+        counts: counts of some patterns (pattern, N, N), 0 at bad pixels.
+        probe: modes of the probe (mode, N, N), or None.
+        good: mask (N, N), True for good pixels.
+        unit: counts of one photon, in the unit of `counts`.
 
     Returns:
-        (N, N); none where too few patterns are given to tell.
+        Mask (N, N), True for pixels of hot blocks. No pixel is True if there are too few patterns to decide.
     """
     found = np.zeros(good.shape, np.bool_)
     if len(counts) < _FEWEST_PATTERNS:
@@ -81,7 +84,7 @@ def hot_blocks(counts: Float64Array, probe: Complex64Array | None, good: BoolArr
 def _blocks(
     bright: BoolArray, values: Float64Array, good: BoolArray, probe: Complex64Array | None, *, is_brightest: bool
 ) -> BoolArray:
-    """Return those connected parts of the bright pixels (N, N) that are no light."""
+    """Return the mask (N, N) of those connected parts of the bright pixels (N, N) that are no light."""
     found = np.zeros(bright.shape, np.bool_)
     sharp = _SHARP if is_brightest else _SHARPER
     rim = _grown(bright) & ~bright & good
@@ -108,13 +111,13 @@ def _blocks(
 
 
 def _crosses(part: BoolArray) -> bool:
-    """Return whether pixels (N, N) reach from one border to the other."""
+    """Return whether the pixels of a mask (N, N) reach from one border of the detector to the other."""
     rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
     return len(part) - 1 in (rows[-1] - rows[0], columns[-1] - columns[0])
 
 
 def _is_of_probe(part: BoolArray, probe: Complex64Array | None, filled: float) -> bool:
-    """Return whether bright pixels (N, N) lie where the probe's far field has light, and are that part of it."""
+    """Return whether a mask of bright pixels (N, N) lies in the light of the probe's far field and fills enough of it."""
     if probe is None:
         return False
     light = np.sum(np.abs(np.fft.fftshift(np.fft.fft2(probe), axes=(-2, -1))) ** 2, axis=0)
@@ -123,7 +126,7 @@ def _is_of_probe(part: BoolArray, probe: Complex64Array | None, filled: float) -
 
 
 def _grown(pixels: BoolArray) -> BoolArray:
-    """Return pixels (N, N) with their eight neighbours."""
+    """Return a mask (N, N) of pixels with their eight neighbours added."""
     framed = np.pad(pixels, 1)
     of_three = framed[:-2] | framed[1:-1] | framed[2:]
     return np.asarray(of_three[:, :-2] | of_three[:, 1:-1] | of_three[:, 2:])
