@@ -1,7 +1,7 @@
 """Patterns brighter than those around them, or of several levels of brightness, as a changed exposure leaves them.
 
-Neighbouring patterns of a scan share most of their light with the same part of the object, so that their totals follow
-one another; an exposure changes from one pattern to the next.
+Neighbouring patterns of a scan receive most of their light through the same part of the object. So their total counts
+change slowly. A changed exposure changes them from one pattern to the next.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from ptychopinn_backend.data.findings.brightness import FEWEST_PHOTONS, ODD_SHAR
 from ptychopinn_backend.data.findings.finding import Finding, numbered
 
 BRIGHTER: Final = 4.0
-"""Ratio to the usual pattern, and to those around it, from which on a pattern is too bright."""
+"""A pattern is too bright if it holds this many times the counts of the usual pattern, and of those around it."""
 _NEAR: Final = 0.35
-"""Part of the width of the light within which patterns share most of it."""
+"""Distance, as a part of the width of the light, within which two patterns share most of their light."""
 _NEIGHBOURS: Final = 8
 _FEWEST_NEIGHBOURS: Final = 2
 _APART: Final = 10.0
-"""Ratio between two levels; nothing lies in between."""
+"""Smallest ratio between two levels of brightness. No pattern lies in between."""
 _BRIGHT_PLACES: Final = 0.01
-"""Part of the pixels that are a pattern's brightest places ..."""
+"""Part of the pixels that count as the brightest places of a pattern."""
 _FEWEST_PLACES: Final = 9
-"""... at least."""
+"""Smallest number of the brightest places."""
 _FEW_PHOTONS: Final = 3.0
 _ENOUGH: Final = 16
 _LEVEL_SHARE: Final = 0.05
-"""Fewer patterns than this part are no level of their own."""
+"""Smallest part of the patterns that makes a level of its own."""
 _MAJORITY: Final = 2 / 3
-"""Part of the patterns at one level from which on the others are left out ..."""
+"""If at least this part of the patterns is at one level, the other levels may be left out."""
 _FAR_APART: Final = 50.0
-"""... if all differ from it by this factor."""
+"""They are left out only if all of them differ from that level by this factor."""
 
 
 def neighbours(positions_xy: Float64Array, points: IntArray, width_px: float) -> list[IntArray]:
-    """Return the scan points next to some, where these share most of their light.
+    """Return the neighbours of scan points that share most of their light with them.
 
     Args:
-        positions_xy: (pattern, 2), pixels.
-        points: of which the neighbours are wanted (point,).
-        width_px: of the light.
+        positions_xy: positions of all patterns (pattern, 2), axis 1 = (x, y), pixels.
+        points: numbers of the scan points whose neighbours are wanted (point,).
+        width_px: width of the light, pixels.
 
     Returns:
-        For each of them (neighbour,); fewer where the scan is sparse.
+        For each point, the numbers of its neighbours (neighbour,). There are fewer if the scan is sparse.
     """
     from scipy.spatial import KDTree
 
@@ -61,13 +61,13 @@ def brighter_than_neighbours(totals: Float64Array, points: IntArray, near: list[
     """Return patterns that are far brighter than usual and than most of those next to them.
 
     Args:
-        totals: counts of patterns (pattern,), NaN where they are not known.
-        points: that may be too bright (point,).
-        near: the neighbours of each.
-        usual: counts of a pattern that is not odd.
+        totals: total counts of every pattern (pattern,), NaN if they are not known.
+        points: numbers of the patterns that may be too bright (point,).
+        near: numbers of the neighbours (neighbour,) of each of these patterns.
+        usual: total counts of a usual pattern.
 
     Returns:
-        In rising order.
+        Numbers of the patterns that are too bright, in rising order.
     """
     found = []
     for point, beside in zip(points.tolist(), near, strict=True):
@@ -80,25 +80,25 @@ def brighter_than_neighbours(totals: Float64Array, points: IntArray, near: list[
 
 @dataclass(frozen=True, eq=False)
 class UsualBrightness:
-    """How bright most patterns are where they are brightest; hot pixels do not matter."""
+    """How bright most patterns are at their brightest places. Hot pixels have no influence."""
 
     places: BoolArray
-    """Where most patterns are brightest (N, N)."""
+    """Mask (N, N), True for the pixels at which most patterns are brightest."""
     middle: float
-    """Median over patterns of the median of the counts there."""
+    """Median of the counts at these places in each pattern, then the median of it over the patterns."""
     unit: float
-    """A photon, in the unit of the counts."""
+    """Counts of one photon, in the unit of the patterns."""
 
     @classmethod
     def of(cls, counts: Float64Array, unit: float) -> UsualBrightness:
         """Find out how bright patterns are.
 
         Args:
-            counts: some patterns (pattern, N, N), 0 at bad pixels.
-            unit: a photon, in the unit of the counts.
+            counts: counts of some patterns (pattern, N, N), 0 at bad pixels.
+            unit: counts of one photon, in the unit of `counts`.
 
         Returns:
-            The brightness of most of them.
+            The brightness of most of these patterns.
         """
         # Some tell it as well as all.
         usual = np.median(counts[:: max(1, len(counts) // _ENOUGH)], axis=0)
@@ -108,18 +108,20 @@ class UsualBrightness:
         return cls(places, float(np.quantile(light, 0.5, method="lower")), unit)
 
     def brighter(self, counts: Float64Array) -> BoolArray:
-        """Return which patterns are of a far brighter level, in which a photon is many of the others.
+        """Return which patterns are of a far brighter level.
+
+        In such a pattern one photon counts as many photons of the other patterns.
 
         Args:
-            counts: patterns (pattern, N, N), 0 at bad pixels.
+            counts: counts of the patterns (pattern, N, N), 0 at bad pixels.
 
         Returns:
-            (pattern,).
+            True for every far brighter pattern (pattern,).
         """
         return _median_at(self.places, counts) > _APART * max(self.middle, _FEW_PHOTONS * self.unit)
 
     def alike(self, counts: Float64Array) -> BoolArray:
-        """Return which patterns (pattern, N, N) are of no far brighter or dimmer level (pattern,)."""
+        """Return True (pattern,) for each of the patterns (pattern, N, N) that is not of a far brighter or dimmer level."""
         alike = ~self.brighter(counts)
         if self.middle >= FEWEST_PHOTONS * self.unit:
             alike &= _median_at(self.places, counts) * _APART >= self.middle
@@ -134,13 +136,13 @@ class Levels(NamedTuple):
     """Levels of brightness, from the dimmest up."""
 
     members: tuple[IntArray, ...]
-    """Patterns of each (pattern,)."""
+    """Numbers of the patterns (pattern,) of every level."""
     totals: tuple[float, ...]
-    """Counts of a pattern of each."""
+    """Total counts of a typical pattern of every level."""
 
     @property
     def main(self) -> int | None:
-        """Which one most patterns have, so that the others are left out; None where that is not clear."""
+        """Index of the level of most patterns, so that the others are left out; None if that is not clear."""
         sizes = [len(members) for members in self.members]
         main = int(np.argmax(sizes))
         ratios = [max(total, self.totals[main]) / min(total, self.totals[main]) for total in self.totals]
@@ -148,18 +150,18 @@ class Levels(NamedTuple):
         return main if sizes[main] >= _MAJORITY * sum(sizes) and min(others) >= _FAR_APART else None
 
     def beside_main(self) -> tuple[IntArray, IntArray]:
-        """Return patterns brighter and dimmer than those of the main level."""
+        """Return the numbers of the patterns brighter, and of those dimmer, than the patterns of the main level."""
         main = self.main or 0
         none = [np.zeros(0, np.int64)]
         return np.concatenate([*none, *self.members[main + 1 :]]), np.concatenate([*none, *self.members[:main]])
 
     def above(self, total: float) -> IntArray:
-        """Return patterns of levels that are far brighter than a total."""
+        """Return the numbers of the patterns of levels that are far brighter than a total."""
         brighter = [part for part, level in zip(self.members, self.totals, strict=True) if level >= _APART * total]
         return np.concatenate([np.zeros(0, np.int64), *brighter])
 
     def described(self) -> Finding:
-        """Return the finding of levels of which none is left out."""
+        """Return the finding for the case that no level is left out."""
         smallest = min(self.members, key=len)
         words = " and ".join(
             f"{numbered('pattern', members)} hold about {total:.3g} counts"
@@ -177,12 +179,13 @@ def brightness_levels(totals: Float64Array, usual: float, unit: float) -> Levels
     """Return the levels that the totals of patterns fall into.
 
     Args:
-        totals: counts of patterns (pattern,), NaN where they are not known.
-        usual: counts of a pattern that is not odd.
-        unit: a photon, in the unit of the counts.
+        totals: total counts of every pattern (pattern,), NaN if they are not known.
+        usual: total counts of a usual pattern.
+        unit: counts of one photon, in the unit of `totals`.
 
     Returns:
-        At least two levels, each of a good part of the patterns and narrower than what lies between; else None.
+        At least two levels. Each holds a good part of the patterns and is narrower than the gap between levels. None if
+        there are no such levels.
     """
     if usual < FEWEST_PHOTONS * unit:
         return None
