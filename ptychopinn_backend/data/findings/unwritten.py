@@ -1,7 +1,8 @@
-"""Patterns of which a block was never written: 0 in a rectangle where the other patterns have light.
+"""Patterns in which a block was never written: they are 0 in a rectangle in which the other patterns have light.
 
-A file that is written in chunks reads 0 where a chunk is missing. Light that an object takes away fades over some
-pixels and leaves no rectangle; few photons leave dark pixels, and no dark rectangle where many are expected.
+A file that is written in chunks reads 0 if a chunk is missing. An object that takes light away leaves no rectangle,
+because the light fades over some pixels. Few photons leave single dark pixels, but no dark rectangle in a place in
+which many photons are expected.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ from ptychopinn_backend.arrays import AnyArray, BoolArray, Float64Array, IntArra
 _ROWS: Final = 4
 """Rows of a detector that are looked at in every pattern."""
 _CELLS: Final = 8
-"""Cells along a side of the detector: a missing block covers one of them at least."""
+"""Number of cells along a side of the detector. A missing block covers at least one cell."""
 _OFTEN_DARK: Final = 0.5
-"""Part of the patterns in which a place may be dark and tell of the others."""
+"""Largest part of the patterns in which a place may be dark. A place that is dark more often tells nothing."""
 _FEWEST_PHOTONS: Final = 30.0
-"""Expected in a block that is 0, and in the brightest line of pixels beside it."""
+"""Smallest number of photons that must be expected in a block of zeros, and in the brightest line of pixels beside it."""
 _SELDOM: Final = 0.05
-"""Part of the patterns that may have less light in the block than is expected at least."""
+"""Part of the other patterns that may have less light in the block than the smallest number."""
 _TELLING_SHARE: Final = 0.1
-"""Lines beside it that are this bright, compared with the brightest ..."""
+"""A line beside the block is looked at if at least this part of the brightest line's light is expected in it."""
 _LIT_BESIDE: Final = 0.25
-"""... hold this part of what is expected there: the block ends within a pixel."""
+"""Such a line must hold at least this part of the light that is expected in it, since a block ends within a pixel."""
 
 
 def looked_at_rows(N: int) -> slice:
-    """Return the rows of a detector of N rows that `lit_pixels` is asked for."""
+    """Return the rows of a detector of N rows that `lit_pixels` looks at."""
     step = max(1, N // _ROWS)
     return slice(step // 2, None, step)
 
@@ -38,10 +39,10 @@ def lit_pixels(patterns: AnyArray) -> AnyArray:
     """Return where some rows of patterns are above 0, eight pixels to a byte.
 
     Args:
-        patterns: (pattern, N, N).
+        patterns: values of the patterns (pattern, N, N).
 
     Returns:
-        (pattern, row, byte) uint8.
+        Bits of the pixels (pattern, row, byte), uint8. A bit is 1 if its pixel is above 0.
     """
     with np.errstate(invalid="ignore"):
         return np.packbits(patterns[:, looked_at_rows(patterns.shape[1])] > 0, axis=-1)
@@ -51,10 +52,11 @@ def surprise(lit: AnyArray) -> Float64Array:
     """Return how odd the dark places of patterns are.
 
     Args:
-        lit: from `lit_pixels`, of all patterns.
+        lit: result of `lit_pixels` for all patterns (pattern, row, byte).
 
     Returns:
-        Minus logarithm of the probability that all of them are dark, were they independent (pattern,).
+        A number for every pattern (pattern,): minus the logarithm of the probability that all of its dark places are
+        dark, if places were independent of one another.
     """
     dark = lit.reshape(len(lit), -1) == 0
     share = dark.mean(axis=0)
@@ -67,19 +69,19 @@ def unwritten_patterns(counts: Float64Array, others: Float64Array, unit: float) 
     """Return which patterns are 0 in a rectangle that holds light in the others.
 
     Args:
-        counts: patterns (pattern, N, N), 0 at bad pixels.
-        others: some patterns that are not odd (pattern, N, N), 0 at bad pixels.
-        unit: a photon, in the unit of the counts.
+        counts: counts of the patterns to look at (pattern, N, N), 0 at bad pixels.
+        others: counts of some usual patterns (pattern, N, N), 0 at bad pixels.
+        unit: counts of one photon, in the unit of `counts`.
 
     Returns:
-        (pattern,).
+        True for every pattern with such a rectangle (pattern,).
     """
     usual = others.mean(axis=0)
     return np.array([_has_hole(pattern, others, usual, unit) for pattern in counts], np.bool_)
 
 
 class Rectangle(NamedTuple):
-    """Pixels of a detector; the last row and column are those before the end."""
+    """A rectangle of detector pixels. `bottom` and `right` are one after the last row and column."""
 
     top: int
     bottom: int
@@ -87,11 +89,11 @@ class Rectangle(NamedTuple):
     right: int
 
     def of(self, values: AnyArray) -> AnyArray:
-        """Return the values (N, N) within."""
+        """Return the part of some values (N, N) that lies within the rectangle."""
         return values[self.top : self.bottom, self.left : self.right]
 
     def beside(self, N: int) -> list[Rectangle]:
-        """Return the lines of pixels along its sides, where the detector goes on."""
+        """Return the lines of pixels along those sides that are not at the border of a detector of N x N pixels."""
         lines = (
             (self.top > 0, self._replace(top=self.top - 1, bottom=self.top)),
             (self.bottom < N, self._replace(top=self.bottom, bottom=self.bottom + 1)),
@@ -135,7 +137,16 @@ def _has_hole(pattern: Float64Array, others: Float64Array, usual: Float64Array, 
 
 
 def _is_always_lit(place: Rectangle, others: Float64Array, least: float) -> bool:
-    """Return whether nearly all patterns with light there have at least this part of what they have elsewhere."""
+    """Return whether nearly all patterns with light in the place have there at least a part of their other light.
+
+    Args:
+        place: the rectangle of pixels.
+        others: counts of some usual patterns (pattern, N, N).
+        least: light in the place, as a part of the light elsewhere.
+
+    Returns:
+        Whether they have so much.
+    """
     here = others[:, place.top : place.bottom, place.left : place.right].sum(axis=(1, 2))
     rest = others.sum(axis=(1, 2)) - here
     lit = (here > 0) & (rest > 0)
@@ -143,7 +154,7 @@ def _is_always_lit(place: Rectangle, others: Float64Array, least: float) -> bool
 
 
 def _dark_rectangle(pattern: Float64Array, usual: Float64Array) -> Rectangle | None:
-    """Return that rectangle of cells in which a pattern (N, N) is 0 and the others (N, N) have most light, if any."""
+    """Return the rectangle of cells in which a pattern (N, N) is 0 and the mean of the others (N, N) is largest, if any."""
     edges = np.arange(_CELLS + 1) * len(pattern) // _CELLS
     first, last = np.triu_indices(_CELLS + 1, 1)
     dark = _sums((pattern > 0).astype(np.float64), edges, first, last) == 0
@@ -158,7 +169,17 @@ def _dark_rectangle(pattern: Float64Array, usual: Float64Array) -> Rectangle | N
 
 
 def _sums(values: Float64Array, edges: IntArray, first: IntArray, last: IntArray) -> Float64Array:
-    """Return sums of values (N, N) over rectangles (row range, column range), which run between numbers of edges."""
+    """Return sums of values (N, N) over rectangles of cells.
+
+    Args:
+        values: values of the pixels (N, N).
+        edges: first pixel of every cell, and the end (edge,).
+        first: index of the edge at which a range of cells begins (range,).
+        last: index of the edge at which the range ends (range,).
+
+    Returns:
+        A sum for every range of rows and every range of columns (row range, column range).
+    """
     cells = np.add.reduceat(np.add.reduceat(values, edges[:-1], axis=0), edges[:-1], axis=1)
     table = np.pad(cells.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     by_rows = table[last] - table[first]
