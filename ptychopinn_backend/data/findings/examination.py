@@ -44,56 +44,56 @@ from ptychopinn_backend.data.findings.values import are_impossible, described_re
 from ptychopinn_backend.data.scaling import IN_CACHE_ELEMENTS
 
 _BRIGHT: Final = 2.5
-"""Peaks this many times as high as usual may belong to a pattern that is too bright as a whole."""
+"""A pattern whose peak is this many times as high as usual may be too bright as a whole."""
 _FAINT: Final = 20.0
-"""Peaks this many times lower than usual may belong to one that is too dark."""
+"""A pattern whose peak is this many times lower than usual may be too dark."""
 _MOST_DARK: Final = (32, 256)
-"""Patterns that are looked at for blocks without light, in a large scan and in a small one ..."""
+"""Number of patterns that are looked at for blocks without light, in a large scan and in a small one."""
 _DARK_SHARE: Final = 10**6
-"""... which is small up to about the root of this number of patterns ..."""
+"""This number divided by the patterns of the scan gives the number in between, for scans of medium size."""
 _DARK_ELEMENTS: Final = 2**22
-"""... and values of these patterns at most."""
+"""Largest number of values in all patterns that are looked at for blocks without light."""
 _UNKNOWN_WIDTH: Final = 0.25
-"""Of a probe that is not given, in sides of a pattern; most are wider."""
+"""Width of a probe that is not given, as a part of a pattern's side. Most probes are wider."""
 
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """What an examination came to."""
+    """The result of an examination."""
 
     repair: PatternRepair
-    """What is done."""
+    """What is changed or left out."""
     findings: tuple[Finding, ...]
-    """What was found, what is done about it included."""
+    """What was found, and what is done about it."""
     sample: Float64Array
-    """Some patterns (pattern, N, N) as counts, without what is wrong in them."""
+    """Counts of some patterns (pattern, N, N), without the wrong values."""
 
 
 @dataclass(frozen=True, eq=False)
 class Examiner:
-    """Looks for values out of all proportion, once it is known whether patterns are counts or amplitudes."""
+    """Looks for values out of all proportion. It must be known whether the patterns are counts or amplitudes."""
 
     survey: PatternSurvey
-    """Of the patterns."""
+    """Survey of the patterns."""
     pieces: Pieces
-    """The patterns in the unit of the file; asked for only where something seems to be wrong."""
+    """The patterns in the unit of the file. They are read only if something seems to be wrong."""
     good: BoolArray
-    """Good pixels (N, N), as the file marks them."""
+    """Mask (N, N), True for the pixels that the file marks as good."""
     power: int
-    """2 where the patterns are amplitudes, else 1."""
+    """2 if the patterns are amplitudes, else 1."""
     probe: Complex64Array | None
-    """(mode, N, N), or None."""
+    """Modes of the probe (mode, N, N), or None."""
     positions_xy: Float64Array
-    """(pattern, 2), object pixels."""
+    """Positions of the patterns (pattern, 2), axis 1 = (x, y), object pixels."""
 
     def examine(self, values: PatternRepair) -> Examined:
         """Examine the patterns.
 
         Args:
-            values: what is done about impossible values already.
+            values: the repair of impossible values, which is decided already.
 
         Returns:
-            What is done in addition, and all that was found.
+            The repair with everything that is added to it, and all findings.
         """
         good = self.good & ~values.bad_pixels
         chosen = ~np.isin(self.survey.sample_points, values.left_out)
@@ -134,9 +134,9 @@ class Examiner:
     def _hot_in_sample(
         self, sample: _Sample, alike: BoolArray, good: BoolArray, usual: Proportion
     ) -> tuple[BoolArray, BoolArray, Proportion]:
-        """Return hot values of the sample, pixels that are hot again and again, and the proportion with its peak.
+        """Return the hot values of the sample, the pixels that are hot again and again, and the proportion with its peak.
 
-        Only patterns of the usual brightness tell (`alike`): a photon of the others is another number.
+        Only the patterns of the usual brightness (`alike`) decide, because in the others one photon is another number.
         """
         counts, raw = sample.counts[alike], sample.raw[alike]
         stuck = stuck_pixels(counts, good, usual)
@@ -156,7 +156,7 @@ class Examiner:
         return everywhere, marked, usual
 
     def _are_out_of_the_ordinary(self, usual: Proportion) -> BoolArray:
-        """Return which patterns have a peak that may be wrong (pattern,)."""
+        """Return True for every pattern whose peak may be wrong (pattern,)."""
         peaks = self._peaks()
         return np.asarray((peaks > _BRIGHT * usual.peak) | ((peaks < usual.peak / _FAINT) & (peaks > 0)))
 
@@ -168,7 +168,7 @@ class Examiner:
         usual_total: float,
         brightness: UsualBrightness,
     ) -> _LookedAt:
-        """Look at patterns one by one."""
+        """Look at the patterns that `asked` marks (pattern,), one by one."""
         peaks = self._peaks()
         highest, totals = self.survey.highest.copy(), np.full(len(peaks), np.nan)
         for rows, patterns in self._patterns(asked):
@@ -187,7 +187,7 @@ class Examiner:
     def _odd_patterns(
         self, left_out: IntArray, good: BoolArray, sample: _Sample, looked: _LookedAt, usual: Proportion
     ) -> _OddPatterns:
-        """Return patterns that are left out for their brightness."""
+        """Return the patterns that are left out because of their brightness, or because a block was never written."""
         is_empty = looked.highest == 0
         is_empty[left_out] = False
         totals = looked.totals.copy()
@@ -212,14 +212,14 @@ class Examiner:
         return _OddPatterns(bright, dark, empty, unwritten, levels, max(usual_total, usual.unit))
 
     def _with_all(self, totals: Float64Array, good: BoolArray, is_empty: BoolArray) -> Float64Array:
-        """Return the totals of all patterns with light (pattern,), those that are not known (NaN) among them."""
+        """Return the total counts of all patterns with light (pattern,). Totals that are NaN are computed."""
         totals = totals.copy()
         for rows, patterns in self._patterns(np.isnan(totals) & ~is_empty):
             totals[rows] = totals_of(_counts(patterns, good, self.power))
         return totals
 
     def _bright_alone(self, totals: Float64Array, left_out: IntArray, good: BoolArray, usual_total: float) -> IntArray:
-        """Return patterns that are far brighter than those next to them; totals (pattern,) are NaN where not known."""
+        """Return the patterns that are far brighter than their neighbours; unknown totals (pattern,) are NaN."""
         is_out = np.isin(np.arange(len(totals)), left_out)
         points = np.flatnonzero((totals >= BRIGHTER * usual_total) & ~is_out)
         if not 0 < len(points) <= ODD_SHARE * len(totals):
@@ -238,7 +238,7 @@ class Examiner:
         return brighter_than_neighbours(totals, points, near, usual_total)
 
     def _unwritten(self, left_out: IntArray, sample: _Sample, good: BoolArray, unit: float) -> IntArray:
-        """Return patterns that are 0 in a block where those of the sample have light."""
+        """Return the numbers of patterns that are 0 in a block in which those of the sample have light."""
         odd = surprise(self.survey.lit)
         odd[left_out] = 0
         usual = sample.counts[~np.isin(sample.points, left_out)]
@@ -264,7 +264,7 @@ class Examiner:
     def _hot_pixels(
         self, not_looked_at: IntArray, good: BoolArray, usual: Proportion, *, seen: bool
     ) -> tuple[PatternRepair, float]:
-        """Return what is done about hot values of the whole scan, and the largest of them in counts."""
+        """Return the repair of the hot values of the whole scan, and the largest hot value in counts."""
         concerned = self._peaks() > OUT_OF_RANGE * usual.peak
         concerned[self.survey.sample_points] |= seen
         concerned[not_looked_at] = False
@@ -280,7 +280,7 @@ class Examiner:
         return locate(self.pieces, concerned, wrong, ~good), largest
 
     def _described(self, odd: _OddPatterns, hot: IntArray, good: BoolArray) -> list[Finding]:
-        """Return findings of patterns left out; `hot` ones hold many hot values, which make them bright."""
+        """Return the findings of patterns left out. Patterns in `hot` are bright because they hold many hot values."""
         bright = np.union1d(odd.bright, hot)
         concerned = np.isin(np.arange(len(self.survey.highest)), bright)
         totals = [totals_of(_counts(patterns, good, self.power)) for _, patterns in self._patterns(concerned)]
@@ -293,7 +293,7 @@ class Examiner:
         return np.where(np.isfinite(highest), highest, np.inf) ** self.power
 
     def _patterns(self, concerned: BoolArray) -> Iterator[tuple[IntArray, AnyArray]]:
-        """Yield numbers of the patterns concerned, and these patterns; a few of each piece go together."""
+        """Yield the numbers of the patterns concerned, and these patterns; several pieces may come together."""
         numbers = np.flatnonzero(concerned)
         waiting: list[AnyArray] = []
         first = count = 0
@@ -314,18 +314,18 @@ class _Sample(NamedTuple):
     """Some patterns of the scan."""
 
     points: IntArray
-    """Which ones (pattern,)."""
+    """Numbers of these patterns in the scan (pattern,)."""
     raw: AnyArray
-    """In the unit of the file (pattern, N, N)."""
+    """Values of these patterns in the unit of the file (pattern, N, N)."""
     counts: Float64Array
-    """As counts, same shape."""
+    """Counts of these patterns (pattern, N, N)."""
 
 
 class _LookedAt(NamedTuple):
     highest: Float64Array
-    """Largest value of every pattern (pattern,), in the unit of the file, without those out of proportion."""
+    """Largest value of every pattern (pattern,), in the unit of the file, without values out of proportion."""
     totals: Float64Array
-    """Counts of the patterns looked at (pattern,), NaN for the others."""
+    """Total counts of the patterns looked at (pattern,), NaN for the others."""
 
 
 class _OddPatterns(NamedTuple):
@@ -334,27 +334,27 @@ class _OddPatterns(NamedTuple):
     empty: IntArray
     unwritten: IntArray
     levels: Levels | None
-    """Of brightness, where none of them is left out."""
+    """Levels of brightness if there are several and none is left out, else None."""
     usual_total: float
-    """Counts of a pattern that is none of them."""
+    """Total counts of a usual pattern."""
 
     @property
     def points(self) -> IntArray:
         return np.concatenate([self.bright, self.dark, self.empty, self.unwritten])
 
     def not_alike(self, left_out: IntArray) -> IntArray:
-        """Return patterns left out, and those of a brighter level: a photon of theirs is many of the others."""
+        """Return the patterns left out, and those of a brighter level, in which one photon counts as many of the others."""
         return left_out if self.levels is None else np.union1d(left_out, self.levels.above(self.usual_total))
 
 
 def _counts(patterns: AnyArray, good: BoolArray, power: int) -> Float64Array:
-    """Return counts of patterns (pattern, N, N), 0 where there are none."""
+    """Return the counts of patterns (pattern, N, N), 0 at bad pixels and for impossible values."""
     counts = np.where(good & ~are_impossible(patterns), patterns, 0).astype(np.float64)
     return np.square(counts, out=counts) if power == 2 else counts
 
 
 def _photon(counts: Float64Array) -> float:
-    """Return the smallest number of the counts: a photon where they are counted, less where they are scaled."""
+    """Return the smallest number of the counts: one photon if photons are counted, less if the counts are scaled."""
     smallest = float(counts[counts > 0].min())
     return min(1.0, smallest) if smallest > 0.5 else smallest
 
