@@ -1,4 +1,4 @@
-"""Scan positions that cannot be meant as object pixels, and single ones that lie far from the rest."""
+"""Scan positions that cannot be in object pixels, and single positions that lie far from the rest."""
 
 from __future__ import annotations
 
@@ -12,37 +12,40 @@ from ptychopinn_backend.data.findings.finding import Finding, numbered
 from ptychopinn_backend.data.findings.points import distance_from_middle, extent, points_by_object, some_of
 
 _FAR_STEPS: Final = 20.0
-"""A position this many usual steps away from any other lies apart ..."""
+"""A position may lie apart if it is this many usual steps away from every other position."""
 _FAR_SIDES: Final = 2.0
-"""... if that is also more than this many sides of a pattern."""
+"""This distance must also be more than this many sides of a pattern."""
 _FAR_SHARE: Final = 0.02
+"""Largest part of the positions that may lie apart and be left out."""
 _FAR_SHARE_OF_WASTE: Final = 0.2
-"""More positions may lie apart where the array of the object would be this many times as large with them:"""
+"""The same part if the array of the object would be far larger with these positions."""
 _WASTE: Final = 50.0
+"""Far larger means more than this many times as large."""
 FAR_REMEDY: Final = "Correct the positions, or leave those out."
 MOST_EMPTY_PX: Final = 2**27
-"""Pixels that an array may have though patches cover next to nothing of it: a gibibyte of complex numbers."""
+"""Largest number of pixels of an array of which patches cover next to nothing: a gibibyte of complex numbers."""
 _LEAST_COVERED: Final = 0.01
 _FEWEST_POINTS: Final = 9
 _FEWEST_NEAR: Final = 4
 _APART_WIDTHS: Final = 2.0
-"""Neighbours this many widths of the probe apart share no light; a sparse scan leaves gaps, though smaller ones."""
+"""Neighbours this many widths of the probe apart share no light. The gaps of a sparse scan are smaller."""
 _SMALLEST_SPAN: Final = 1 / 16
-"""Part of a pattern's side that a scan of many points covers at least."""
+"""Smallest part of a pattern's side that a scan of many points covers."""
 _SMALLEST_STEP: Final = 0.01
-"""Of the width of the probe: hardly anybody measures a hundred patterns on it in a row."""
+"""Smallest step, as a part of the probe's width. Hardly anybody measures a hundred patterns in a row on this width."""
 
 
 def far_points(positions_xy: Float64Array, scan_index: IntArray, N: int) -> tuple[IntArray, Finding | None]:
     """Find scan points that lie far from all others of their object, which would make the object's array huge.
 
     Args:
-        positions_xy: (pattern, 2), object pixels.
-        scan_index: object of every point (pattern,).
+        positions_xy: positions of the patterns (pattern, 2), axis 1 = (x, y), object pixels.
+        scan_index: number of the object of every point (pattern,).
         N: pattern side in pixels.
 
     Returns:
-        The points that are left out, in rising order, and the finding; none where the scan falls into large parts.
+        Numbers of the points that are left out, in rising order, and the finding. There are no points and the finding
+        is None if the scan falls into large parts.
     """
     far = [
         members[_apart(positions_xy[members], N)]
@@ -66,11 +69,11 @@ def far_points(positions_xy: Float64Array, scan_index: IntArray, N: int) -> tupl
 
 
 def wide_scan(positions_xy: Float64Array, scan_index: IntArray, N: int) -> Finding | None:
-    """Find objects whose array would be huge and stay empty, though no positions are few enough to be left out.
+    """Find objects whose array would be huge and nearly empty, although the far positions are too many to leave out.
 
     Args:
-        positions_xy: (pattern, 2), object pixels.
-        scan_index: object of every point (pattern,).
+        positions_xy: positions of the patterns (pattern, 2), axis 1 = (x, y), object pixels.
+        scan_index: number of the object of every point (pattern,).
         N: pattern side in pixels.
 
     Returns:
@@ -88,13 +91,13 @@ def wide_scan(positions_xy: Float64Array, scan_index: IntArray, N: int) -> Findi
 def position_scale(
     positions_xy: Float64Array, scan_index: IntArray, N: int, probe: Complex64Array | None = None
 ) -> Finding | None:
-    """Find positions that are no object pixels, for example metres: all at one place, or nowhere near one another.
+    """Find positions that are not in object pixels but for example in metres: too close together or too far apart.
 
     Args:
-        positions_xy: (pattern, 2).
-        scan_index: object of every point (pattern,).
+        positions_xy: positions of the patterns (pattern, 2), axis 1 = (x, y).
+        scan_index: number of the object of every point (pattern,).
         N: pattern side in pixels.
-        probe: (mode, N, N), or None.
+        probe: modes of the probe (mode, N, N), or None.
 
     Returns:
         The finding, or None.
@@ -131,7 +134,7 @@ def position_scale(
 
 
 def _is_crowded(positions_xy: Float64Array, step: float) -> bool:
-    """Return whether places, each counted once, lie nearer to one another than `step` on average."""
+    """Return whether places lie nearer to one another than `step` on average; each place counts once."""
     span = max(extent(positions_xy))
     if span >= step * np.sqrt(len(positions_xy)):
         return False
@@ -139,7 +142,7 @@ def _is_crowded(positions_xy: Float64Array, step: float) -> bool:
 
 
 def _are_dense(count: int, width: float, height: float, step: float) -> bool:
-    """Return whether so many points cannot have a median distance of `step` within a rectangle: discs would overlap."""
+    """Return whether the points are too many for a median distance of `step` in a rectangle: discs would overlap."""
     return bool((width + step) * (height + step) < count / 2 * np.pi * (step / 2) ** 2)
 
 
@@ -150,7 +153,7 @@ def _likely_unit(span: float) -> str:
 
 
 def _apart(positions_xy: Float64Array, N: int) -> IntArray:
-    """Return which positions lie apart, in groups too small to be a part of the scan on purpose."""
+    """Return the numbers of positions that lie apart, in groups too small to be a part of the scan on purpose."""
     none = np.zeros(0, np.int64)
     distance = distance_from_middle(positions_xy)
     if distance.max() <= 2 * np.quantile(some_of(distance), 0.75) + _FAR_SIDES * N:
@@ -172,21 +175,21 @@ def _apart(positions_xy: Float64Array, N: int) -> IntArray:
 
 
 def canvas_px(positions_xy: Float64Array, N: int) -> float:
-    """Return how many pixels an array has that holds all patches.
+    """Return the number of pixels of an array that holds all patches.
 
     Args:
-        positions_xy: (pattern, 2), object pixels.
+        positions_xy: positions of the patterns (pattern, 2), axis 1 = (x, y), object pixels.
         N: pattern side in pixels.
 
     Returns:
-        The area of the smallest rectangle.
+        The area of the smallest rectangle, pixels.
     """
     width, height = extent(positions_xy)
     return (width + N) * (height + N)
 
 
 def _parts(positions_xy: Float64Array, N: int) -> IntArray:
-    """Return to which part of the scan every position belongs (pattern,); parts lie far from one another."""
+    """Return the number of the part of the scan of every position (pattern,). Parts lie far from one another."""
     # Only scans with a position far away need these.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -202,15 +205,15 @@ def _parts(positions_xy: Float64Array, N: int) -> IntArray:
 
 
 def uncovered(shape: tuple[float, float], positions_xy: FloatArray, side: int) -> str | None:
-    """Return that positions far from one another make an array huge that stays empty.
+    """Return a sentence if positions far from one another make an array huge and nearly empty.
 
     Args:
-        shape: (row, column) lengths of the array.
-        positions_xy: (pattern, 2), object pixels.
-        side: of what is placed at each, pixels.
+        shape: lengths of the array (row, column), pixels.
+        positions_xy: positions of the patterns (pattern, 2), axis 1 = (x, y), object pixels.
+        side: side of the patch that is placed at each position, pixels.
 
     Returns:
-        A sentence that names the positions; None where the array is of a size that makes sense.
+        The sentence, which names the positions; None if the size of the array makes sense.
     """
     rows, columns = shape
     if not rows * columns > MOST_EMPTY_PX or not np.isfinite(positions_xy).all():
