@@ -18,7 +18,7 @@ _FEWEST_PATTERNS: Final = 6
 _ENOUGH: Final = 32
 """Number of patterns that are enough for the quantile."""
 _OFTEN: Final = 0.8
-"""Quantile over patterns of a pixel's counts. The pixel counts at least this value in about a fifth of the patterns."""
+"""Quantile over patterns of a pixel's counts. The pixel counts this value or more in over a fifth of the patterns."""
 _SHARP: Final = 10.0
 """Ratio of this quantile in a block to that around the block, from which on the block may be hot."""
 _SHARPER: Final = 30.0
@@ -117,7 +117,7 @@ def _crosses(part: BoolArray) -> bool:
 
 
 def _is_of_probe(part: BoolArray, probe: Complex64Array | None, filled: float) -> bool:
-    """Return whether a mask of bright pixels (N, N) lies in the light of the probe's far field and fills enough of it."""
+    """Return whether bright pixels (N, N) lie in the light of the probe's far field, and fill enough of it."""
     if probe is None:
         return False
     light = np.sum(np.abs(np.fft.fftshift(np.fft.fft2(probe), axes=(-2, -1))) ** 2, axis=0)

@@ -134,7 +134,7 @@ class Examiner:
     def _hot_in_sample(
         self, sample: _Sample, alike: BoolArray, good: BoolArray, usual: Proportion
     ) -> tuple[BoolArray, BoolArray, Proportion]:
-        """Return the hot values of the sample, the pixels that are hot again and again, and the proportion with its peak.
+        """Return the hot values of the sample, the pixels that are hot often, and the proportion with its peak.
 
         Only the patterns of the usual brightness (`alike`) decide, because in the others one photon is another number.
         """
@@ -343,7 +343,7 @@ class _OddPatterns(NamedTuple):
         return np.concatenate([self.bright, self.dark, self.empty, self.unwritten])
 
     def not_alike(self, left_out: IntArray) -> IntArray:
-        """Return the patterns left out, and those of a brighter level, in which one photon counts as many of the others."""
+        """Return the patterns left out, and those of a brighter level, in which one photon counts as many."""
         return left_out if self.levels is None else np.union1d(left_out, self.levels.above(self.usual_total))
 
 

@@ -121,7 +121,7 @@ class UsualBrightness:
         return _median_at(self.places, counts) > _APART * max(self.middle, _FEW_PHOTONS * self.unit)
 
     def alike(self, counts: Float64Array) -> BoolArray:
-        """Return True (pattern,) for each of the patterns (pattern, N, N) that is not of a far brighter or dimmer level."""
+        """Return True (pattern,) for every pattern (pattern, N, N) whose level is not far brighter or dimmer."""
         alike = ~self.brighter(counts)
         if self.middle >= FEWEST_PHOTONS * self.unit:
             alike &= _median_at(self.places, counts) * _APART >= self.middle

@@ -20,9 +20,9 @@ _CELLS: Final = 8
 _OFTEN_DARK: Final = 0.5
 """Largest part of the patterns in which a place may be dark. A place that is dark more often tells nothing."""
 _FEWEST_PHOTONS: Final = 30.0
-"""Smallest number of photons that must be expected in a block of zeros, and in the brightest line of pixels beside it."""
+"""Smallest number of photons that must be expected in a block of zeros, and in the brightest line beside it."""
 _SELDOM: Final = 0.05
-"""Part of the other patterns that may have less light in the block than the smallest number."""
+"""Part of the other patterns that may have less light in the block than this number asks for."""
 _TELLING_SHARE: Final = 0.1
 """A line beside the block is looked at if at least this part of the brightest line's light is expected in it."""
 _LIT_BESIDE: Final = 0.25
@@ -154,7 +154,7 @@ def _is_always_lit(place: Rectangle, others: Float64Array, least: float) -> bool
 
 
 def _dark_rectangle(pattern: Float64Array, usual: Float64Array) -> Rectangle | None:
-    """Return the rectangle of cells in which a pattern (N, N) is 0 and the mean of the others (N, N) is largest, if any."""
+    """Return the rectangle of cells in which a pattern (N, N) is 0 and the usual one (N, N) has most light, if any."""
     edges = np.arange(_CELLS + 1) * len(pattern) // _CELLS
     first, last = np.triu_indices(_CELLS + 1, 1)
     dark = _sums((pattern > 0).astype(np.float64), edges, first, last) == 0
