@@ -133,7 +133,7 @@ def ndarray_value(
 
     Args:
         kind: structure from `ndarray_type`.
-        image: image (row, column).
+        image: values of the image's pixels (row, column).
         number: uniqueId of the image.
         time_s: time stamp of the image, seconds since 1970.
         attributes: values of attributes, by name.
@@ -207,11 +207,11 @@ class PositionUnits:
     pixel_size_m: float | None = None
     """Side of an object pixel in metres, if positions are in metres; None if they are in pixels."""
     swap_xy: bool = False
-    """True if x and y are exchanged."""
+    """True if x and y are exchanged. This is done first."""
     negate_x: bool = False
-    """True if x is negated after that."""
+    """True if x is negated after the exchange."""
     negate_y: bool = False
-    """True if y is negated after that."""
+    """True if y is negated after the exchange."""
 
     def in_pixels(self, x: float, y: float) -> tuple[float, float]:
         """Return (column, row) in object pixels."""
@@ -253,10 +253,10 @@ def is_true(value: Value) -> bool | None:
     """Read a flag: a truth value, a number, or the index of an enumeration.
 
     Args:
-        value: as it came.
+        value: the value as it arrived.
 
     Returns:
-        Whether it is true; None where there is no such thing in its field 'value'.
+        Whether the flag is true; None if the field 'value' holds no flag.
     """
     try:
         found = value.get("value")
