@@ -15,7 +15,7 @@ _RECENT = 4096
 
 @dataclass
 class Counters:
-    """Numbers of frames and positions by their fate, over all scans of a stream.
+    """Numbers of frames and positions, by what became of them, over all scans of a stream.
 
     Every frame that arrived is in exactly one of `used`, `repeated`, `late`, `refused`, `unpaired`, `dropped` and
     `waiting`.
@@ -42,9 +42,9 @@ class Counters:
     waiting: int = 0
     """Frames that wait for their position or for the network."""
     missing: int = 0
-    """Frames that never came: gaps in the numbers of every scan. Paired by time it is 0: numbers may have gaps then."""
+    """Frames that never came: gaps in the numbers of every scan. It is 0 if pairing is by time: gaps are allowed then."""
     mended: int = 0
-    """Values of used frames that were out of all proportion, and replaced by those around them."""
+    """Values of used frames that were out of all proportion, and were replaced by the values around them."""
     positions_left: int = 0
     """Positions that were repeated, late, not finite, or given up because no frame arrived for them."""
     scans: int = 0
@@ -61,7 +61,7 @@ class Counters:
             *percentiles: percentiles, 0 to 100.
 
         Returns:
-            Lag in milliseconds (percentile,); 0 before the first frame.
+            Lag in milliseconds for every percentile (percentile,); 0 before the first frame.
         """
         return np.percentile(list(self.lags_s) or [0.0], percentiles) * 1e3
 
