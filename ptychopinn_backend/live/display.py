@@ -24,7 +24,8 @@ def views_of(picture: Picture) -> dict[str, FloatArray]:
         picture: the object so far.
 
     Returns:
-        'amplitude', 'phase' (radians), 'light' (photons per pixel) and 'uncertainty' (radians), float32 (row, column).
+        The pictures by name: 'amplitude', 'phase' (radians), 'light' (photons per pixel) and 'uncertainty' (radians).
+        Each is an array of float32 with a value for every pixel of the object (row, column).
     """
     return {
         "amplitude": np.abs(picture.object),
