@@ -70,7 +70,7 @@ def write_final(model: TrainedModel, frames: Path, folder: Path, polish_steps: i
         model: a trained model.
         frames: scan file that `write_streamed` wrote.
         folder: folder of the results.
-        polish_steps: as for `reconstruct`.
+        polish_steps: number of polish steps, as for `reconstruct`.
 
     Returns:
         The files that were written; an empty list if the frames are too large for the memory, with a warning.
@@ -87,16 +87,16 @@ def write_final(model: TrainedModel, frames: Path, folder: Path, polish_steps: i
 
 
 class ScanWriter:
-    """Writes scans that ended in a thread of its own, so that the next one is followed meanwhile."""
+    """Writes scans that have ended. It uses a thread of its own, so that the next scan is followed meanwhile."""
 
     def __init__(self, model: TrainedModel, output: Path, measurement: str, polish_steps: int | None) -> None:
-        """Look which scans are in the folder already; they stay.
+        """Look which scans are in the folder already. They are kept.
 
         Args:
-            model: that predicts.
+            model: the model that predicts.
             output: folder of the results.
-            measurement: what the frames hold, 'counts' or 'amplitudes'.
-            polish_steps: as for `reconstruct`, in the last pass.
+            measurement: content of the frames, 'counts' or 'amplitudes'.
+            polish_steps: number of polish steps in the last reconstruction, as for `reconstruct`.
         """
         self._model, self._measurement, self._polish_steps = model, measurement, polish_steps
         self._output, self._earlier = output, _scans_in(output)
@@ -113,7 +113,7 @@ class ScanWriter:
         return self._output if number == 1 else self._output / f"scan_{number}"
 
     def write(self, ended: EndedScan) -> None:
-        """Begin to write a scan as it grew; where two wait already, the first of them is waited for.
+        """Begin to write a scan as it grew. If two scans wait already, this waits for the first of them.
 
         Args:
             ended: the scan; nobody else uses it any more.
@@ -125,13 +125,13 @@ class ScanWriter:
         self._pending.append((ended.index, task))
 
     def finish(self, *, once_more: bool = False) -> None:
-        """Wait until all is written.
+        """Wait until all scans are written.
 
         Args:
-            once_more: scans whose frames were kept are reconstructed from them.
+            once_more: True reconstructs the scans once more from their kept frames.
 
         Raises:
-            OutputError: the results of a scan could not be written; those of the others are.
+            OutputError: the results of a scan could not be written. Those of the other scans are written.
         """
         while self._pending:
             self._wait()
@@ -161,7 +161,7 @@ class ScanWriter:
 
 
 def _scans_in(output: Path) -> int:
-    """Return the highest number of a scan that an earlier session left in a folder, 0 where there is none."""
+    """Return the highest number of a scan that an earlier session left in a folder; 0 if there is none."""
     folders = {1: output, **{int(path.name[5:]): path for path in output.glob("scan_*") if path.name[5:].isdecimal()}}
     marks = ("reconstruction.npz", NAME)
     return max((number for number, path in folders.items() if any((path / mark).exists() for mark in marks)), default=0)
