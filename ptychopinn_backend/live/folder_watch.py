@@ -94,11 +94,12 @@ class FolderWatch:
         """Start before the first look.
 
         Args:
-            folder: the watched folder; its folders are looked into as well.
-            ledger: of the files that were taken.
-            settle_s: a file that did not change for so long is finished.
-            clock: seconds.
-            joins_halves: patterns and positions of one scan in two files count as one, named by its patterns.
+            folder: the watched folder. The folders in it are watched as well.
+            ledger: list of the files that were taken.
+            settle_s: time in seconds; a file that did not change for so long is finished.
+            clock: returns the time in seconds.
+            joins_halves: True if the two files with patterns and positions of one scan count as one scan. It has the
+                name of the file with the patterns.
 
         Raises:
             ConfigError: the folder does not exist, or it is the folder of the results.
@@ -115,13 +116,14 @@ class FolderWatch:
         self._changing: dict[str, tuple[Seen, float]] = {}
         self._looked_at: dict[str, tuple[Seen, Found]] = {}
         self.lone_halves: list[str] = []
-        """Finished files that are one half of a scan, without the other so far."""
+        """Names of finished files that are one half of a scan, if the other half is not there so far."""
 
     def finished(self) -> Iterator[tuple[str, Seen]]:
         """Look into the folder once.
 
         Yields:
-            Name, relative to the folder, and state of every finished file that was not taken yet; the oldest first.
+            Name, relative to the folder, and state of every finished file that was not taken yet. The oldest comes
+            first.
         """
         now_s = self._clock()
         found = self._files()
@@ -147,9 +149,9 @@ class FolderWatch:
         return self._folder / name
 
     def _scans(self, files: dict[str, Seen]) -> dict[str, Seen]:
-        """Join the halves of scans; a half without the other is left out until it is there.
+        """Join the halves of scans. A half without the other is left out until the other is there.
 
-        Only finished files are opened: a file that is open here cannot be written by others everywhere.
+        Only finished files are opened, because on some systems nobody else can write a file that is open here.
         """
         new = {name: seen for name, seen in files.items() if not self._ledger.knows(name, seen)}
         if not self._joins_halves:
