@@ -1,4 +1,4 @@
-"""From frames to amplitudes, with what the first frames of a scan told: bad pixels, and which values are usual."""
+"""Conversion of frames to amplitudes. The first frames of a scan tell the bad pixels and the usual values."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ptychopinn_backend.data.raw_data import RawData
 from ptychopinn_backend.data.scaling import counts_to_amplitudes
 
 _BRIGHT: Final = 2.5
-"""Peaks this many times as high as usual are looked at."""
+"""A frame is looked at if its peak is this many times as high as usual."""
 
 
 class FrameAmplitudes:
-    """Converts the frames of a scan; single values out of all proportion are replaced by those around them."""
+    """Converts the frames of a scan. Single values out of all proportion are replaced by the values around them."""
 
     def __init__(self, start: RawData, measurement: str) -> None:
-        """Find out what is usual.
+        """Find out which values are usual.
 
         Args:
-            start: the first frames of the scan, examined.
-            measurement: what frames hold, 'counts' or 'amplitudes'.
+            start: the first frames of the scan, which were examined.
+            measurement: content of the frames, 'counts' or 'amplitudes'.
         """
         self._measurement = measurement
         N = start.N
@@ -39,10 +39,11 @@ class FrameAmplitudes:
         """Convert frames.
 
         Args:
-            frames: (frame, N, N) as the detector gave them.
+            frames: values of the frames as the detector gave them (frame, N, N).
 
         Returns:
-            Amplitudes (frame, N, N), 0 at bad pixels and NaN where a value is below 0; how many values were replaced.
+            Amplitudes (frame, N, N), which are 0 at bad pixels and NaN if a value is below 0, and the number of values
+            that were replaced.
         """
         amplitudes = self._converted(frames)
         with np.errstate(invalid="ignore"):
