@@ -17,7 +17,7 @@ _MARGIN: Final = 0.25
 
 
 class GrowingObject:
-    """Adds patches anywhere. The result is that of an assembler that knew all positions from the start."""
+    """Adds patches at any place. The result is the same as if all positions were known from the start."""
 
     def __init__(self, N: int, weight: Float32Array) -> None:
         """Start without a patch.
@@ -43,7 +43,7 @@ class GrowingObject:
         """Add patches.
 
         Args:
-            patches: patches (pattern, N, N).
+            patches: complex patches of the object (pattern, N, N).
             positions_xy: centres of the patches (pattern, 2), axis 1 = (x, y), pixels.
         """
         self._first, self._last = self._bounds_with(self._corners(positions_xy))
@@ -63,7 +63,7 @@ class GrowingObject:
         return None if self._assembler is None else self._assembler.so_far()
 
     def result(self) -> StitchedObject | None:
-        """Return the object in the smallest frame that holds every patch; None without a patch."""
+        """Return the object in the smallest frame that holds every patch, or None if there is no patch."""
         if self._assembler is None:
             return None
         self._room_first, self._room_last = self._first, self._last
