@@ -90,7 +90,7 @@ class KeptFrames:
         """Write frames.
 
         Args:
-            frames: frames (frame, N, N) as the detector gave them, all of one type.
+            frames: values of the frames (frame, N, N) as the detector gave them, all of one type.
         """
         if self._stream is None:
             return
@@ -124,12 +124,14 @@ class KeptFrames:
         bad_pixels: BoolArray | None,
         measurement: str,
     ) -> Path:
-        """Write the scan file, frames sorted by number, and remove the growing file; until then the disk holds both.
+        """Write the scan file with the frames sorted by number, and remove the growing file.
+
+        Until the scan file is complete, the disk holds both files.
 
         Args:
             folder: folder of the scan file.
             log: numbers and positions of the frames.
-            probe: probe (mode, N, N) of the object.
+            probe: modes of the object's probe (mode, N, N).
             bad_pixels: mask (N, N), True for bad pixels; None if all are good.
             measurement: content of the frames, 'counts' or 'amplitudes'.
 
