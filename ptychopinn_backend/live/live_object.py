@@ -83,7 +83,7 @@ def require_one_by_one(model: TrainedModel) -> TrainedModel:
 
 
 class LiveObject:
-    """Grows with every call of `add`. Its memory depends on its size, and grows by 32 bytes per frame."""
+    """Object that grows with every call of `add`. Its memory depends on its size, and grows by 32 bytes per frame."""
 
     def __init__(self, model: TrainedModel, start: RawData, photons: float | None = None) -> None:
         """Choose probe and normalisation.
@@ -155,7 +155,7 @@ class LiveObject:
         self.log.add(numbers, positions_xy)
 
     def picture(self) -> Picture | None:
-        """Return a picture of the present object; None before the first frame."""
+        """Return a picture of the present object, or None before the first frame."""
         stitched = self._object.so_far()
         if stitched is None:
             return None
@@ -166,11 +166,10 @@ class LiveObject:
         return Picture(obj, np.asarray(stitched.weight * photons_of_weight, np.float32), stitched.frame.origin_rc)
 
     def result(self) -> Reconstruction | None:
-        """Return the object of all frames, as `infer` gives it without a polish; None without a frame.
+        """Return the object of all frames, as `infer` gives it without a polish, or None if there is no frame.
 
-        The object is the same as that of `reconstruct`, if the frames have the order in which they were added, and are
-        normalised by the photons of this object. If there are more than 512 frames, up to 512 of them, spread evenly,
-        set the scale of the counts.
+        The object is the same as that of `reconstruct` if the frames have the order in which they were added, and are
+        normalised by the photons of this object. At most 512 frames, spread evenly, set the scale of the counts.
         """
         stitched = self._object.result()
         if stitched is None:
