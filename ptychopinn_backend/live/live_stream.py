@@ -45,10 +45,10 @@ logger = logging.getLogger(__name__)
 
 _MOST_ENDED: Final = 1024
 _WAITING_BYTES: Final = 1 << 29
-"""Of frames that wait for their position, at four bytes a pixel."""
+"""Largest number of bytes of the frames that wait for their position, at four bytes a pixel."""
 _FEWEST_WAITING: Final = 64
 _SURELY: Final = 64
-"""So many frames of which none finds a position are no chance."""
+"""If none of so many frames finds a position, this is no chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +60,8 @@ class StreamOptions:
     time_rule: TimeRule = field(default_factory=TimeRule)
     """How frames are paired by time."""
     apart_s: float = SOON_S
-    """By number, without names of scans: stamps of a frame and its position differ by so much at most; infinite where
-    the clocks have nothing to do with each other."""
+    """Largest difference in seconds between the stamps of a frame and its position. It is used if pairing is by number
+    and scans have no names. It is infinite if the clocks have nothing to do with each other."""
     measurement: str = COUNTS
     """Content of the frames, 'counts' or 'amplitudes'."""
     photons: float | None = None
@@ -75,7 +75,7 @@ class StreamOptions:
     most_waiting: int = 512
     """Largest number of paired frames that wait for the network. If there are more, the oldest one is dropped."""
     probe: Complex64Array | None = None
-    """Probe (mode, N, N); None takes that of the archive."""
+    """Modes of the probe (mode, N, N); None takes the probe of the archive."""
     bad_pixels: BoolArray | None = None
     """Mask (N, N), True for bad pixels; None if all are good."""
 
@@ -83,7 +83,7 @@ class StreamOptions:
         """Check the values.
 
         Raises:
-            ConfigError: a choice that does not exist, or a time that is none.
+            ConfigError: a choice does not exist, or a time is not a number above 0.
         """
         require_choice("pairing", self.pairing, PAIRINGS)
         if not self.apart_s > 0:
@@ -106,7 +106,7 @@ class EndedScan:
 
 
 class LiveStream:
-    """Follows a stream of frames and one of positions."""
+    """Follows a stream of frames and a stream of positions."""
 
     def __init__(
         self,
@@ -195,7 +195,7 @@ class LiveStream:
         """Take a frame.
 
         Args:
-            frame: any frame; one that cannot be used is only counted.
+            frame: any frame. A frame that cannot be used is only counted.
         """
         self._counters.frames += 1
         frame = known_time(frame)
@@ -218,7 +218,7 @@ class LiveStream:
         """Take a position.
 
         Args:
-            position: any position; one that cannot be used is only counted.
+            position: any position. A position that cannot be used is only counted.
         """
         self._counters.positions += 1
         position = known_time(position)
@@ -266,7 +266,7 @@ class LiveStream:
         return True
 
     def end(self) -> None:
-        """End all scans: predict what waits and hand over what grew."""
+        """End all scans: predict the frames that wait, and hand over the objects."""
         self._work_off()
         self._finish()
         for pair in self._pairing.end_all():
@@ -298,7 +298,7 @@ class LiveStream:
                 self._counters.dropped += 1
 
     def _explain_no_pairs(self) -> None:
-        """Say once why nothing pairs, where it is known."""
+        """Say once why nothing pairs, if the reason is known."""
         if self._is_explained or self._counters.paired or self._counters.frames < _SURELY or len(self._names) < 2:
             return
         why = why_nothing_pairs(self._names[Frame], self._names[Position], self._pairing.apart, self._options.apart_s)
@@ -307,7 +307,7 @@ class LiveStream:
             self._is_explained = True
 
     def _first_scan(self, most: int) -> tuple[int, bool]:
-        """Return how many frames of one scan wait at the head, up to `most`, and whether to wait for more is no use."""
+        """Return how many frames of one scan wait first, up to `most`, and whether waiting for more is useless."""
         scan = self._ready[0].scan
         for count, other in enumerate(islice(self._ready, most)):
             if other.scan != scan:
@@ -315,7 +315,7 @@ class LiveStream:
         return min(most, len(self._ready)), len(self._ready) >= most
 
     def _begin(self, scan: str, count: int) -> None:
-        """Begin an object; where its first frames cannot begin one, they are refused."""
+        """Begin an object. If its first frames cannot begin one, they are refused."""
         options, dtype = self._options, self._ready[0].frame.counts.dtype
         waiting = list(islice(self._ready, count))
         first = [pair for pair in waiting if pair.frame.counts.dtype == dtype]
