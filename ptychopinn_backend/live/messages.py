@@ -10,9 +10,9 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray
 
 UNKNOWN_TIME = float("nan")
-"""Time of an entry whose sender tells none."""
+"""Time of an entry whose sender gives no time."""
 _LATEST_S: Final = 1e11
-"""No clock shows more: a number beyond is no time."""
+"""Largest number of seconds that any clock shows. A larger number is no time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Frame:
     number: int
     """Number of the frame in its scan; NTNDArray calls it uniqueId."""
     counts: AnyArray
-    """Values of the detector as it gave them (row, column), zero frequency at the array centre."""
+    """Values of the pixels as the detector gave them (row, column), zero frequency at the array centre."""
     time_s: float = UNKNOWN_TIME
     """Time of the exposure, seconds of the sender's clock; NaN if unknown."""
     scan: str = ""
@@ -65,12 +65,12 @@ Entry = TypeVar("Entry", Frame, Position)
 
 
 def known_time(entry: Entry) -> Entry:
-    """Return an entry whose time is unknown where its number of seconds is no time."""
+    """Return the entry. Its time is set to unknown if its number of seconds is no time."""
     return entry if is_time(entry.time_s) else replace(entry, time_s=UNKNOWN_TIME)
 
 
 def is_time(seconds: float) -> bool:
-    """Return whether a number of seconds since 1970 may be a time."""
+    """Return whether a number of seconds since 1970 can be a time."""
     return abs(seconds) <= _LATEST_S
 
 
