@@ -1,4 +1,4 @@
-"""Why no frame finds its position, where that is known."""
+"""Reasons why no frame finds its position, if a reason is known."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from __future__ import annotations
 def why_nothing_pairs(
     scan_of_frames: str, scan_of_positions: str, apart: tuple[int, float] | None, apart_s: float
 ) -> str:
-    """Return what keeps frames and positions from one another.
+    """Return the reason why frames and positions do not find one another.
 
     Args:
-        scan_of_frames: name that frames give their scan, or ''.
-        scan_of_positions: name that positions give it, or ''.
-        apart: a number, and seconds between the stamps of its frame and its position, or None.
-        apart_s: seconds that are allowed.
+        scan_of_frames: name of the scan that the frames give, or ''.
+        scan_of_positions: name of the scan that the positions give, or ''.
+        apart: a number of a frame, and the seconds between the stamps of this frame and its position, or None.
+        apart_s: largest allowed time between these stamps, seconds.
 
     Returns:
-        Two sentences, or '' where it is not known.
+        Two sentences, or '' if the reason is not known.
     """
     if bool(scan_of_frames) != bool(scan_of_positions):
         one, other = ("frames", "positions") if scan_of_frames else ("positions", "frames")
