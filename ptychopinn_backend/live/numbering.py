@@ -8,26 +8,26 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 WINDOW: Final = 1 << 16
-"""Numbers this far behind the newest are too late; those nearer are known one by one."""
+"""Numbers that lie further behind the newest one are too late. Nearer numbers are known one by one."""
 SOON_S: Final = 1.0
-"""Frame and position of a number are stamped within so many seconds, and scans without names lie further apart."""
+"""Largest time in seconds between the stamps of a frame and its position. Scans without names lie further apart."""
 _MOST_PAST: Final = 1024
 """Names of past scans that are remembered."""
 _JITTER: Final = 16
-"""Numbers by which an entry may lie behind another and yet be stamped a little later."""
+"""An entry may lie behind another by so many numbers and yet be stamped a little later."""
 _NANOSECONDS: Final = 10**9
 _TIME_WINDOW: Final = 10 * _NANOSECONDS
-"""By time, entries further behind the newest are too late."""
+"""Window in nanoseconds if pairing is by time. Entries further behind the newest one are too late."""
 
 
 class State(Enum):
-    """State of an entry: new, repeated or too late."""
+    """State of an entry: new, repeated, too late or too far ahead."""
 
     NEW = "new"
     REPEATED = "repeated"
     LATE = "late"
     FAR = "far"
-    """So far ahead of all others that it counts as a wrong number until a second one confirms it."""
+    """The number is far ahead of all others. It counts as a wrong number until a second one confirms it."""
 
 
 class Place(NamedTuple):
@@ -46,15 +46,15 @@ class _Scan:
     name: str = ""
     is_named: bool = False
     seen: dict[int, float] = field(default_factory=dict)
-    """Number, or time in nanoseconds -> time stamp, of the newest entries."""
+    """Time stamps of the newest entries, by number or by time in nanoseconds."""
     has_begun: bool = False
     first: int = 0
     newest: int = 0
     floor: int | None = None
-    """Below this, entries are forgotten."""
+    """Entries below this number are forgotten."""
     distinct: int = 0
     filled: int = 0
-    """Numbers between the first and the newest that are accounted for elsewhere."""
+    """How many numbers between the first and the newest are missing for a reason that is counted elsewhere."""
     newest_number: int = 0
     newest_s: float = math.nan
     """Time stamp of the entry with the newest number."""
@@ -71,16 +71,16 @@ class _Scan:
 class Numbering:
     """Follows the numbers of a stream.
 
-    A new scan begins where the sender names another one. Without names it begins where the number goes back though time
-    goes on, or where the coupled stream began one and this stream had a pause at that time.
+    A new scan begins when the sender names another one. Without names, it begins when the number goes back although the
+    time goes on. It also begins if the coupled stream began one and this stream had a pause at that time.
     """
 
     def __init__(self, window: int = WINDOW, *, by_time: bool = False) -> None:
         """Start before the first entry.
 
         Args:
-            window: numbers this far behind the newest are too late.
-            by_time: entries are told apart by their time stamps; numbers only tell where a scan begins.
+            window: numbers that lie further behind the newest one are too late.
+            by_time: True if entries are told apart by their time stamps. Numbers then only tell that a scan begins.
         """
         self._window, self._by_time = _TIME_WINDOW if by_time else window, by_time
         self._most_known = window
@@ -94,20 +94,20 @@ class Numbering:
         self._now, self._before = _Scan(), _Scan()
 
     def couple(self, other: Numbering) -> None:
-        """Begin scans without names together with another stream."""
+        """Couple this stream with another one, so that both begin scans without names together."""
         self._other, other._other = other, self
 
     @property
     def missing(self) -> int:
-        """Numbers between the first and the newest of every scan that did not come."""
+        """How many numbers between the first and the newest of every scan did not come."""
         return self._missing_past + self._before.missing + self._now.missing
 
     def sender_returned(self) -> None:
-        """Take note that the sender was away: without time stamps, a lower number now begins a scan."""
+        """Note that the sender was away. Without time stamps, a lower number now begins a scan."""
         self._returned = True
 
     def lost_unseen(self) -> None:
-        """Take note that an entry had to go before it came here: it leaves a gap that is none."""
+        """Note that an entry was removed before it came here. Its gap in the numbers does not count as missing."""
         self._unseen += 1
 
     def place(self, number: int, time_s: float, scan: str = "") -> Place:
@@ -137,7 +137,7 @@ class Numbering:
         return Place(self._take(into, number, time_s), into.name)
 
     def _is_of_scan_before(self, time_s: float) -> bool:
-        """Return whether a stamp lies nearer to the end of the scan before than to the begin of the present one."""
+        """Return whether a stamp is nearer to the end of the scan before than to the start of the present one."""
         before = self._before
         if not before.has_begun or before.is_named:
             return False
@@ -206,7 +206,7 @@ class Numbering:
         return State.NEW
 
     def _confirms(self, scan: _Scan, key: int) -> bool:
-        """Return whether a number so far ahead is the second one there; the numbers go on from it then."""
+        """Return whether a number far ahead is the second one there. If it is, the numbers go on from it."""
         before, scan.far = scan.far, key
         if before is None or before == key or abs(key - before) > self._window:
             return False
