@@ -36,13 +36,13 @@ class TimeRule:
 
 
 class Pairing(ABC):
-    """Entries of two streams that wait for each other; entries of different scans never meet."""
+    """Entries of two streams that wait for each other. Entries of different scans are never paired."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Start without entries."""
         self.apart: tuple[int, float] | None = None
-        """Number of the last frame whose stamp was too far from that of the position of its number, and how many
-        seconds."""
+        """Number of the last frame whose stamp was too far from that of the position with the same number, and the
+        seconds between the two stamps."""
         self.given_up_frames = 0
         """Number of frames that were given up because no position arrived for them."""
         self.given_up_positions = 0
@@ -88,7 +88,7 @@ class Pairing(ABC):
         """End all scans, as `end` does.
 
         Returns:
-            The pairs that can be made of what waits.
+            The pairs that the waiting entries still make.
         """
 
     @property
@@ -98,21 +98,22 @@ class Pairing(ABC):
 
 
 class PairByNumber(Pairing):
-    """A frame belongs to the position of the same number, whichever comes first.
+    """Pairs a frame with the position of the same number. Either may come first.
 
-    Streams tell by themselves where a scan without a name begins, and may tell it differently after a loss. So it is by
-    their time stamps that entries of such scans find each other; by the names '#1', '#2' only where a stamp is unknown.
+    Each stream finds out by itself that a scan without a name begins. After a loss the two streams may find different
+    beginnings. So entries of such scans find each other by their time stamps. They find each other by the names '#1',
+    '#2' only if a stamp is unknown.
     """
 
     def __init__(
         self, apart_s: float = SOON_S, most_frames: int = MOST_FRAMES, most_positions: int = MOST_POSITIONS
     ) -> None:
-        """Start with nothing.
+        """Start without entries.
 
         Args:
-            apart_s: frame and position without a scan's name are stamped within so many seconds.
-            most_frames: that wait for their position.
-            most_positions: that wait for their frame.
+            apart_s: largest time in seconds between the stamps of a frame and its position, if their scan has no name.
+            most_frames: largest number of frames that wait for their position.
+            most_positions: largest number of positions that wait for their frame.
         """
         super().__init__()
         self._apart_s = apart_s
@@ -145,9 +146,9 @@ class PairByNumber(Pairing):
         return []
 
     def end(self, scan: str) -> list[Pair]:
-        """End a scan; nothing that waits for its number can be paired any more.
+        """End a scan. Its waiting frames, and most of its waiting positions, are given up.
 
-        Positions that are stamped and name no scan wait on: their frames may be of the next one.
+        Positions that have a stamp and name no scan go on waiting, because their frames may belong to the next scan.
         """
         frames = [key for key in self._frames if key[0] == scan]
         positions = [
@@ -164,7 +165,7 @@ class PairByNumber(Pairing):
         return []
 
     def end_all(self) -> list[Pair]:
-        """Give up whatever waits."""
+        """Give up all entries that wait."""
         self.given_up_frames += len(self._frames)
         self.given_up_positions += len(self._positions)
         for waiting in (self._frames, self._positions, self._frame_scans, self._position_scans):
@@ -177,7 +178,7 @@ class PairByNumber(Pairing):
         return len(self._frames)
 
     def _candidates(self, scan: str, name: str, waiting: Counter[str]) -> list[str]:
-        """Return scans in which the partner of an entry may wait, its own first."""
+        """Return the names of the scans in which the partner of an entry may wait; its own scan comes first."""
         if name:
             return [scan]
         return [scan, *(other for other in waiting if other != scan and other.startswith("#"))]
@@ -207,7 +208,7 @@ class PairByNumber(Pairing):
         entry: Frame | Position,
         most: int,
     ) -> bool:
-        """Let an entry wait; return whether another one had to go for it."""
+        """Let an entry wait, and return whether another entry was removed for it."""
         is_replaced = key in waiting
         if is_replaced:
             self._take(waiting, scans, key)
@@ -320,14 +321,14 @@ class _TimeLine:
     """Frames and readings of a scan, sorted by time."""
 
     frames: list[tuple[float, int, str, Frame]]
-    """(time, number, name of the scan, frame), rising."""
+    """Entries (time, number, name of the scan, frame) in ascending order."""
     readings: list[tuple[float, float, float]]
     """Entries (time, x, y) in ascending order."""
     settled_s: float = float("-inf")
     """Readings before this time come too late."""
 
     def at(self, time_s: float, longest_gap_s: float) -> tuple[float, float] | None:
-        """Return (x, y) at a time; None outside the readings and in long gaps between them."""
+        """Return the position (x, y) at a time; None outside the readings and in long gaps between them."""
         after = bisect_left(self.readings, time_s, key=lambda reading: reading[0])
         if after < len(self.readings) and self.readings[after][0] == time_s:
             return self.readings[after][1:]
@@ -340,7 +341,7 @@ class _TimeLine:
         return first[0] + share * (last[0] - first[0]), first[1] + share * (last[1] - first[1])
 
     def forget_before(self, time_s: float) -> None:
-        """Drop readings that no later frame needs; the last one before the time stays."""
+        """Drop the readings that no later frame needs. The last one before the time stays."""
         before = bisect_left(self.readings, time_s, key=lambda reading: reading[0])
         self.settled_s = max(self.settled_s, time_s)
         del self.readings[: max(0, before - 1)]
