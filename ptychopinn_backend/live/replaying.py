@@ -1,4 +1,4 @@
-"""A scan file that is served as channels, to demonstrate, to test and to load `live`."""
+"""A scan file that is served as channels, to show `live`, to test it, and to put it under load."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ReplayOptions:
     rate_hz: float = 100.0
     """Frames per second."""
     frames: int | None = None
-    """Number of frames; more than the scan has repeat the scan, with further numbers. None sends the scan once."""
+    """Number of frames. If the scan has fewer, it is sent again, and the numbers go on. None sends the scan once."""
     seconds: float = 3600.0
     """Time after which the sending ends, seconds."""
     jitter_ms: float = 0.0
@@ -115,7 +115,7 @@ def schedule(n_frames: int, options: ReplayOptions) -> Iterator[Sending]:
 
 
 def _arrivals(times_s: Float64Array, options: ReplayOptions, rng: np.random.Generator) -> tuple[Float64Array, IntArray]:
-    """Return times and numbers of the entries to send: some are late, exchanged, left out or sent twice."""
+    """Return times and numbers (entry,) of the entries to send: some are late, exchanged, left out or sent twice."""
     count = len(times_s)
     due_s = times_s + rng.uniform(0, options.jitter_ms * 1e-3, count)
     first = np.flatnonzero(rng.random(count - 1) < options.swap) if count > 1 else np.zeros(0, np.int64)
@@ -129,13 +129,14 @@ def _arrivals(times_s: Float64Array, options: ReplayOptions, rng: np.random.Gene
 
 
 def detector_counts(scan: RawData) -> AnyArray:
-    """Return the patterns of a scan as a detector sends them (pattern, N, N).
+    """Return the patterns of a scan as a detector sends them.
 
     Args:
         scan: the scan.
 
     Returns:
-        Whole counts of the smallest type that holds them; float32 if the patterns are not whole counts.
+        Whole counts of the patterns (pattern, N, N), uint16 or, if they are too large, uint32. They are float32 if the
+        patterns are not whole counts.
     """
     counts = np.square(scan.diff3d.astype(np.float64))
     whole = np.rint(counts)
