@@ -38,9 +38,9 @@ _SHARE_OF_PICTURES: Final = 0.05
 """Largest part of the time for pictures."""
 _REST_S: Final = 0.001
 _AFTER_STOP_S: Final = 0.25
-"""Without progress for so long, what was told to stop ends ..."""
+"""After the stop, the session ends if there was no progress for so many seconds."""
 _LONGEST_AFTER_STOP_S: Final = 5.0
-"""... and after so long in any case."""
+"""After the stop, the session ends after so many seconds in any case."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +52,22 @@ class SessionOptions:
     positions: str
     """Address of the positions."""
     output: Path
-    """Folder of the results: of the first scan in it, of the next in its folders scan_2, scan_3 and so on. Scans that
-    are there already stay, and count."""
+    """Folder of the results. The first scan is written into it, the next ones into its folders scan_2, scan_3 and so
+    on. Scans that are there already stay, and they count."""
     stop: str | None = None
     """Address of a channel that ends the session when its value becomes true, or None."""
     prefix: str | None = "ptychopinn:live"
     """Prefix of the channels that publish the object; None publishes none."""
     idle_s: float = 60.0
-    """The session ends when no frame found its position for so long, once one did."""
+    """Time in seconds. The session ends if no frame finds its position for so long, after at least one found it."""
     first_s: float = 3600.0
-    """The session ends when none does for so long in the beginning."""
+    """Time in seconds. The session ends if no frame finds its position for so long in the beginning."""
     picture_every_s: float = 0.5
     """Shortest time between two pictures, seconds."""
     keep_frames: bool = True
     """True keeps the used frames, and reconstructs them once more at the end, as `infer` does."""
     polish_steps: int | None = 0
-    """Number of polish steps in this last reconstruction; None as for `reconstruct`."""
+    """Number of polish steps in this last reconstruction; None means the same as for `reconstruct`."""
     network: Network = field(default_factory=Network)
     """Addresses for finding and serving channels."""
     units: PositionUnits = field(default_factory=PositionUnits)
@@ -221,7 +221,7 @@ class Session:
                 self.stream.take_position(position)
 
     def _is_of_the_past(self, entries: Sequence[Frame | Position], arrival: Arrival, kind: type) -> bool:
-        """Return whether an update is the first of a connection and not stamped later than all before."""
+        """Return whether an update is the first one of a connection, and its stamp is not later than all before."""
         newest_s = max((entry.time_s for entry in entries if is_time(entry.time_s)), default=math.nan)
         if arrival.is_first and not newest_s > self._newest_s[kind]:
             return True
@@ -274,7 +274,7 @@ class Session:
         )
 
     def _take_end(self, ended: EndedScan) -> None:
-        """Hand a scan over to be written; what takes long waits until the streams are over."""
+        """Hand a scan over to be written. Work that takes long waits until the streams are over."""
         try:
             self._show_picture(ended.object)
         finally:
