@@ -1,4 +1,4 @@
-"""Updates of a channel on their way: followed through losses of the connection, kept in bounded memory until taken."""
+"""Updates of a channel. They are followed through losses of the connection, and wait in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from p4p import Value
 
 QUEUE_BYTES: Final = 1 << 30
-"""Of images that wait on the way from a sender, at most."""
+"""Largest number of bytes of the images that wait on the way from a sender."""
 _REQUEST: Final = f"field()record[queueSize={QUEUE}]"
 
 
@@ -22,32 +22,35 @@ class Arrival(NamedTuple):
     """An update of a channel."""
 
     value: Value
-    """As it came."""
+    """The value as it arrived."""
     arrived_s: float
-    """When it came, seconds of the monotonic clock."""
+    """Time of its arrival, seconds of the monotonic clock."""
     is_first: bool
-    """The first one after a connection, which may be of the past."""
+    """True for the first update after a connection, which may be an old one."""
 
 
 class Inbox:
-    """What came and was not taken yet; filled by threads of p4p, emptied by one other. Bounded: the oldest goes."""
+    """Updates that came and were not taken yet. If there are too many, the oldest one is removed.
+
+    The threads of p4p fill it, and one other thread empties it.
+    """
 
     def __init__(self, most: int = QUEUE, most_bytes: int = QUEUE_BYTES) -> None:
         """Start empty.
 
         Args:
-            most: entries that wait, at most.
-            most_bytes: of images that wait, at most.
+            most: largest number of entries that wait.
+            most_bytes: largest number of bytes of the images that wait.
         """
         self._most, self._most_bytes = most, most_bytes
         self._lock = threading.Lock()
         self._entries: deque[tuple[float, int, Any]] = deque()
         self._bytes = 0
         self.overrun = 0
-        """Entries that had to go."""
+        """Number of entries that were removed because too many waited."""
 
     def put(self, entry: Any) -> None:
-        """Add an update, or the exception of a connection that was lost; called by the threads of p4p."""
+        """Add an update, or the exception of a connection that was lost. The threads of p4p call this."""
         n_bytes = _bytes_of(entry)
         with self._lock:
             self._entries.append((time.monotonic(), n_bytes, entry))
@@ -57,7 +60,7 @@ class Inbox:
                 self.overrun += 1
 
     def take(self) -> list[tuple[float, Any]]:
-        """Return what waits, with the times at which it came."""
+        """Take out all entries that wait, and return them with the times of their arrival."""
         with self._lock:
             taken, self._entries, self._bytes = self._entries, deque(), 0
         return [(arrived_s, entry) for arrived_s, _, entry in taken]
@@ -78,8 +81,8 @@ class Subscription:
 
         Args:
             context: a client of p4p.
-            name: of the channel.
-            most: updates that wait to be taken, at most.
+            name: name of the channel.
+            most: largest number of updates that wait to be taken.
         """
         self.name = name
         self._inbox = Inbox(most)
@@ -95,15 +98,15 @@ class Subscription:
     def take(
         self, on_value: Callable[[Arrival], None], on_return: Callable[[], None], on_overrun: Callable[[], None]
     ) -> int:
-        """Take what has come.
+        """Take the updates that have come.
 
         Args:
             on_value: called with every update.
-            on_return: called where the sender had been away.
-            on_overrun: called for every value that had to go because nobody took it.
+            on_return: called when the sender is back after it was away.
+            on_overrun: called for every value that was removed because nobody took it in time.
 
         Returns:
-            How many entries there were.
+            Number of entries that were taken.
         """
         taken = self._inbox.take()
         # Only the other side counts up, only this side takes note.
@@ -122,5 +125,5 @@ class Subscription:
         return len(taken)
 
     def close(self) -> None:
-        """Follow no longer."""
+        """Stop following the channel."""
         self._monitor.close()
