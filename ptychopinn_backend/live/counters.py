@@ -42,7 +42,7 @@ class Counters:
     waiting: int = 0
     """Frames that wait for their position or for the network."""
     missing: int = 0
-    """Frames that never came: gaps in the numbers of every scan. It is 0 if pairing is by time: gaps are allowed then."""
+    """Frames that never came: gaps in the numbers of every scan. It is 0 if pairing is by time: gaps may occur then."""
     mended: int = 0
     """Values of used frames that were out of all proportion, and were replaced by the values around them."""
     positions_left: int = 0

@@ -41,8 +41,9 @@ class Pairing(ABC):
     def __init__(self) -> None:
         """Start without entries."""
         self.apart: tuple[int, float] | None = None
-        """Number of the last frame whose stamp was too far from that of the position with the same number, and the
-        seconds between the two stamps."""
+        """Number of the last frame that was stamped too far from its position, and the seconds between the stamps.
+
+        The position is the one with the same number. None if there was no such frame."""
         self.given_up_frames = 0
         """Number of frames that were given up because no position arrived for them."""
         self.given_up_positions = 0
@@ -146,7 +147,7 @@ class PairByNumber(Pairing):
         return []
 
     def end(self, scan: str) -> list[Pair]:
-        """End a scan. Its waiting frames, and most of its waiting positions, are given up.
+        """End a scan. Its waiting frames are given up, and so are those of its positions that have no later use.
 
         Positions that have a stamp and name no scan go on waiting, because their frames may belong to the next scan.
         """

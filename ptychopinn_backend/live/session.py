@@ -52,8 +52,10 @@ class SessionOptions:
     positions: str
     """Address of the positions."""
     output: Path
-    """Folder of the results. The first scan is written into it, the next ones into its folders scan_2, scan_3 and so
-    on. Scans that are there already stay, and they count."""
+    """Folder of the results.
+
+    The first scan is written into it, the next ones into its folders scan_2, scan_3 and so on. Scans that are there
+    already stay, and they count."""
     stop: str | None = None
     """Address of a channel that ends the session when its value becomes true, or None."""
     prefix: str | None = "ptychopinn:live"
