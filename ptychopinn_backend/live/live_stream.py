@@ -62,8 +62,8 @@ class StreamOptions:
     apart_s: float = SOON_S
     """Largest difference in seconds between the stamps of a frame and its position.
 
-    It is used if pairing is by number and scans have no names. It is infinite if the clocks have nothing to do with each
-    other."""
+    It is used if pairing is by number and scans have no names. It is infinite if the clocks have nothing to do with
+    each other."""
     measurement: str = COUNTS
     """Content of the frames, 'counts' or 'amplitudes'."""
     photons: float | None = None
