@@ -213,7 +213,7 @@ def bytes_to_store(scan: ScanFile, with_labels: bool) -> int:
 
 
 def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type patterns are stored in: small whole numbers as they are, all else as float32 amplitudes.
+    """Return the type patterns are stored in: numbers of up to four bytes as they are, others as float32 amplitudes.
 
     Args:
         dtype: type of the source.
@@ -221,5 +221,9 @@ def stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     Returns:
         A type in the byte order of this machine.
     """
-    small = dtype.kind in "iu" and dtype.itemsize <= 2
-    return dtype.newbyteorder("=") if small else np.dtype(np.float32)
+    return dtype.newbyteorder("=") if is_stored_as_it_is(dtype) else np.dtype(np.float32)
+
+
+def is_stored_as_it_is(dtype: np.dtype[Any]) -> bool:
+    """Return whether patterns of a type are stored without a change, so that nobody needs their file again."""
+    return (dtype.kind in "iu" and dtype.itemsize <= 4) or (dtype.kind == "f" and dtype.itemsize == 4)

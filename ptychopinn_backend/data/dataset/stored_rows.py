@@ -20,6 +20,8 @@ from ptychopinn_backend.arrays import AnyArray, IntArray
 from ptychopinn_backend.data.measurement import to_amplitudes
 from ptychopinn_backend.errors import DataError
 
+_PIECE_BYTES: Final = 1 << 24
+"""Bytes that are read at a time when all rows are wanted."""
 _LARGEST: Final = 1e18
 """The square of a larger amplitude does not fit single precision."""
 
@@ -107,6 +109,24 @@ class StoredRows:
         if not is_sound:
             raise _damaged(self.path, f"it holds values that are not finite or beyond {_LARGEST:g}")
         return values.reshape(*wanted.shape, *self.shape[1:])
+
+    def pieces(self) -> Iterator[AnyArray]:
+        """Yield all values as they lie in the file, some rows (pattern, N, N) at a time; nothing is judged.
+
+        Raises:
+            DataError: the file was removed or cut short.
+        """
+        rows = max(1, _PIECE_BYTES // max(1, self.row_bytes))
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(self.first_byte)
+                for first in range(0, self.shape[0], rows):
+                    values = np.empty((min(rows, self.shape[0] - first), *self.shape[1:]), self.dtype)
+                    if stream.readinto(values.data) != values.nbytes:
+                        raise EOFError(f"row {first} is missing")
+                    yield values
+        except (OSError, EOFError) as error:
+            raise _damaged(self.path, error) from error
 
 
 class RowWriter(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ import numpy as np
 from ptychopinn_backend.arrays import AnyArray, BoolArray, Complex64Array, Float64Array, IntArray
 from ptychopinn_backend.config.checks import require_choice
 from ptychopinn_backend.data.dataset.options import DatasetOptions
-from ptychopinn_backend.data.dataset.sources import ScanFile, stored_dtype
+from ptychopinn_backend.data.dataset.sources import ScanFile, is_stored_as_it_is, stored_dtype
 from ptychopinn_backend.data.dataset.stored_rows import StoredRows, row_writer
 from ptychopinn_backend.data.decisions import tell
 from ptychopinn_backend.data.findings.finding import Finding, warn_of
@@ -211,29 +211,28 @@ def _store_patterns(scan: ScanFile, path: Path, options: DatasetOptions) -> tupl
     metadata = scan.facts["metadata"]
     measurement = options.measurement or options.reading.measurement
     stated = stated_measurement(measurement, metadata)
-    once = _Storing(scan, path, stated or AMPLITUDES, scan.facts["bad_pixels"], PatternRepair.nothing(scan.N))
-    photons = np.zeros(0)
-    if stated in (COUNTS, AMPLITUDES):
-        photons = once.write(examiner.survey)
-    else:
-        for first, piece in _numbered(_pieces(scan)):
-            examiner.survey.look(piece, first)
+    is_copy = is_stored_as_it_is(scan.dtype)
+    first_kind = stated if stated in (COUNTS, AMPLITUDES) else AMPLITUDES
+    once = _Storing(scan, path, first_kind, scan.facts["bad_pixels"], PatternRepair.nothing(scan.N))
+    photons = once.write(_looked_at(scan, examiner.survey))
 
     def pieces() -> Iterator[AnyArray]:
-        return _pieces(scan)
+        # Decoding a large file takes long, and what is stored as it is says the same.
+        return _stored_pieces(path) if is_copy else _pieces(scan)
 
     values = examiner.impossible_values("diffraction", pieces)
     good = examiner.good & ~values.bad_pixels
     kind = stated or seen_measurement(values.applied(pieces()), good, measurement, metadata)
     are_counted = kind == COUNTS or bool(metadata.get("measured_as_counts", False))
     verdict = examiner.verdict(values, pieces, are_amplitudes=kind != COUNTS, are_counted=are_counted)
-    if not len(photons) or verdict.repair.changes_values or verdict.repair.bad_pixels.any():
+    if kind != first_kind or verdict.repair.changes_values or verdict.repair.bad_pixels.any():
         bad = scan.facts["bad_pixels"] if verdict.bad_pixels is None else verdict.bad_pixels
-        once = _Storing(scan, path, kind, bad, verdict.repair)
-        photons = once.write()
+        once = _Storing(scan, path.with_suffix(".anew.npy"), kind, bad, verdict.repair)
+        photons = once.write(pieces(), pieces)
+        once.path.replace(path)
     return {
         "name": scan.path.name,
-        "measurement": AMPLITUDES if once.dtype.kind == "f" else kind,
+        "measurement": kind if once.is_copy else AMPLITUDES,
         "labels": options.with_labels,
         "measured_as_counts": are_counted,
         "photons": photons,
@@ -251,51 +250,71 @@ class _Storing:
     repair: PatternRepair
 
     @property
+    def is_copy(self) -> bool:
+        """Whether the values in the file are those of the scan, apart from bad pixels and repairs."""
+        return self.kind != NORMALISED and is_stored_as_it_is(self.scan.dtype)
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the values in the file."""
-        return np.dtype(np.float32) if self.kind == NORMALISED else stored_dtype(self.scan.dtype)
+        return stored_dtype(self.scan.dtype) if self.is_copy else np.dtype(np.float32)
 
-    def write(self, survey: PatternSurvey | None = None) -> Float64Array:
-        """Write the patterns that stay, and return the photons of each (pattern,); a survey looks at all of them."""
+    def write(self, found: Iterable[AnyArray], again: Callable[[], Iterable[AnyArray]] = tuple) -> Float64Array:
+        """Write the patterns that stay.
+
+        Args:
+            found: all patterns of the scan, in pieces.
+            again: gives them once more, where their scale must be known first.
+
+        Returns:
+            Photons of each pattern that stays (pattern,).
+        """
         good = None if self.bad_pixels is None else ~self.bad_pixels
         n_kept = len(self.repair.kept(self.scan.n_patterns))
         photons = np.empty(n_kept, np.float64)
-        factor = np.float32(self._factor(good))
+        factor = np.float32(self._factor(again, good))
         done = 0
         shape = (n_kept, self.scan.N, self.scan.N)
         with row_writer(self.path, shape, self.dtype) as append, np.errstate(invalid="ignore", over="ignore"):
-            for piece in self.repair.applied(self._looked_at(survey)):
+            for piece in self.repair.applied(iter(found)):
                 amplitudes = to_amplitudes(piece, self.kind, good)
                 if self.kind == NORMALISED:
                     amplitudes = amplitudes * factor
                 photons[done : done + len(piece)] = count_photons(amplitudes)
                 done += len(piece)
-                append(amplitudes if self.dtype.kind == "f" else piece if good is None else piece * good)
+                kept = piece if good is None else np.where(good, piece, piece.dtype.type(0))
+                append(kept if self.is_copy else amplitudes)
         return photons
 
-    def _looked_at(self, survey: PatternSurvey | None) -> Iterator[AnyArray]:
-        done = 0
-        for first, piece in _numbered(_pieces(self.scan)):
-            if survey is not None:
-                survey.look(piece, first)
-            done = first + len(piece)
-            yield piece
-        if done != self.scan.n_patterns:
-            raise DataError(f"it holds {done} patterns where it declares {self.scan.n_patterns}. Write the file again.")
-
-    def _factor(self, good: BoolArray | None) -> float:
+    def _factor(self, again: Callable[[], Iterable[AnyArray]], good: BoolArray | None) -> float:
         """Return the factor that brings normalised amplitudes to the photons that are stated; 1 for all others."""
         if self.kind != NORMALISED:
             return 1.0
-        kept = self.repair.applied(_pieces(self.scan))
+        kept = self.repair.applied(iter(again()))
         total = sum(float(count_photons(to_amplitudes(piece, AMPLITUDES, good)).sum()) for piece in kept)
         return restoring_factor(self.scan.facts["metadata"], total / len(self.repair.kept(self.scan.n_patterns)))
+
+
+def _looked_at(scan: ScanFile, survey: PatternSurvey) -> Iterator[AnyArray]:
+    """Yield the patterns of a file while a survey looks at them."""
+    done = 0
+    for first, piece in _numbered(_pieces(scan)):
+        survey.look(piece, first)
+        done = first + len(piece)
+        yield piece
+    if done != scan.n_patterns:
+        raise DataError(f"it holds {done} patterns where it declares {scan.n_patterns}. Write the file again.")
 
 
 def _pieces(scan: ScanFile) -> Iterator[AnyArray]:
     """Yield the patterns of a file, a few million values at a time."""
     for piece in scan.opened.patterns.pieces():
         yield from (piece[part] for part in pattern_slices(piece))
+
+
+def _stored_pieces(path: Path) -> Iterator[AnyArray]:
+    """Yield patterns that are stored as they are, a few million values at a time."""
+    yield from StoredRows.open(path).pieces()
 
 
 def _numbered(pieces: Iterable[AnyArray]) -> Iterator[tuple[int, AnyArray]]:

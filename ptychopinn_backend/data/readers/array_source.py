@@ -192,9 +192,22 @@ class Hdf5Array:
             if found.ndim == 2:
                 yield np.asarray(found[()])[np.newaxis]
                 return
+            together = _outer_chunk(found)
+            if together > 1:
+                for first in range(0, found.shape[0], together):
+                    yield np.asarray(found[first : first + together]).reshape(-1, *self.shape[1:])
+                return
             for outer in np.ndindex(*found.shape[:-3]):
                 for piece in _chunked_slices(found):
                     yield np.asarray(found[(*outer, piece)])
+
+
+def _outer_chunk(dataset: Any) -> int:
+    """Return how many entries of the first axis are read together, so that no chunk of a grid is decoded again."""
+    if dataset.ndim < 4 or not dataset.chunks:
+        return 1
+    count = int(dataset.chunks[0])
+    return count if count * math.prod(dataset.shape[1:]) <= _LARGEST_CHUNK_VALUES else 1
 
 
 def _chunked_slices(dataset: Any) -> Iterator[slice]:
