@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 _BACKEND_VARIABLE: Final = "MPLBACKEND"
 _KNOWN_BACKENDS: Final = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template", "qtagg", "qt5agg", "tkagg", "macosx")
 """Names that every version of Matplotlib takes."""
+_SIDE_ROOM_INCH: Final = 0.12
+"""Room at both sides of a panel."""
 _OF_WINDOWS: Final = ("backend", "interactive", "toolbar", "webagg", "tk.", "docstring", "date.", "timezone")
 """Beginnings of the names of settings that concern windows and the session, not a picture."""
 
@@ -84,8 +86,10 @@ def new_figure(width_inch: float, height_inch: float) -> Figure:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width_inch, height_inch), layout="constrained")
+    # Images keep their aspect after the layout; with less room at the sides their labels would leave the figure.
+    figure = Figure(figsize=(width_inch, height_inch), layout=ConstrainedLayoutEngine(w_pad=_SIDE_ROOM_INCH))
     FigureCanvasAgg(figure)
     return figure
 
