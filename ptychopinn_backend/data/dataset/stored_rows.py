@@ -111,7 +111,10 @@ class StoredRows:
         return values.reshape(*wanted.shape, *self.shape[1:])
 
     def pieces(self) -> Iterator[AnyArray]:
-        """Yield all values as they lie in the file, some rows (pattern, N, N) at a time; nothing is judged.
+        """Yield all values as they lie in the file; nothing is judged.
+
+        Yields:
+            Some rows (pattern, N, N).
 
         Raises:
             DataError: the file was removed or cut short.
