@@ -24,6 +24,9 @@ def explanation(error: Exception) -> PtychoPINNError | None:
     text = str(error)
     if isinstance(error, torch.OutOfMemoryError):
         return InsufficientMemoryError(text.partition(". ")[0])
+    if isinstance(error, ConnectionError):
+        # A worker hands over its batches through a socket, and may die while it does.
+        return WorkerDiedError(error.strerror or text)
     if not isinstance(error, RuntimeError):
         return None
     if "can't allocate memory" in text:

@@ -21,6 +21,7 @@ def test_memory_of_the_host() -> None:
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried"), InsufficientMemoryError, "Not enough memory: CUDA out"),
         (RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed. "), WorkerDiedError, "Set num_workers"),
+        (ConnectionResetError(104, "Connection reset by peer"), WorkerDiedError, r"died \(Connection reset by peer\)"),
         (RuntimeError("shape mismatch"), RuntimeError, "^shape mismatch$"),
     ],
 )
