@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ptychopinn_backend.arrays import BoolArray, Complex64Array, Float64Array, IntArray
+from ptychopinn_backend.arrays import BoolArray, Float64Array, IntArray
 from ptychopinn_backend.config.scan_traits import ScanTraits, scan_traits
 from ptychopinn_backend.data.findings.finding import Finding
 from ptychopinn_backend.data.raw_data import RawData
@@ -16,35 +16,6 @@ from ptychopinn_backend.data.scaling import count_photons, pattern_slices
 
 _SAMPLED: Final = 64
 """Number of patterns, spread over the scan, that are examined one by one."""
-
-
-@dataclass(frozen=True, eq=False)
-class _WithoutCounts:
-    """A scan as `scan_traits` looks at it, but for its patterns, which would be summed once more."""
-
-    raw: RawData
-    mean_photons = None
-    counts_in_light = None
-
-    @property
-    def n_patterns(self) -> int:
-        return self.raw.n_patterns
-
-    @property
-    def N(self) -> int:
-        return self.raw.N
-
-    @property
-    def probeGuess(self) -> Complex64Array | None:
-        return self.raw.probeGuess
-
-    @property
-    def positions_xy(self) -> Float64Array:
-        return self.raw.positions_xy
-
-    @property
-    def object_of_position(self) -> IntArray:
-        return self.raw.scan_index
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +36,8 @@ class Subject:
     @cached_property
     def traits(self) -> ScanTraits | None:
         """Width of the probe and step of the scan; None without a probe or a second point."""
-        return scan_traits(_WithoutCounts(self.raw))
+        # Every examination that sums patterns does so by itself.
+        return scan_traits(self.raw, counted=False)
 
     @cached_property
     def photons(self) -> Float64Array:

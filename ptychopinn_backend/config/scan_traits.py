@@ -83,11 +83,12 @@ class ScanTraits:
         )
 
 
-def scan_traits(scan: DescribedScan) -> ScanTraits | None:
+def scan_traits(scan: DescribedScan, *, counted: bool = True) -> ScanTraits | None:
     """Measure what the choice of a preset depends on.
 
     Args:
         scan: the scan.
+        counted: ask for its mean counts, for which patterns may have to be summed; False leaves `photons` open.
 
     Returns:
         Its traits, or None without a probe or without a second point.
@@ -107,7 +108,7 @@ def scan_traits(scan: DescribedScan) -> ScanTraits | None:
         probe_width_px=width,
         flatness=float(abs(np.sum(modes[0] * np.abs(modes[0]))) / power) if power > 0 else 1.0,
         step_px=neighbour_step(scan.positions_xy, scan.object_of_position, _SAME_PLACE * width),
-        photons=scan.mean_photons,
+        photons=scan.mean_photons if counted else None,
     )
 
 
