@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -218,14 +218,19 @@ def _store_patterns(scan: ScanFile, path: Path, options: DatasetOptions) -> tupl
 
     def pieces() -> Iterator[AnyArray]:
         # Decoding a large file takes long, and what is stored as it is says the same.
-        return _stored_pieces(path) if is_copy else _pieces(scan)
+        return StoredRows.open(path).pieces() if is_copy else _pieces(scan)
 
     values = examiner.impossible_values("diffraction", pieces)
     good = examiner.good & ~values.bad_pixels
     kind = stated or seen_measurement(values.applied(pieces()), good, measurement, metadata)
     are_counted = kind == COUNTS or bool(metadata.get("measured_as_counts", False))
     verdict = examiner.verdict(values, pieces, are_amplitudes=kind != COUNTS, are_counted=are_counted)
-    if kind != first_kind or verdict.repair.changes_values or verdict.repair.bad_pixels.any():
+    as_stored = replace(once, kind=kind)
+    is_mended = verdict.repair.changes_values or bool(verdict.repair.bad_pixels.any())
+    if kind != first_kind and as_stored.is_copy and not is_mended:
+        # The values are there already, and only mean something else.
+        once, photons = as_stored, as_stored.photons_of(pieces())
+    elif kind != first_kind or is_mended:
         bad = scan.facts["bad_pixels"] if verdict.bad_pixels is None else verdict.bad_pixels
         once = _Storing(scan, path.with_suffix(".anew.npy"), kind, bad, verdict.repair)
         photons = once.write(pieces(), pieces)
@@ -286,6 +291,11 @@ class _Storing:
                 append(kept if self.is_copy else amplitudes)
         return photons
 
+    def photons_of(self, found: Iterable[AnyArray]) -> Float64Array:
+        """Return the photons of patterns (pattern,), given in pieces."""
+        good = None if self.bad_pixels is None else ~self.bad_pixels
+        return np.concatenate([count_photons(to_amplitudes(piece, self.kind, good)) for piece in found])
+
     def _factor(self, again: Callable[[], Iterable[AnyArray]], good: BoolArray | None) -> float:
         """Return the factor that brings normalised amplitudes to the photons that are stated; 1 for all others."""
         if self.kind != NORMALISED:
@@ -310,11 +320,6 @@ def _pieces(scan: ScanFile) -> Iterator[AnyArray]:
     """Yield the patterns of a file, a few million values at a time."""
     for piece in scan.opened.patterns.pieces():
         yield from (piece[part] for part in pattern_slices(piece))
-
-
-def _stored_pieces(path: Path) -> Iterator[AnyArray]:
-    """Yield patterns that are stored as they are, a few million values at a time."""
-    yield from StoredRows.open(path).pieces()
 
 
 def _numbered(pieces: Iterable[AnyArray]) -> Iterator[tuple[int, AnyArray]]:
